@@ -1,0 +1,51 @@
+"""Warnings and errors of this library.
+
+Whoever wants to act on one of them can name it, for example to turn a warning into an
+error: ``warnings.simplefilter("error", SingularInformationWarning)``.
+"""
+
+__all__ = [
+    "ImplausibleValueWarning",
+    "SequenceFileError",
+    "SingularInformationWarning",
+]
+
+
+class SingularInformationWarning(UserWarning):
+    """The data do not determine some parameters, whose bound is therefore infinite.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from crbestim.exceptions import SingularInformationWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", SingularInformationWarning)
+    ...     warnings.warn("Rx is not determined", SingularInformationWarning)
+    """
+
+
+class ImplausibleValueWarning(UserWarning):
+    """A value is allowed but of a magnitude that suggests another unit.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from crbestim.exceptions import ImplausibleValueWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", ImplausibleValueWarning)
+    ...     warnings.warn("TR = 3.5 s", ImplausibleValueWarning)
+    Traceback (most recent call last):
+    ...
+    crbestim.exceptions.ImplausibleValueWarning: TR = 3.5 s
+    """
+
+
+class SequenceFileError(ValueError):
+    """A sequence file cannot be read, or does not hold a sequence.
+
+    Examples
+    --------
+    >>> from crbestim.exceptions import SequenceFileError
+    >>> issubclass(SequenceFileError, ValueError)
+    True
+    """
