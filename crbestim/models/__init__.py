@@ -1,0 +1,7 @@
+"""Signal models: tissue parameters to signal and Jacobian, one physics a file."""
+
+from .base import SignalModel
+from .compressed import CompressedModel
+from .magnetization_transfer import MagnetizationTransfer
+
+__all__ = ["CompressedModel", "MagnetizationTransfer", "SignalModel"]

@@ -1,0 +1,292 @@
+"""The interface of every signal model: parameters in, signal and Jacobian out."""
+
+import inspect
+import warnings
+from functools import cached_property
+
+import numpy as np
+
+from ..exceptions import ImplausibleValueWarning
+from ..parameters import Parameter
+
+_UNIT_HINTS = ((1e3, "milli"), (1e6, "micro"))
+
+
+class SignalModel:
+    """Signal as a function of tissue parameters, per unit of proton density.
+
+    A subclass gives ``parameter_names``, ``bounds`` and ``signal(theta)``, nothing
+    more; or, in place of the first two, ``parameters``, a tuple of
+    :class:`~crbestim.parameters.Parameter`. Where its ``signal`` takes no ``jacobian``
+    argument, :meth:`evaluate` differentiates it by central differences.
+
+    Attributes
+    ----------
+    parameter_names : tuple of str
+        Names of the columns of theta.
+    bounds : ndarray of shape (n_parameters, 2)
+        Lower and upper bound of each parameter.
+    n_parameters, n_features : int
+        Number of parameters and of samples of the signal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.models import SignalModel
+    >>> class Decay(SignalModel):
+    ...     parameter_names = ("R2",)
+    ...     bounds = np.array([[1.0, 100.0]])
+    ...     def signal(self, theta):
+    ...         return np.exp(-theta * np.array([0.01, 0.02, 0.03])) + 0j
+    >>> s, J = Decay().evaluate([[20.0]], jacobian=True)
+    >>> s.shape, J.shape, Decay().n_features
+    ((1, 3), (1, 3, 1), 3)
+    """
+
+    difference_step = 1e-5
+    """Step of central differences, as a fraction of the width of the bounds."""
+
+    @cached_property
+    def parameters(self):
+        """The parameters, a tuple of :class:`~crbestim.parameters.Parameter`."""
+        names = self._require("parameter_names")
+        bounds = np.asarray(self._require("bounds"), dtype=float)
+        if bounds.shape != (len(names), 2):
+            raise ValueError(
+                f"bounds of {type(self).__name__} have shape {bounds.shape}; "
+                f"give ({len(names)}, 2), a row (low, high) for each of {names}."
+            )
+        return tuple(
+            Parameter(name, bounds=tuple(b)) for name, b in zip(names, bounds, strict=True)
+        )
+
+    def _require(self, name):
+        """Return an attribute that a subclass gives in place of ``parameters``."""
+        if getattr(type(self), name, None) is getattr(SignalModel, name):
+            if name not in self.__dict__:
+                raise TypeError(
+                    f"{type(self).__name__} lacks {name}; define `parameter_names` and "
+                    "`bounds`, or `parameters`."
+                )
+        return getattr(self, name)
+
+    @property
+    def parameter_names(self):
+        """Names of the columns of theta."""
+        return tuple(p.name for p in self.parameters)
+
+    @property
+    def bounds(self):
+        """Bounds of the parameters, of shape (n_parameters, 2)."""
+        return np.array([p.bounds for p in self.parameters])
+
+    @property
+    def periods(self):
+        """Periods of the parameters, (n_parameters,); infinite where there is none."""
+        return np.array([p.period for p in self.parameters])
+
+    @property
+    def n_parameters(self):
+        """Number of parameters."""
+        return len(self.parameters)
+
+    @cached_property
+    def _centre_signal(self):
+        return np.asarray(self.signal(np.mean(self.bounds, axis=1)[None]))
+
+    @property
+    def n_features(self):
+        """Number of samples of the signal."""
+        return self._centre_signal.shape[1]
+
+    @property
+    def is_complex(self):
+        """Whether the signal is complex, and so known up to a complex factor M0."""
+        return self._centre_signal.dtype.kind == "c"
+
+    def __getstate__(self):
+        """Leave what can be computed anew out of copies and pickles."""
+        cached = {
+            name
+            for cls in type(self).__mro__
+            for name, value in vars(cls).items()
+            if isinstance(value, cached_property) and name != "parameters"
+        }
+        return {k: v for k, v in self.__dict__.items() if k not in cached}
+
+    def signal(self, theta, jacobian=False):
+        """Simulate the signal; see the subclass.
+
+        Parameters
+        ----------
+        theta : array-like of shape (n_samples, n_parameters)
+            Parameters, in SI units.
+        jacobian : bool, default=False
+            Whether to return the derivatives, too.
+
+        Returns
+        -------
+        s : ndarray of shape (n_samples, n_features)
+            Signal.
+        J : ndarray of shape (n_samples, n_features, n_parameters)
+            Derivatives, only if `jacobian`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} lacks signal(theta)")
+
+    def evaluate(self, theta, jacobian=False):
+        """Check theta and simulate, by central differences where need be.
+
+        Parameters
+        ----------
+        theta : array-like of shape (n_samples, n_parameters)
+            Parameters, in SI units.
+        jacobian : bool, default=False
+            Whether to return the derivatives, too.
+
+        Returns
+        -------
+        s : ndarray of shape (n_samples, n_features)
+            Signal.
+        J : ndarray of shape (n_samples, n_features, n_parameters)
+            Derivatives, only if `jacobian`.
+
+        Raises
+        ------
+        ValueError
+            If theta is not a finite array inside the model's domain.
+        """
+        theta = self.check_theta(theta)
+        if not jacobian:
+            return self.signal(theta)
+        if "jacobian" in inspect.signature(self.signal).parameters:
+            return self.signal(theta, jacobian=True)
+        return self.signal(theta), self._central_differences(theta)
+
+    def _central_differences(self, theta):
+        columns = []
+        for k, parameter in enumerate(self.parameters):
+            step = self.difference_step * parameter.width
+            low, high = theta.copy(), theta.copy()
+            low[:, k] = np.maximum(theta[:, k] - step, parameter.domain[0])
+            high[:, k] = np.minimum(theta[:, k] + step, parameter.domain[1])
+            width = (high - low)[:, k, None]
+            columns.append((self.signal(high) - self.signal(low)) / width)
+        return np.stack(columns, axis=-1)
+
+    def project(self, theta, basis, jacobian=False):
+        """Simulate the signal and project it onto a basis, in blocks of samples.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_samples, n_parameters)
+            Parameters, in SI units.
+        basis : ndarray of shape (n_features, n_components)
+            Orthonormal columns.
+        jacobian : bool, default=False
+            Whether to return the derivatives, too.
+
+        Returns
+        -------
+        s : ndarray of shape (n_samples, n_components)
+            Coefficients ``basis^H signal``.
+        J : ndarray of shape (n_samples, n_components, n_parameters)
+            Their derivatives, only if `jacobian`.
+        """
+        adjoint, blocks = basis.conj().T, []
+        for first in range(0, max(len(theta), 1), 256):
+            out = self.evaluate(theta[first : first + 256], jacobian=jacobian)
+            s, rest = (out[0], out[1:]) if jacobian else (out, ())
+            blocks.append([s @ adjoint.T, *(adjoint @ part for part in rest)])
+        parts = [np.concatenate(part) for part in zip(*blocks, strict=True)]
+        return tuple(parts) if jacobian else parts[0]
+
+    def compress(self, basis):
+        """Return the same model seen through an orthonormal basis.
+
+        Parameters
+        ----------
+        basis : array-like of shape (n_features, n_components)
+            Orthonormal columns, real or complex.
+
+        Returns
+        -------
+        CompressedModel
+            Model of the coefficients ``basis^H signal``.
+
+        Raises
+        ------
+        ValueError
+            If the basis does not fit or is not orthonormal.
+        """
+        from .compressed import CompressedModel
+
+        return CompressedModel(self, basis)
+
+    def check_theta(self, theta):
+        """Return theta as a float64 array, or say what is wrong with it.
+
+        Parameters
+        ----------
+        theta : array-like of shape (n_samples, n_parameters)
+            Parameters, in SI units; one sample may come as a vector.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_parameters)
+            The same numbers.
+
+        Raises
+        ------
+        ValueError
+            If theta is complex, not finite, of another shape or outside the domain.
+
+        Warns
+        -----
+        ImplausibleValueWarning
+            If values lie so far outside the bounds that they suggest another unit, or a
+            time in place of a rate.
+        """
+        theta = np.asarray(theta)
+        if theta.dtype.kind == "c":
+            raise ValueError("Complex data not supported: theta is complex; give reals.")
+        theta = np.atleast_2d(theta.astype(np.float64))
+        if theta.ndim != 2 or theta.shape[1] != self.n_parameters:
+            raise ValueError(
+                f"theta has shape {theta.shape}; give (n_samples, {self.n_parameters}) "
+                f"with columns {', '.join(self.parameter_names)}."
+            )
+        for k, parameter in enumerate(self.parameters):
+            _check_column(parameter, theta[:, k])
+        return theta
+
+
+def _check_column(parameter, values):
+    low, high = parameter.domain
+    outside = ~((values >= low) & (values <= high) & np.isfinite(values))
+    unit = "" if parameter.unit == "1" else f" {parameter.unit}"
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise ValueError(
+            f"{parameter.name} = {values[row]:g}{unit} in row {row} of theta is outside "
+            f"{low:g} to {high:g}{unit}, where the model holds"
+            f"{_unit_hint(parameter, values[row])}."
+        )
+    odd = parameter.is_implausible(values)
+    if odd.any():
+        row = int(np.argmax(odd))
+        usual = f"{parameter.bounds[0]:g} to {parameter.bounds[1]:g}{unit}"
+        hint = " Is it a time? The model wants a rate." if parameter.unit == "1/s" else ""
+        warnings.warn(
+            f"{parameter.name} = {values[row]:g}{unit} in row {row} of theta is far from "
+            f"the bounds {usual}.{hint}",
+            ImplausibleValueWarning,
+            stacklevel=4,
+        )
+
+
+def _unit_hint(parameter, value):
+    for factor, prefix in _UNIT_HINTS:
+        low, high = parameter.bounds
+        if parameter.unit == "s" and low <= value / factor <= high:
+            return f"; it looks like {prefix}seconds, give seconds"
+    return ""

@@ -1,0 +1,305 @@
+"""Magnetization transfer between water and macromolecules in a hybrid-state sequence.
+
+Generalized Bloch model with a linearized semi-solid relaxation rate (Assländer et al.,
+MRM 2022, doi 10.1002/mrm.29071), in the balanced hybrid-state sequence with inversion
+pulses (Assländer et al., MRM 2024, doi 10.1002/mrm.29951). The equations stand with the
+code, in ``crbestim/kernels/magnetization_transfer.py``.
+"""
+
+from functools import cached_property
+
+import numpy as np
+from scipy import stats
+
+from ..kernels import magnetization_transfer as kernel
+from ..kernels.interpolation import NODES_PER_SWEEP, PULSES_PER_SWEEP
+from ..parameters import Parameter, truncated_normal
+from .base import SignalModel
+from .reduction import interpolation_weights
+from .saturation import ALPHA_MAX, TAU_RANGE, saturation_table
+
+_KERNEL_ORDER = ("m0s", "R1f", "R2f", "Rx", "R1s", "T2s", "omega0", "B1")
+_STEADY_STATES = ("periodic", "thermal")
+_TOLERANCE = 1e-11
+_N_SNAPSHOTS = 32
+
+
+def _parameters(tr, alpha, trf):
+    """Parameters with bounds and brain distribution, by name."""
+    # Above B1_max the table of saturation rates ends; outside t2s it does, too.
+    b1_max = ALPHA_MAX / max(np.abs(alpha).max(), 1e-3)
+    t2s = max(2e-6, trf.max() / TAU_RANGE[1]), min(40e-6, trf.min() / TAU_RANGE[0])
+    nyquist = np.pi / tr
+    rate = dict(unit="1/s", domain=(1e-3, 20.0))
+    fluid = stats.uniform(0.2, 0.15)
+    parameters = (
+        Parameter("m0s", (0.0, 0.35), (0.0, 0.8), symbol="m_0^s",
+                  distribution=truncated_normal(0.15, 0.10, 0.0, 0.35),
+                  fluid=stats.uniform(0.0, 0.01)),
+        Parameter("R1", (0.2, 1.5), symbol="R_1", fluid=fluid, **rate,
+                  distribution=truncated_normal(0.75, 0.30, 0.2, 1.5)),
+        Parameter("R1f", (0.1, 1.2), symbol="R_1^f", fluid=fluid, **rate,
+                  distribution=truncated_normal(0.45, 0.20, 0.1, 1.2)),
+        Parameter("R2f", (0.3, 25.0), (1e-3, 250.0), unit="1/s", symbol="R_2^f",
+                  distribution=truncated_normal(13.0, 4.0, 0.4, 25.0),
+                  fluid=stats.uniform(0.4, 1.6)),
+        Parameter("Rx", (2.0, 60.0), (0.0, 500.0), unit="1/s", symbol="R_x",
+                  distribution=truncated_normal(25.0, 12.0, 5.0, 60.0)),
+        Parameter("R1s", (0.3, 6.0), symbol="R_1^s", **rate,
+                  distribution=truncated_normal(3.0, 0.75, 0.5, 6.0)),
+        Parameter("T2s", (max(5e-6, t2s[0]), min(20e-6, t2s[1])), t2s, unit="s",
+                  symbol="T_2^s",
+                  distribution=truncated_normal(12e-6, 3e-6, 6e-6, 18e-6)),
+        Parameter("omega0", (-nyquist, nyquist), (-1.5 * nyquist, 1.5 * nyquist),
+                  unit="rad/s", symbol=r"\omega_0", period=2 * nyquist,
+                  distribution=stats.uniform(-nyquist, 2 * nyquist)),
+        Parameter("B1", (min(0.6, b1_max / 2), min(1.4, b1_max)), (0.05, min(3.0, b1_max)),
+                  symbol="B_1", distribution=truncated_normal(0.95, 0.20, 0.6, 1.3)),
+    )  # fmt: skip
+    return {p.name: p for p in parameters}
+
+
+class MagnetizationTransfer(SignalModel):
+    """Two exchanging pools, water and macromolecules, in a hybrid-state sequence.
+
+    Parameters
+    ----------
+    sequence : HybridStateSequence
+        Flip angles, pulse durations and repetition time. Pulse 0 of each train is its
+        inversion pulse, between crushers.
+    joint_r1 : bool, default=True
+        Whether both pools share one longitudinal relaxation rate R1, so that the
+        parameters are m0s, R1, R2f, Rx, T2s, omega0, B1; otherwise m0s, R1f, R2f, Rx,
+        R1s, T2s, omega0, B1.
+    lineshape : {"super-lorentzian", "lorentzian", "gaussian"}, default="super-lorentzian"
+        Line shape of the semi-solid pool.
+    steady_state : {"periodic", "thermal"}, default="periodic"
+        Whether each train repeats without a pause, or starts from thermal equilibrium.
+    bounds : dict, default=None
+        Other bounds, (low, high) by parameter name.
+
+    Raises
+    ------
+    ValueError
+        If an option is unknown, or the pulses are too short for the model.
+
+    Examples
+    --------
+    >>> from crbestim.models import MagnetizationTransfer
+    >>> from crbestim.sequences import HybridStateSequence
+    >>> sequence = HybridStateSequence([3.14, 0.5, 0.7, 0.5], [5e-4] * 4, 3.5e-3)
+    >>> model = MagnetizationTransfer(sequence)
+    >>> model.parameter_names
+    ('m0s', 'R1', 'R2f', 'Rx', 'T2s', 'omega0', 'B1')
+    >>> s, J = model.signal([[0.1, 0.7, 13, 30, 1e-5, 0, 1]], jacobian=True)
+    >>> s.shape, J.shape
+    ((1, 4), (1, 4, 7))
+    """
+
+    def __init__(
+        self,
+        sequence,
+        *,
+        joint_r1=True,
+        lineshape="super-lorentzian",
+        steady_state="periodic",
+        bounds=None,
+    ):
+        self.sequence = sequence
+        self.joint_r1 = joint_r1
+        self.lineshape = lineshape
+        self.steady_state = steady_state
+        if steady_state not in _STEADY_STATES:
+            raise ValueError(
+                f"steady_state={steady_state!r} is unknown; choose one of "
+                f"{_STEADY_STATES}."
+            )
+        saturation_table(lineshape)
+        self._parameters = self._choose_parameters(bounds or {})
+
+    def _choose_parameters(self, bounds):
+        sequence = self.sequence
+        if sequence.trf.min() < 5e-6 * TAU_RANGE[0]:
+            raise ValueError(
+                f"TRF of {sequence.trf.min():g} s is shorter than "
+                f"{5e-6 * TAU_RANGE[0]:g} s; the linearized semi-solid relaxation does "
+                "not hold for pulses that short."
+            )
+        known = _parameters(sequence.tr, sequence.alpha, sequence.trf)
+        left_out = {"R1f", "R1s"} if self.joint_r1 else {"R1"}
+        chosen = {name: p for name, p in known.items() if name not in left_out}
+        unknown = sorted(set(bounds) - set(chosen))
+        if unknown:
+            raise ValueError(
+                f"bounds name {', '.join(unknown)}; the parameters are "
+                f"{', '.join(chosen)}."
+            )
+        if not self.joint_r1:
+            chosen = {name: chosen[name] for name in _KERNEL_ORDER}
+        return tuple(
+            p.with_bounds(bounds[name]) if name in bounds else p
+            for name, p in chosen.items()
+        )
+
+    def __repr__(self):
+        return (
+            f"MagnetizationTransfer({self.sequence!r}, joint_r1={self.joint_r1}, "
+            f"lineshape={self.lineshape!r}, steady_state={self.steady_state!r})"
+        )
+
+    @property
+    def parameters(self):
+        """The parameters, in the order of the columns of theta."""
+        return self._parameters
+
+    @property
+    def n_features(self):
+        """Number of pulses, and so of samples."""
+        return self.sequence.n_pulses
+
+    @property
+    def is_complex(self):
+        """True: the signal is complex."""
+        return True
+
+    def signal(self, theta, jacobian=False):
+        """Simulate the signal at all echoes.
+
+        Parameters
+        ----------
+        theta : array-like of shape (n_samples, n_parameters)
+            Parameters, in SI units.
+        jacobian : bool, default=False
+            Whether to return the derivatives, too.
+
+        Returns
+        -------
+        s : ndarray of shape (n_samples, n_pulses), complex
+            Signal per unit of proton density.
+        J : ndarray of shape (n_samples, n_pulses, n_parameters), complex
+            Derivatives, only if `jacobian`.
+
+        Raises
+        ------
+        ValueError
+            If theta is not a finite array inside the model's domain.
+        """
+        no_basis = np.empty((self.n_features, 0))
+        return self._simulate(self.check_theta(theta), no_basis, jacobian)
+
+    def project(self, theta, basis, jacobian=False):
+        """Simulate and project onto a basis on the way; see `SignalModel.project`."""
+        if basis.dtype.kind != "c":
+            real = np.ascontiguousarray(basis, dtype=np.float64)
+            return self._simulate(theta, real, jacobian)
+        # The kernel takes real bases: U^H s = Re(U)^T s - 1j Im(U)^T s.
+        n = basis.shape[1]
+        out = self._simulate(theta, np.hstack([basis.real, basis.imag]), jacobian)
+        if jacobian:
+            return tuple(part[:, :n] - 1j * part[:, n:] for part in out)
+        return out[:, :n] - 1j * out[:, n:]
+
+    def _simulate(self, theta, basis, jacobian):
+        n, m = len(theta), basis.shape[1] or self.n_features
+        s = np.empty((n, m), dtype=complex)
+        ds = np.empty((n, m, len(_KERNEL_ORDER) if jacobian else 0), dtype=complex)
+        kernel.simulate(
+            self._kernel_theta(theta),
+            *self._reduced_pulses,
+            self._index,
+            self.sequence.train_offsets,
+            self.sequence.tr,
+            *self._saturation,
+            self.steady_state == "thermal",
+            basis,
+            s,
+            ds,
+        )
+        return (s, self._user_jacobian(ds)) if jacobian else s
+
+    def _kernel_theta(self, theta):
+        """Columns in the kernel's order; a joint R1 stands for both rates."""
+        if not self.joint_r1:
+            return np.ascontiguousarray(theta)
+        columns = dict(zip(self.parameter_names, theta.T, strict=True))
+        columns["R1f"] = columns["R1s"] = columns["R1"]
+        return np.stack([columns[name] for name in _KERNEL_ORDER], axis=1)
+
+    def _user_jacobian(self, ds):
+        if not self.joint_r1:
+            return ds
+        columns = dict(zip(_KERNEL_ORDER, np.moveaxis(ds, -1, 0), strict=True))
+        columns["R1"] = columns["R1f"] + columns["R1s"]
+        return np.stack([columns[name] for name in self.parameter_names], axis=-1)
+
+    @cached_property
+    def _saturation(self):
+        limits = np.array([*np.log(TAU_RANGE), ALPHA_MAX])
+        return saturation_table(self.lineshape), limits
+
+    @cached_property
+    def _pulses(self):
+        """Distinct pulses (alpha, TRF, is inversion), and which one each repetition is."""
+        sequence = self.sequence
+        inversion = np.zeros(sequence.n_pulses)
+        inversion[sequence.train_offsets[:-1]] = 1.0
+        every = np.stack([sequence.alpha, sequence.trf, inversion], axis=1)
+        pulses, index = np.unique(every, axis=0, return_inverse=True)
+        return pulses, index.ravel()
+
+    @property
+    def _index(self):
+        return self._pulses[1]
+
+    @cached_property
+    def _reduced_pulses(self):
+        """Pulses to simulate and weights that give the maps of all; no weights if all.
+
+        Interpolation must pay: it has to halve the number of pulses at least.
+        """
+        pulses = self._pulses[0]
+        inverts = pulses[:, 2] == 1
+        ordinary = pulses[~inverts]
+        direct = pulses, np.empty((0, 0))
+        if len(ordinary) < 64:
+            return direct
+        chosen, ordinary_weights = interpolation_weights(
+            self._snapshots(ordinary), _TOLERANCE
+        )
+        if 2 * len(chosen) > len(ordinary):
+            return direct
+        n_nodes = len(chosen) + inverts.sum()
+        weights = np.zeros(
+            (
+                _round_up(len(pulses), PULSES_PER_SWEEP),
+                _round_up(n_nodes, NODES_PER_SWEEP),
+            )
+        )
+        rows = np.flatnonzero(~inverts)
+        weights[rows, : len(chosen)] = ordinary_weights
+        weights[np.flatnonzero(inverts), np.arange(len(chosen), n_nodes)] = 1.0
+        return np.concatenate([ordinary[chosen], pulses[inverts]]), weights
+
+    def _snapshots(self, pulses):
+        """Maps and scaled derivatives of the pulses at random parameters of the domain.
+
+        A share of the draws sits at the ends of the domain, where functions bend most.
+        """
+        known = _parameters(self.sequence.tr, self.sequence.alpha, self.sequence.trf)
+        span = np.array([known[name].domain for name in _KERNEL_ORDER])
+        rng = np.random.default_rng(0)
+        unit = rng.random((_N_SNAPSHOTS, len(span)))
+        unit = np.where(rng.random(unit.shape) < 0.3, unit.round(), unit)
+        theta = span[:, 0] + (span[:, 1] - span[:, 0]) * unit
+        maps = np.empty((_N_SNAPSHOTS, len(pulses), 4, 5))
+        dmaps = np.empty((*maps.shape, len(span)))
+        kernel.all_maps(
+            theta, pulses, self.sequence.tr, *self._saturation, maps, dmaps
+        )
+        dmaps *= 0.1 * np.array([known[name].width for name in _KERNEL_ORDER])
+        snapshots = np.concatenate([maps[..., None], dmaps], axis=-1)
+        return np.swapaxes(snapshots, 0, 1).reshape(len(pulses), -1)
+
+
+def _round_up(n, multiple):
+    return -(-n // multiple) * multiple

@@ -1,0 +1,340 @@
+"""Pulse sequences: flip angles, pulse durations and repetition time. Data, no physics.
+
+Angles are in rad and durations in s. A sequence is one train of pulses or several that
+are played in separate cycles; pulse 0 of each train is its inversion pulse.
+"""
+
+import warnings
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+from ._sequence_files import read_sequence_file
+from .exceptions import ImplausibleValueWarning, SequenceFileError
+
+__all__ = ["HybridStateSequence"]
+
+_PLAUSIBLE_TR = (5e-4, 0.1)
+_PLAUSIBLE_TRF = (1e-6, 0.02)
+
+
+class HybridStateSequence:
+    """Flip angles, pulse durations and repetition time of a hybrid-state sequence.
+
+    The object cannot be changed: its arrays are read-only, so models can share it.
+
+    Parameters
+    ----------
+    alpha : array-like of shape (n_pulses,), or list of such arrays
+        Nominal flip angles, in rad; a list of arrays holds one train each. They may be
+        negative (a pulse of opposite phase) and are at most 2 pi in magnitude.
+    trf : array-like of shape (n_pulses,), or list of such arrays
+        Durations of the pulses, in s, in the form of `alpha`.
+    tr : float
+        Repetition time, in s.
+
+    Attributes
+    ----------
+    alpha, trf : ndarray of shape (n_pulses,)
+        The trains one after the other; read-only float64.
+    tr : float
+        Repetition time, in s.
+    train_lengths : tuple of int
+        Number of pulses of each train.
+
+    Raises
+    ------
+    ValueError
+        If the values cannot be a sequence: not real, not finite, no pulses, numbers of
+        pulses that differ, flip angles in degrees, pulses longer than the repetition
+        time. The message names the first value that is wrong.
+
+    Warns
+    -----
+    ImplausibleValueWarning
+        If a duration is possible but suggests another unit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.sequences import HybridStateSequence
+    >>> alpha = np.deg2rad([180, 60, 30, 45])
+    >>> sequence = HybridStateSequence(alpha, np.full(4, 0.5e-3), tr=3.5e-3)
+    >>> sequence
+    HybridStateSequence(n_pulses=4, n_trains=1, tr=0.0035)
+    >>> two = HybridStateSequence([alpha, alpha[:2]], [sequence.trf] * 2, tr=3.5e-3)
+    Traceback (most recent call last):
+    ...
+    ValueError: alpha[1] has 2 pulses and TRF[1] has 4; each pulse needs both
+    """
+
+    def __init__(self, alpha, trf, tr):
+        alphas, trfs = _as_trains(alpha, "alpha"), _as_trains(trf, "TRF")
+        if len(alphas) != len(trfs):
+            raise ValueError(
+                f"alpha holds {len(alphas)} trains and TRF {len(trfs)}; "
+                "give one array of each for every train"
+            )
+        self._tr = _check_tr(tr)
+        for i, (a, t) in enumerate(zip(alphas, trfs, strict=True)):
+            _check_train(a, t, self._tr, f"[{i}]" if len(alphas) > 1 else "")
+        self._train_lengths = tuple(len(a) for a in alphas)
+        self._alpha, self._trf = np.concatenate(alphas), np.concatenate(trfs)
+        self._freeze()
+        _warn_implausible("TR", np.array([self._tr]), _PLAUSIBLE_TR)
+        _warn_implausible("TRF", self._trf, _PLAUSIBLE_TRF)
+
+    def _freeze(self):
+        self._alpha.flags.writeable = False
+        self._trf.flags.writeable = False
+
+    @classmethod
+    def default(cls):
+        """Return the sequence that ships with the library.
+
+        One train of smooth flip angles and pulse durations after an inversion pulse,
+        generated from a few control points.
+
+        Returns
+        -------
+        sequence : HybridStateSequence
+            1000 pulses with a repetition time of 3.5 ms.
+
+        Examples
+        --------
+        >>> from crbestim.sequences import HybridStateSequence
+        >>> HybridStateSequence.default()
+        HybridStateSequence(n_pulses=1000, n_trains=1, tr=0.0035)
+        """
+        return cls(*_default_train(), tr=3.5e-3)
+
+    @classmethod
+    def from_file(cls, path, tr=None):
+        """Read a sequence from a NumPy or MATLAB file.
+
+        The file holds flip angles ``alpha`` in rad, pulse durations ``TRF`` (or
+        ``trf``) in s and, unless `tr` is given, the repetition time ``TR`` (or ``tr``)
+        in s. A vector, upright or lying, is one train; a matrix has one train per
+        column; a MATLAB cell array one per cell. Trains of unequal length in a NumPy
+        file follow one another, and ``train_lengths`` tells their numbers of pulses.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A ``.npz`` file, or a ``.mat`` file of any MATLAB version. Version 7.3
+            needs h5py.
+        tr : float, default=None
+            Repetition time, in s. By default that of the file; if given, it replaces
+            the file's.
+
+        Returns
+        -------
+        sequence : HybridStateSequence
+            The sequence.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        SequenceFileError
+            If the file cannot be read or does not hold a sequence.
+        ImportError
+            If the file is of MATLAB version 7.3 and h5py is not installed.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from crbestim.sequences import HybridStateSequence
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "sequence.npz")
+        ...     np.savez(path, alpha=[3.14, 0.5, 0.7], TRF=[5e-4, 3e-4, 4e-4])
+        ...     HybridStateSequence.from_file(path, tr=3.5e-3)
+        HybridStateSequence(n_pulses=3, n_trains=1, tr=0.0035)
+        """
+        alpha, trf, file_tr = read_sequence_file(path)
+        if tr is None and file_tr is None:
+            raise SequenceFileError(f"{path} has no TR; give tr, in seconds")
+        tr = file_tr if tr is None else tr
+        try:
+            return cls(alpha, trf, tr)
+        except ValueError as error:
+            raise SequenceFileError(f"{path}: {error}") from error
+
+    @property
+    def alpha(self):
+        """Nominal flip angles of all trains, in rad, read-only."""
+        return self._alpha
+
+    @property
+    def trf(self):
+        """Pulse durations of all trains, in s, read-only."""
+        return self._trf
+
+    @property
+    def tr(self):
+        """Repetition time, in s."""
+        return self._tr
+
+    @property
+    def train_lengths(self):
+        """Number of pulses of each train."""
+        return self._train_lengths
+
+    @property
+    def train_offsets(self):
+        """Where each train begins in `alpha`, and the end: (n_trains + 1,) integers."""
+        return np.cumsum((0, *self._train_lengths), dtype=np.int64)
+
+    @property
+    def n_pulses(self):
+        """Number of pulses, and so of samples, of all trains together."""
+        return len(self._alpha)
+
+    @property
+    def n_trains(self):
+        """Number of trains."""
+        return len(self._train_lengths)
+
+    @property
+    def trains(self):
+        """The trains, as a tuple of pairs (alpha, trf) of read-only arrays."""
+        cuts = self.train_offsets[1:-1]
+        alphas, trfs = np.split(self._alpha, cuts), np.split(self._trf, cuts)
+        return tuple(zip(alphas, trfs, strict=True))
+
+    def __repr__(self):
+        return (
+            f"HybridStateSequence(n_pulses={self.n_pulses}, "
+            f"n_trains={self.n_trains}, tr={self.tr:g})"
+        )
+
+    def __eq__(self, other):
+        if not isinstance(other, HybridStateSequence):
+            return NotImplemented
+        return (
+            self._tr == other._tr
+            and self._train_lengths == other._train_lengths
+            and np.array_equal(self._alpha, other._alpha)
+            and np.array_equal(self._trf, other._trf)
+        )
+
+    def __hash__(self):
+        return hash((self._tr, self._train_lengths, *self._alpha[:8]))
+
+    def __setstate__(self, state):
+        # NumPy forgets on the way through pickle that an array is read-only.
+        self.__dict__.update(state)
+        self._freeze()
+
+
+def _as_trains(values, name):
+    """Return a list of float64 vectors, one per train."""
+    several = isinstance(values, list | tuple) or (
+        isinstance(values, np.ndarray) and values.dtype == object
+    )
+    if several and len(values) and all(np.ndim(train) for train in values):
+        if len(values) == 1:
+            return [_as_vector(values[0], name)]
+        return [_as_vector(train, f"{name}[{i}]") for i, train in enumerate(values)]
+    return [_as_vector(values, name)]
+
+
+def _as_vector(values, name):
+    """Return a float64 copy of a vector of finite numbers."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} is ragged; give a vector, or a list of vectors for several trains"
+        ) from error
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"{name} is of type {array.dtype}; give real numbers")
+    if array.ndim != 1:
+        raise ValueError(
+            f"{name} has shape {array.shape}; a train is one-dimensional. For several "
+            "trains give a list of arrays: list(array.T) if they are columns"
+        )
+    if array.size == 0:
+        raise ValueError(f"{name} is empty; a train has at least one pulse")
+    array = array.astype(np.float64)
+    _refuse(~np.isfinite(array), array, name, "", "give finite numbers")
+    return array
+
+
+def _refuse(wrong, values, name, unit, advice):
+    """Raise an error on the first value that is wrong."""
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        raise ValueError(f"{name}[{i}] = {values[i]:.4g}{unit}; {advice}")
+
+
+def _check_tr(tr):
+    """Return the repetition time as a float."""
+    value = np.asarray(tr)
+    if value.ndim or value.dtype.kind not in "iuf":
+        raise ValueError(f"TR is {tr!r}; give one real number, in seconds")
+    if not (np.isfinite(value) and value > 0):
+        raise ValueError(f"TR = {float(value):.4g} s; give a finite time above 0 s")
+    return float(value)
+
+
+def _check_train(alpha, trf, tr, label):
+    """Check the values of one train; label is its index, "" if it is the only one."""
+    if len(alpha) != len(trf):
+        raise ValueError(
+            f"alpha{label} has {len(alpha)} pulses and TRF{label} has {len(trf)}; "
+            "each pulse needs both"
+        )
+    # A flip angle of 360 degrees passes, even if it was rounded to single precision.
+    degrees = np.abs(alpha) > 2 * np.pi * (1 + 1e-6)
+    advice = (
+        "more than 2 pi: flip angles are in radians; for degrees give np.deg2rad(alpha)"
+    )
+    _refuse(degrees, alpha, f"alpha{label}", " rad", advice)
+    _refuse(trf <= 0, trf, f"TRF{label}", " s", "a pulse lasts longer than 0 s")
+    if (trf > tr).any():
+        i = int(np.argmax(trf > tr))
+        raise ValueError(
+            f"TRF{label}[{i}] = {trf[i]:.4g} s is longer than TR = {tr:.4g} s; "
+            f"{_unit_advice(trf.max(), tr)}"
+        )
+
+
+def _unit_advice(longest, tr):
+    """Return what to do about a pulse that is longer than the repetition time."""
+    for unit, factor in (("milliseconds", 1e-3), ("microseconds", 1e-6)):
+        # Real pulses are not a hundred times shorter than the repetition time.
+        if 0.01 * tr < longest * factor <= tr:
+            return f"both are in seconds; for {unit} give {factor:g} * trf"
+    return "shorten the pulse or lengthen TR; both are in seconds"
+
+
+def _warn_implausible(name, values, limits):
+    """Warn of the first duration outside what sequences have."""
+    low, high = limits
+    outside = (values < low) | (values > high)
+    if outside.any():
+        warnings.warn(
+            f"a {name} of {values[np.argmax(outside)]:.4g} s is outside the usual "
+            f"{low:g} to {high:g} s; times are in seconds",
+            ImplausibleValueWarning,
+            stacklevel=3,
+        )
+
+
+# Pulse number, flip angle in degrees and pulse duration in ms.
+_CONTROL_POINTS = (
+    (1, 90, 0.40),
+    (999, 10, 0.40),
+)
+
+
+def _default_train():
+    """Return flip angles in rad and pulse durations in s of the library's own train."""
+    at, degrees, milliseconds = np.transpose(_CONTROL_POINTS)
+    pulses = np.arange(1, at[-1] + 1)
+    alpha = np.deg2rad(PchipInterpolator(at, degrees)(pulses))
+    trf = 1e-3 * PchipInterpolator(at, milliseconds)(pulses)
+    return np.append(np.pi, alpha), np.append(0.5e-3, trf)

@@ -1,0 +1,1 @@
+"""Slow, independent reference implementations that the fast code is tested against."""
