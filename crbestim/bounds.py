@@ -204,9 +204,7 @@ def signal_and_bound(model, theta, noise_std=1.0, *, m0=1.0):
         nuisance = signal if model.is_complex else None
         signals.append(signal)
         bounds.append(
-            crb_from_jacobian(
-                jacobian, nuisance, noise_std=sigma[part], m0=scale[part]
-            )
+            crb_from_jacobian(jacobian, nuisance, noise_std=sigma[part], m0=scale[part])
         )
     return np.concatenate(signals), np.concatenate(bounds)
 

@@ -26,8 +26,8 @@ def truncated_normal(mean, sd, low, high):
     Examples
     --------
     >>> from crbestim.parameters import truncated_normal
-    >>> truncated_normal(0.15, 0.10, 0.0, 0.35).support()
-    (0.0, 0.35)
+    >>> float(truncated_normal(0.15, 0.10, 0.0, 0.35).mean().round(4))
+    0.1583
     """
     return stats.truncnorm((low - mean) / sd, (high - mean) / sd, loc=mean, scale=sd)
 

@@ -93,7 +93,8 @@ class HybridStateSequence:
         """Return the sequence that ships with the library.
 
         One train of smooth flip angles and pulse durations after an inversion pulse,
-        generated from a few control points.
+        generated from a few control points, with short ramps of the flip angle on both
+        sides of the inversion.
 
         Returns
         -------
@@ -324,17 +325,30 @@ def _warn_implausible(name, values, limits):
         )
 
 
-# Pulse number, flip angle in degrees and pulse duration in ms.
-_CONTROL_POINTS = (
-    (1, 90, 0.40),
-    (999, 10, 0.40),
-)
+# Pulse number with flip angle in degrees, and with pulse duration in ms.
+_ANGLES = (
+    (1, 11), (40, 5), (80, 86), (120, 32), (160, 11), (200, 35), (250, 53), (300, 6),
+    (350, 5), (400, 5), (450, 5), (500, 4), (550, 4), (600, 12), (650, 86), (700, 87),
+    (750, 9), (800, 27), (850, 27), (900, 7), (950, 5), (999, 5),
+)  # fmt: skip
+_DURATIONS = (
+    (1, 0.46), (100, 0.14), (250, 0.13), (400, 0.46), (550, 0.24), (700, 0.46),
+    (850, 0.46), (999, 0.46),
+)  # fmt: skip
+# Flip angles in degrees after the inversion, and mirrored before it. The pair lowers
+# the bound of m0s; one alone makes off-resonant spins oscillate beyond any short basis.
+_RAMP = (90, 54, 26, 10, 4)
 
 
 def _default_train():
     """Return flip angles in rad and pulse durations in s of the library's own train."""
-    at, degrees, milliseconds = np.transpose(_CONTROL_POINTS)
-    pulses = np.arange(1, at[-1] + 1)
-    alpha = np.deg2rad(PchipInterpolator(at, degrees)(pulses))
-    trf = 1e-3 * PchipInterpolator(at, milliseconds)(pulses)
-    return np.append(np.pi, alpha), np.append(0.5e-3, trf)
+    pulses = np.arange(1, _ANGLES[-1][0] + 1)
+    degrees = PchipInterpolator(*np.transpose(_ANGLES))(pulses)
+    milliseconds = PchipInterpolator(*np.transpose(_DURATIONS))(pulses)
+    ramp = np.zeros(pulses.size)
+    ramp[: len(_RAMP)] = _RAMP
+    degrees = np.maximum(degrees, np.maximum(ramp, ramp[::-1]))
+    return (
+        np.append(np.pi, np.deg2rad(degrees)),
+        np.append(0.5e-3, 1e-3 * milliseconds),
+    )

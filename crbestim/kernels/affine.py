@@ -13,7 +13,6 @@ do not grow, that of the flow by 2^k times as much.
 
 import math
 
-import numpy as np
 from numba import njit
 
 _TAYLOR_NORM = 0.35

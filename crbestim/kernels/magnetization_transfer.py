@@ -175,7 +175,15 @@ def pulse_maps(theta, nodes, weights, tr, table, domain, maps, dmaps):
     for k in range(nodes.shape[0]):
         alpha, trf, inversion = nodes[k]
         echo_map(
-            theta, alpha, trf, tr, inversion != 0, table, domain, at_nodes[k], dat_nodes[k]
+            theta,
+            alpha,
+            trf,
+            tr,
+            inversion != 0,
+            table,
+            domain,
+            at_nodes[k],
+            dat_nodes[k],
         )
     if not direct:
         n_maps = weights.shape[0]
@@ -210,11 +218,22 @@ def fingerprint(theta, maps, dmaps, index, starts, thermal, basis, s, ds):
         if basis.shape[1]:
             play(maps, dmaps, part, x, t, basis[low:high], s, ds)
         else:
-            play(maps, dmaps, part, x, t, basis[low:high], s[:, low:high], ds[:, low:high])
+            play(
+                maps,
+                dmaps,
+                part,
+                x,
+                t,
+                basis[low:high],
+                s[:, low:high],
+                ds[:, low:high],
+            )
 
 
 @njit(cache=True, error_model="numpy", parallel=True)
-def simulate(theta, nodes, weights, index, starts, tr, table, domain, thermal, basis, s, ds):
+def simulate(
+    theta, nodes, weights, index, starts, tr, table, domain, thermal, basis, s, ds
+):
     """Fill the signals (n, m) and derivatives (n, m, d) of n voxels, in parallel."""
     n_maps = weights.shape[0] or nodes.shape[0]
     for v in prange(theta.shape[0]):

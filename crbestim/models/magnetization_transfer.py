@@ -6,7 +6,7 @@ pulses (Assländer et al., MRM 2024, doi 10.1002/mrm.29951). The equations stand
 code, in ``crbestim/kernels/magnetization_transfer.py``.
 """
 
-from functools import cached_property
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -22,12 +22,14 @@ _KERNEL_ORDER = ("m0s", "R1f", "R2f", "Rx", "R1s", "T2s", "omega0", "B1")
 _STEADY_STATES = ("periodic", "thermal")
 _TOLERANCE = 1e-11
 _N_SNAPSHOTS = 32
+_TRF_RANGE = 50e-6, 3e-3
 
 
 def _parameters(tr, alpha, trf):
     """Parameters with bounds and brain distribution, by name."""
     # Above B1_max the table of saturation rates ends; outside t2s it does, too.
-    b1_max = ALPHA_MAX / max(np.abs(alpha).max(), 1e-3)
+    b1_max = min(ALPHA_MAX / max(np.abs(alpha).max(), 1e-3), 3.0)
+    b1_low = min(0.6, b1_max / 2)
     t2s = max(2e-6, trf.max() / TAU_RANGE[1]), min(40e-6, trf.min() / TAU_RANGE[0])
     nyquist = np.pi / tr
     rate = dict(unit="1/s", domain=(1e-3, 20.0))
@@ -49,12 +51,13 @@ def _parameters(tr, alpha, trf):
                   distribution=truncated_normal(3.0, 0.75, 0.5, 6.0)),
         Parameter("T2s", (max(5e-6, t2s[0]), min(20e-6, t2s[1])), t2s, unit="s",
                   symbol="T_2^s",
-                  distribution=truncated_normal(12e-6, 3e-6, 6e-6, 18e-6)),
+                  distribution=truncated_normal(
+                      12e-6, 3e-6, max(6e-6, t2s[0]), min(18e-6, t2s[1]))),
         Parameter("omega0", (-nyquist, nyquist), (-1.5 * nyquist, 1.5 * nyquist),
                   unit="rad/s", symbol=r"\omega_0", period=2 * nyquist,
                   distribution=stats.uniform(-nyquist, 2 * nyquist)),
-        Parameter("B1", (min(0.6, b1_max / 2), min(1.4, b1_max)), (0.05, min(3.0, b1_max)),
-                  symbol="B_1", distribution=truncated_normal(0.95, 0.20, 0.6, 1.3)),
+        Parameter("B1", (b1_low, min(1.4, b1_max)), (0.05, b1_max), symbol="B_1",
+                  distribution=truncated_normal(0.95, 0.20, b1_low, min(1.3, b1_max))),
     )  # fmt: skip
     return {p.name: p for p in parameters}
 
@@ -111,19 +114,19 @@ class MagnetizationTransfer(SignalModel):
         self.steady_state = steady_state
         if steady_state not in _STEADY_STATES:
             raise ValueError(
-                f"steady_state={steady_state!r} is unknown; choose one of "
-                f"{_STEADY_STATES}."
+                f"steady_state={steady_state!r} is unknown; choose one of {_STEADY_STATES}."
             )
         saturation_table(lineshape)
         self._parameters = self._choose_parameters(bounds or {})
 
     def _choose_parameters(self, bounds):
         sequence = self.sequence
-        if sequence.trf.min() < 5e-6 * TAU_RANGE[0]:
+        shortest, longest = sequence.trf.min(), sequence.trf.max()
+        if shortest < _TRF_RANGE[0] or longest > _TRF_RANGE[1]:
+            wrong = shortest if shortest < _TRF_RANGE[0] else longest
             raise ValueError(
-                f"TRF of {sequence.trf.min():g} s is shorter than "
-                f"{5e-6 * TAU_RANGE[0]:g} s; the linearized semi-solid relaxation does "
-                "not hold for pulses that short."
+                f"TRF of {wrong:g} s is outside {_TRF_RANGE[0]:g} to {_TRF_RANGE[1]:g} s, "
+                "where the linearized semi-solid relaxation is known."
             )
         known = _parameters(sequence.tr, sequence.alpha, sequence.trf)
         left_out = {"R1f", "R1s"} if self.joint_r1 else {"R1"}
@@ -131,8 +134,7 @@ class MagnetizationTransfer(SignalModel):
         unknown = sorted(set(bounds) - set(chosen))
         if unknown:
             raise ValueError(
-                f"bounds name {', '.join(unknown)}; the parameters are "
-                f"{', '.join(chosen)}."
+                f"bounds name {', '.join(unknown)}; the parameters are {', '.join(chosen)}."
             )
         if not self.joint_r1:
             chosen = {name: chosen[name] for name in _KERNEL_ORDER}
@@ -205,11 +207,10 @@ class MagnetizationTransfer(SignalModel):
         ds = np.empty((n, m, len(_KERNEL_ORDER) if jacobian else 0), dtype=complex)
         kernel.simulate(
             self._kernel_theta(theta),
-            *self._reduced_pulses,
-            self._index,
+            *reduced_pulses(self.sequence, self.lineshape),
             self.sequence.train_offsets,
             self.sequence.tr,
-            *self._saturation,
+            *_saturation(self.lineshape),
             self.steady_state == "thermal",
             basis,
             s,
@@ -232,73 +233,76 @@ class MagnetizationTransfer(SignalModel):
         columns["R1"] = columns["R1f"] + columns["R1s"]
         return np.stack([columns[name] for name in self.parameter_names], axis=-1)
 
-    @cached_property
-    def _saturation(self):
-        limits = np.array([*np.log(TAU_RANGE), ALPHA_MAX])
-        return saturation_table(self.lineshape), limits
 
-    @cached_property
-    def _pulses(self):
-        """Distinct pulses (alpha, TRF, is inversion), and which one each repetition is."""
-        sequence = self.sequence
-        inversion = np.zeros(sequence.n_pulses)
-        inversion[sequence.train_offsets[:-1]] = 1.0
-        every = np.stack([sequence.alpha, sequence.trf, inversion], axis=1)
-        pulses, index = np.unique(every, axis=0, return_inverse=True)
-        return pulses, index.ravel()
+def _saturation(lineshape):
+    """Table of saturation rates, and what its coefficients are scaled with."""
+    return saturation_table(lineshape), np.array([*np.log(TAU_RANGE), ALPHA_MAX])
 
-    @property
-    def _index(self):
-        return self._pulses[1]
 
-    @cached_property
-    def _reduced_pulses(self):
-        """Pulses to simulate and weights that give the maps of all; no weights if all.
+@lru_cache(maxsize=16)
+def reduced_pulses(sequence, lineshape):
+    """Pulses to simulate, and how the maps of all repetitions follow from theirs.
 
-        Interpolation must pay: it has to halve the number of pulses at least.
-        """
-        pulses = self._pulses[0]
-        inverts = pulses[:, 2] == 1
-        ordinary = pulses[~inverts]
-        direct = pulses, np.empty((0, 0))
-        if len(ordinary) < 64:
-            return direct
-        chosen, ordinary_weights = interpolation_weights(
-            self._snapshots(ordinary), _TOLERANCE
-        )
-        if 2 * len(chosen) > len(ordinary):
-            return direct
-        n_nodes = len(chosen) + inverts.sum()
-        weights = np.zeros(
-            (
-                _round_up(len(pulses), PULSES_PER_SWEEP),
-                _round_up(n_nodes, NODES_PER_SWEEP),
-            )
-        )
-        rows = np.flatnonzero(~inverts)
-        weights[rows, : len(chosen)] = ordinary_weights
-        weights[np.flatnonzero(inverts), np.arange(len(chosen), n_nodes)] = 1.0
-        return np.concatenate([ordinary[chosen], pulses[inverts]]), weights
+    Interpolation must pay: it has to halve the number of pulses at least. The result is
+    kept for the process, so that copies of a model share it.
 
-    def _snapshots(self, pulses):
-        """Maps and scaled derivatives of the pulses at random parameters of the domain.
+    Parameters
+    ----------
+    sequence : HybridStateSequence
+        The pulses.
+    lineshape : str
+        Line shape of the semi-solid pool.
 
-        A share of the draws sits at the ends of the domain, where functions bend most.
-        """
-        known = _parameters(self.sequence.tr, self.sequence.alpha, self.sequence.trf)
-        span = np.array([known[name].domain for name in _KERNEL_ORDER])
-        rng = np.random.default_rng(0)
-        unit = rng.random((_N_SNAPSHOTS, len(span)))
-        unit = np.where(rng.random(unit.shape) < 0.3, unit.round(), unit)
-        theta = span[:, 0] + (span[:, 1] - span[:, 0]) * unit
-        maps = np.empty((_N_SNAPSHOTS, len(pulses), 4, 5))
-        dmaps = np.empty((*maps.shape, len(span)))
-        kernel.all_maps(
-            theta, pulses, self.sequence.tr, *self._saturation, maps, dmaps
-        )
-        dmaps *= 0.1 * np.array([known[name].width for name in _KERNEL_ORDER])
-        snapshots = np.concatenate([maps[..., None], dmaps], axis=-1)
-        return np.swapaxes(snapshots, 0, 1).reshape(len(pulses), -1)
+    Returns
+    -------
+    nodes : ndarray of shape (n_nodes, 3)
+        Flip angle, duration, and whether it is the inversion pulse.
+    weights : ndarray of shape (n_maps, n_nodes), both rounded up; or (0, 0)
+        Maps of the distinct pulses from those of the nodes; (0, 0) if these are all.
+    index : ndarray of int, shape (n_pulses,)
+        Which of the distinct pulses each repetition has.
+    """
+    inversion = np.zeros(sequence.n_pulses)
+    inversion[sequence.train_offsets[:-1]] = 1.0
+    every = np.stack([sequence.alpha, sequence.trf, inversion], axis=1)
+    pulses, index = np.unique(every, axis=0, return_inverse=True)
+    index = index.ravel()
+    inverts = pulses[:, 2] == 1
+    ordinary = pulses[~inverts]
+    direct = pulses, np.empty((0, 0)), index
+    if len(ordinary) < 64:
+        return direct
+    chosen, ordinary_weights = interpolation_weights(
+        _snapshots(sequence, lineshape, ordinary), _TOLERANCE
+    )
+    if 2 * len(chosen) > len(ordinary):
+        return direct
+    n_nodes = len(chosen) + inverts.sum()
+    weights = np.zeros(
+        (_round_up(len(pulses), PULSES_PER_SWEEP), _round_up(n_nodes, NODES_PER_SWEEP))
+    )
+    weights[np.flatnonzero(~inverts), : len(chosen)] = ordinary_weights
+    weights[np.flatnonzero(inverts), np.arange(len(chosen), n_nodes)] = 1.0
+    return np.concatenate([ordinary[chosen], pulses[inverts]]), weights, index
+
+
+def _snapshots(sequence, lineshape, pulses):
+    """Return maps and scaled derivatives at random parameters of the domain.
+
+    A share of the draws sits at the ends of the domain, where functions bend most.
+    """
+    known = _parameters(sequence.tr, sequence.alpha, sequence.trf)
+    span = np.array([known[name].domain for name in _KERNEL_ORDER])
+    rng = np.random.default_rng(0)
+    unit = rng.random((_N_SNAPSHOTS, len(span)))
+    unit = np.where(rng.random(unit.shape) < 0.3, unit.round(), unit)
+    theta = span[:, 0] + (span[:, 1] - span[:, 0]) * unit
+    maps = np.empty((_N_SNAPSHOTS, len(pulses), 4, 5))
+    dmaps = np.empty((*maps.shape, len(span)))
+    kernel.all_maps(theta, pulses, sequence.tr, *_saturation(lineshape), maps, dmaps)
+    dmaps *= 0.1 * np.array([known[name].width for name in _KERNEL_ORDER])
+    snapshots = np.concatenate([maps[..., None], dmaps], axis=-1)
+    return np.swapaxes(snapshots, 0, 1).reshape(len(pulses), -1)
 
 
 def _round_up(n, multiple):

@@ -15,8 +15,11 @@ at the nodes into maps of every pulse.
 
 import numpy as np
 from scipy.linalg import qr
+from threadpoolctl import threadpool_limits
 
 
+# One thread: the last digits must be the same in workers, which have fewer of them.
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def interpolation_weights(snapshots, tolerance, random_state=0):
     """Choose nodes among the rows of `snapshots` and weights for all rows.
 

