@@ -1,0 +1,159 @@
+"""Checks of what users pass in; the one file that touches scikit-learn's private parts.
+
+scikit-learn refuses complex data. Here complex X is native, so it is checked in its real
+and imaginary part, while names and numbers of features are kept by scikit-learn's own
+helpers. Complex targets are refused in scikit-learn's words.
+"""
+
+import numpy as np
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_n_features,
+    check_array,
+    validate_data,
+)
+
+__all__ = [
+    "Interval",
+    "StrOptions",
+    "check_crb",
+    "check_features",
+    "check_targets",
+    "fit_context",
+    "is_complex",
+]
+
+fit_context = _fit_context
+
+COMPLEX_TARGET = "Complex data not supported"
+
+
+def is_complex(X):
+    """Whether an array or data frame holds complex numbers.
+
+    Parameters
+    ----------
+    X : array-like
+        Data.
+
+    Returns
+    -------
+    bool
+        True for complex numbers.
+    """
+    dtype = getattr(X, "dtype", None)
+    if dtype is not None:
+        return dtype.kind == "c"
+    dtypes = getattr(X, "dtypes", None)
+    if dtypes is not None:
+        return any(getattr(d, "kind", "") == "c" for d in dtypes)
+    if isinstance(X, list | tuple):
+        return np.asarray(X).dtype.kind == "c"
+    return False
+
+
+def check_features(estimator, X, *, reset):
+    """Return X as a finite float64 or complex128 array; set or check its features.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Gets ``n_features_in_`` and ``feature_names_in_`` if `reset`.
+    X : array-like of shape (n_samples, n_features)
+        Data, real or complex.
+    reset : bool
+        True in ``fit``, False afterwards.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_features)
+        The same numbers.
+
+    Raises
+    ------
+    ValueError
+        If X is empty, not finite, not two-dimensional or has other features than in
+        ``fit``.
+    """
+    if not is_complex(X):
+        return validate_data(estimator, X, reset=reset, dtype=np.float64)
+    _check_feature_names(estimator, X, reset=reset)
+    array = np.asarray(X)
+    if array.ndim == 2 and array.size:
+        finite = np.isfinite(array).all(axis=1)
+        if not finite.all():
+            raise ValueError(
+                f"X has NaN or infinite values in {np.sum(~finite)} rows, the first is "
+                f"row {np.argmin(finite)}; mask these voxels out."
+            )
+    for part in (array.real, array.imag):
+        check_array(part, estimator=estimator, input_name="X", dtype=np.float64)
+    _check_n_features(estimator, array, reset=reset)
+    return np.ascontiguousarray(array, dtype=np.complex128)
+
+
+def check_targets(y, name="y"):
+    """Return targets as a finite float64 array of two dimensions.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Targets.
+    name : str, default="y"
+        What to call them in errors.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_outputs)
+        The same numbers.
+
+    Raises
+    ------
+    ValueError
+        If they are complex, empty or not finite.
+    """
+    if is_complex(y):
+        raise ValueError(f"{COMPLEX_TARGET}: {name} is complex; parameters are real.")
+    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name=name)
+    if y.ndim > 2:
+        raise ValueError(f"{name} has shape {y.shape}; give at most two dimensions.")
+    return y.reshape(len(y), -1)
+
+
+def check_crb(crb, shape):
+    """Return bounds as a float64 array; infinite entries are allowed.
+
+    Parameters
+    ----------
+    crb : array-like
+        Cramér-Rao bounds.
+    shape : tuple of int
+        (n_samples, n_outputs) that they must have; one output may come as a vector.
+
+    Returns
+    -------
+    ndarray of that shape
+        The same numbers.
+
+    Raises
+    ------
+    ValueError
+        If they are complex, NaN, not positive, or of another shape.
+    """
+    if is_complex(crb):
+        raise ValueError(f"{COMPLEX_TARGET}: crb is complex; bounds are variances.")
+    crb = np.asarray(crb, dtype=np.float64)
+    if crb.ndim == 1 and shape[1] == 1:
+        crb = crb[:, None]
+    if crb.shape != tuple(shape):
+        raise ValueError(f"crb has shape {crb.shape}; y asks for {tuple(shape)}.")
+    wrong = ~(crb > 0)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"crb[{row}, {column}] = {crb[row, column]:g}; bounds are variances, positive "
+            "(or infinite where the data do not determine a parameter)."
+        )
+    return crb

@@ -1,0 +1,105 @@
+"""Random fingerprints: parameters, simulated noisy signals and their bounds."""
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.utils import check_random_state
+from tqdm.auto import tqdm
+
+from ..bounds import signal_and_bound, warn_infinite
+from .distributions import check_distributions, draw_parameters
+from .noise import add_noise, check_snr
+
+_CHUNK = 1024
+
+
+def make_fingerprints(
+    model,
+    n_samples=1000,
+    *,
+    snr=100.0,
+    distributions=None,
+    return_crb=False,
+    random_state=None,
+    n_jobs=None,
+    verbose=False,
+):
+    """Draw parameters and simulate noisy signals with random phase.
+
+    Parameters
+    ----------
+    model : SignalModel
+        Model that simulates the signals.
+    n_samples : int, default=1000
+        Number of fingerprints.
+    snr : float or tuple of float, default=100.0
+        abs(M0)/sigma, one number or a range from which each sample draws uniformly.
+        M0 has magnitude 1, and a random phase if the signal is complex.
+    distributions : dict, default=None
+        SciPy frozen distributions by parameter name. The others, or all by default,
+        follow the model's own; by default a tenth of the draws is fluid.
+    return_crb : bool, default=False
+        Whether to return the Cramér-Rao bound at each sample's noise, too.
+    random_state : int, RandomState instance or None, default=None
+        Seed. The result depends on it and on nothing else.
+    n_jobs : int, default=None
+        Number of joblib workers.
+    verbose : bool, default=False
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, n_features)
+        Noisy signals.
+    y : ndarray of shape (n_samples, n_parameters)
+        Parameters, in SI units.
+    crb : ndarray of shape (n_samples, n_parameters)
+        Cramér-Rao bounds, only if `return_crb`.
+
+    Raises
+    ------
+    ValueError
+        If a number or name is not allowed.
+
+    Warns
+    -----
+    SingularInformationWarning
+        If bounds were asked for and some are infinite.
+
+    Examples
+    --------
+    >>> from crbestim.datasets import make_fingerprints
+    >>> from crbestim.models import MagnetizationTransfer
+    >>> from crbestim.sequences import HybridStateSequence
+    >>> sequence = HybridStateSequence([3.14, 0.5, 0.7, 0.5], [5e-4] * 4, 3.5e-3)
+    >>> model = MagnetizationTransfer(sequence)
+    >>> X, y = make_fingerprints(model, 10, snr=(20, 50), random_state=0)
+    >>> X.shape, y.shape
+    ((10, 4), (10, 7))
+    """
+    snr_range = check_snr(snr)
+    check_distributions(model, distributions)
+    if int(n_samples) != n_samples or n_samples < 1:
+        raise ValueError(f"n_samples = {n_samples!r}; give a positive integer.")
+    sizes = [min(_CHUNK, n_samples - i) for i in range(0, int(n_samples), _CHUNK)]
+    entropy = check_random_state(random_state).randint(2**31 - 1, size=4)
+    seeds = np.random.SeedSequence(entropy.tolist()).spawn(len(sizes))
+    parallel = Parallel(n_jobs=n_jobs, return_as="generator")
+    chunks = parallel(
+        delayed(_chunk)(model, size, snr_range, distributions, return_crb, seed)
+        for size, seed in zip(sizes, seeds, strict=True)
+    )
+    chunks = tqdm(chunks, total=len(sizes), desc="fingerprints", disable=not verbose)
+    parts = [np.concatenate(part) for part in zip(*chunks, strict=True)]
+    if return_crb:
+        warn_infinite(parts[2], model.parameter_names)
+    return tuple(parts)
+
+
+def _chunk(model, size, snr_range, distributions, return_crb, seed):
+    rng = np.random.default_rng(seed)
+    theta = draw_parameters(model, size, rng, distributions)
+    snr = rng.uniform(*snr_range, size=size)
+    if not return_crb:
+        return add_noise(model.evaluate(theta), snr, rng), theta
+    signal, crb = signal_and_bound(model, theta, noise_std=1 / snr)
+    return add_noise(signal, snr, rng), theta, crb
