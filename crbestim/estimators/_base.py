@@ -1,0 +1,154 @@
+"""What the estimators share: checks of data and bounds, and the score."""
+
+import warnings
+
+import numpy as np
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from .._validation import check_crb, check_features, check_targets
+from ..bounds import cramer_rao_bound, signal_and_bound
+from ..metrics import efficiency_score
+
+
+class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
+    """Regressor whose errors count in units of the Cramér-Rao bound.
+
+    Subclasses have the constructor parameters ``model`` and ``noise_std`` and call
+    :meth:`_check_fit` first in ``fit``.
+    """
+
+    def _check_fit(self, X, y, crb):
+        """Check the training data; return X, y and crb as arrays (crb may be None)."""
+        # Targets first: complex y is refused with scikit-learn's own words.
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None."
+            )
+        y_array = check_targets(y)
+        X = check_features(self, X, reset=True)
+        if len(X) != len(y_array):
+            raise ValueError(
+                f"Found input variables with inconsistent numbers of samples: "
+                f"{[len(X), len(y_array)]}"
+            )
+        self._check_model(X, y_array)
+        if crb is not None:
+            crb = check_crb(crb, y_array.shape)
+        self.y_ndim_ = np.asarray(y).ndim
+        self.n_outputs_ = y_array.shape[1]
+        self.target_variance_ = np.maximum(y_array.var(axis=0), np.finfo(float).tiny)
+        self.is_complex_ = X.dtype.kind == "c"
+        self.fitted_with_crb_ = crb is not None
+        return X, y_array, crb
+
+    def _check_model(self, X, y):
+        """Check that data and model belong together, if there is a model."""
+        if self.model is None:
+            return
+        if X.shape[1] != self.model.n_features:
+            raise ValueError(
+                f"X has {X.shape[1]} features, but {self.model!r} has "
+                f"{self.model.n_features} samples; compress the model with the basis of "
+                "X, or give the model that X was measured with."
+            )
+        if (X.dtype.kind == "c") != self.model.is_complex:
+            kinds = "complex" if X.dtype.kind == "c" else "real"
+            raise ValueError(f"X is {kinds}, but the signal of {self.model!r} is not.")
+        if y.shape[1] != self.model.n_parameters:
+            raise ValueError(
+                f"y has {y.shape[1]} columns; the model's parameters are "
+                f"{', '.join(self.model.parameter_names)}."
+            )
+        self.model.check_theta(y)
+
+    def _check_predict(self, X):
+        """Check new data; return X as an array and which rows can be estimated."""
+        check_is_fitted(self)
+        X = check_features(self, X, reset=False)
+        is_complex = X.dtype.kind == "c"
+        if is_complex != self.is_complex_:
+            kinds = ("complex", "real") if is_complex else ("real", "complex")
+            raise ValueError(
+                f"X is {kinds[0]}, but {type(self).__name__} was fitted to {kinds[1]} X."
+            )
+        if is_complex:
+            return X, (X != 0).any(axis=1)
+        return X, np.ones(len(X), dtype=bool)
+
+    def _shape_like_targets(self, predictions):
+        return predictions.ravel() if self.y_ndim_ == 1 else predictions
+
+    def _predicted_std(self, y):
+        """Square root of the bound at estimates, infinite where they are open."""
+        if self.model is None:
+            raise ValueError(
+                f"return_std needs the Cramér-Rao bound; give {type(self).__name__} a "
+                "model."
+            )
+        std, known = np.full_like(y, np.nan), np.isfinite(y).all(axis=1)
+        if known.any():
+            crb = signal_and_bound(self.model, y[known], noise_std=self.noise_std)[1]
+            std[known] = np.sqrt(crb)
+        return std
+
+    @property
+    def _periods(self):
+        return None if self.model is None else self.model.periods
+
+    def _bound(self, y, crb):
+        """Bounds for targets: given, from the model, or the targets' variance."""
+        if crb is not None:
+            return check_crb(crb, y.shape)
+        if self.model is not None:
+            return cramer_rao_bound(self.model, y, noise_std=self.noise_std)
+        if self.fitted_with_crb_:
+            raise ValueError(
+                f"{type(self).__name__} was fitted with crb but is scored without, and has "
+                "no model to compute it: pass crb to score, with metadata routing "
+                "(set_score_request(crb=True)) where a cross-validation calls it."
+            )
+        warnings.warn(
+            f"{type(self).__name__} has neither a model nor crb: the variance of the "
+            "training targets stands in for the Cramér-Rao bound",
+            UserWarning,
+            stacklevel=3,
+        )
+        return np.broadcast_to(self.target_variance_, y.shape)
+
+    def score(self, X, y, sample_weight=None, crb=None):
+        """Efficiency of the estimates: ``1 / mean((estimate - truth)^2 / CRB)``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Signals, real or complex.
+        y : array-like of shape (n_samples, n_outputs)
+            Parameters, in SI units.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+        crb : array-like of shape (n_samples, n_outputs), default=None
+            Cramér-Rao bounds. By default from the model at ``noise_std``; without a
+            model the variance of the training targets stands in, with a warning.
+
+        Returns
+        -------
+        float
+            1 for an ideal unbiased estimator.
+        """
+        check_is_fitted(self)
+        predictions = self.predict(X)
+        y = check_targets(y)
+        return efficiency_score(
+            y,
+            np.reshape(predictions, y.shape),
+            self._bound(y, crb),
+            sample_weight=sample_weight,
+            periods=self._periods,
+        )
+
+    def __sklearn_tags__(self):
+        """Complex X is native, but scikit-learn has no tag for it."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.single_output = True
+        return tags

@@ -1,0 +1,142 @@
+"""Classical calibration: a linear signal model learned from examples."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..bounds import crb_from_jacobian
+
+_RANK_TOLERANCE = 1e-10
+
+
+@dataclass(frozen=True, eq=False)
+class LinearCalibration:
+    """Signal as a linear function of the parameters, inverted by least squares.
+
+    The model is ``X = x_mean + (y - y_mean) / y_scale @ coef + noise``. A complex
+    signal is known up to a complex factor, different in each row, which would average
+    the model away: each row is divided by its component along `reference`, the first
+    right singular vector of the training data, before anything else. That vector does
+    not depend on the factors, so neither do the estimates.
+
+    Attributes
+    ----------
+    x_mean : ndarray of shape (n_features,)
+        Mean of the signals.
+    y_mean, y_scale : ndarray of shape (n_outputs,)
+        Mean and standard deviation of the parameters (1 for constant ones).
+    coef : ndarray of shape (n_outputs, n_features)
+        Derivatives of the signal by the scaled parameters.
+    reference : ndarray of shape (n_features,) or None
+        Conjugate of that vector, over the root mean square of the components along it;
+        None for real signals.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.estimators._linear import LinearCalibration
+    >>> y = np.arange(5.0)[:, None]
+    >>> calibration = LinearCalibration.learn(1 + y * np.array([[2.0, 3.0]]), y)
+    >>> calibration.invert(np.array([[1 + 2 * 7.0, 1 + 3 * 7.0]])).round(6)
+    array([[7.]])
+    """
+
+    x_mean: np.ndarray
+    y_mean: np.ndarray
+    y_scale: np.ndarray
+    coef: np.ndarray
+    reference: np.ndarray | None
+
+    @classmethod
+    def learn(cls, X, y):
+        """Learn from examples.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+            Signals, real or complex; all-zero complex rows are left out.
+        y : ndarray of shape (n_samples, n_outputs)
+            Parameters.
+
+        Returns
+        -------
+        LinearCalibration
+            The model.
+
+        Raises
+        ------
+        ValueError
+            If X is complex and zero everywhere.
+        """
+        reference = None
+        if X.dtype.kind == "c":
+            reference = _reference(X)
+            X, known = _divide_factor(X, reference)
+            X, y = X[known], y[known]
+        y_mean, y_scale = y.mean(axis=0), y.std(axis=0)
+        y_scale = np.where(y_scale > 0, y_scale, 1.0)
+        x_mean = X.mean(axis=0)
+        coef = np.linalg.lstsq((y - y_mean) / y_scale, X - x_mean, rcond=None)[0]
+        return cls(x_mean, y_mean, y_scale, coef, reference)
+
+    def invert(self, X):
+        """Estimate parameters; the shortest solution where there are many.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+            Signals.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_outputs)
+            Parameters; NaN for complex rows without a component along the reference.
+        """
+        known = np.ones(len(X), dtype=bool)
+        if self.reference is not None:
+            X, known = _divide_factor(X, self.reference)
+        inverse = np.linalg.pinv(_stack(self.coef), rcond=_RANK_TOLERANCE)
+        y = self.y_mean + self.y_scale * (_stack(X - self.x_mean) @ inverse)
+        return np.where(known[:, None], y, np.nan)
+
+    def crb(self, noise_std):
+        """Return the Cramér-Rao bound of the linear model; one for all signals.
+
+        Parameters
+        ----------
+        noise_std : float
+            Standard deviation of the noise per (real or imaginary) channel. The mean
+            signal of the training data stands for M0 = 1.
+
+        Returns
+        -------
+        ndarray of shape (n_outputs,)
+            Variances; infinite for what the signal does not determine.
+        """
+        jacobian = (self.coef / self.y_scale[:, None]).T[None]
+        signal = None if self.reference is None else self.x_mean[None]
+        return crb_from_jacobian(jacobian, signal, noise_std=noise_std)[0]
+
+
+def _reference(X):
+    """Return the conjugate of the main direction of X, times its mean component."""
+    norm = np.linalg.norm(X, axis=1, keepdims=True)
+    if not norm.any():
+        raise ValueError("X is zero everywhere: there is nothing to learn from.")
+    unit = X / np.where(norm > 0, norm, 1.0)
+    vector = np.linalg.eigh(unit.T @ unit.conj())[1][:, -1].conj()
+    return vector / np.sqrt(np.mean(np.abs(X @ vector) ** 2))
+
+
+def _divide_factor(X, reference):
+    """Return X over its component along the reference, and where there is one."""
+    factor = X @ reference
+    known = factor != 0
+    return X / np.where(known, factor, 1.0)[:, None], known
+
+
+def _stack(values):
+    """Return complex columns as twice as many real ones."""
+    if values.dtype.kind != "c":
+        return values
+    return np.hstack([values.real, values.imag])

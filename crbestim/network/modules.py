@@ -1,0 +1,110 @@
+"""The network: from a noisy fingerprint to parameters, in three parts.
+
+1. Alignment. A complex signal is divided by its norm and turned to a fixed phase, that
+   of its inner product with a reference signal. What follows sees the same numbers for
+   x and c x, so the estimate does not depend on the factor c.
+2. Trunk. Standardized features pass through fully connected layers; layers of equal
+   width add to what comes in (residual connections).
+3. Head. One linear output a parameter, in units of its scale; a periodic parameter has
+   two, read as the cosine and sine of its angle, so that both ends of its interval meet.
+"""
+
+import math
+
+import torch
+from torch import nn
+
+ACTIVATIONS = {
+    "relu": nn.functional.relu,
+    "silu": nn.functional.silu,
+    "gelu": nn.functional.gelu,
+    "tanh": torch.tanh,
+}
+
+
+def align(x, reference):
+    """Divide complex signals by norm and phase; stack real and imaginary parts.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n_samples, n_features)
+        Signals. Real ones are returned as they are.
+    reference : Tensor of shape (n_features,)
+        Signal whose inner product with x becomes real and positive.
+
+    Returns
+    -------
+    Tensor of shape (n_samples, 2 * n_features), or that of x if it is real
+        Real features.
+    """
+    if not x.is_complex():
+        return x
+    overlap = x @ reference.conj()
+    magnitude = overlap.abs()
+    turn = torch.where(magnitude > 0, overlap.conj() / magnitude, torch.ones_like(overlap))
+    norm = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    return torch.view_as_real(x * (turn[:, None] / norm)).flatten(1)
+
+
+class FingerprintNetwork(nn.Module):
+    """Residual network from aligned features to scaled parameters.
+
+    Parameters
+    ----------
+    n_inputs : int
+        Number of real features.
+    hidden_layer_sizes : sequence of int
+        Widths of the hidden layers.
+    periods : sequence of float
+        Period of each parameter in units of its scale; infinite where there is none.
+    activation : {"relu", "silu", "gelu", "tanh"}
+        Activation of the hidden layers.
+    """
+
+    def __init__(self, n_inputs, hidden_layer_sizes, periods, activation):
+        super().__init__()
+        periods = torch.as_tensor(periods, dtype=torch.float64)
+        periodic = torch.isfinite(periods)
+        widths = [n_inputs, *hidden_layer_sizes]
+        n_outputs = len(periods) + int(periodic.sum())
+        self.hidden = nn.ModuleList(
+            nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.head = nn.Linear(widths[-1], n_outputs)
+        self.activation = ACTIVATIONS[activation]
+        self.register_buffer("mean", torch.zeros(n_inputs))
+        self.register_buffer("scale", torch.ones(n_inputs))
+        self.turns = periods[periodic] / (2 * math.pi)
+        self.periodic = periodic.nonzero().ravel()
+
+    def initialize(self, generator):
+        """Draw all weights from `generator`, and from nothing else."""
+        for layer in (*self.hidden, self.head):
+            bound = 1 / math.sqrt(layer.in_features)
+            nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+            nn.init.zeros_(layer.bias)
+        # Angles start near zero and not at the origin, where they have no gradient.
+        with torch.no_grad():
+            self.head.bias[self.periodic] = 1.0
+
+    def standardize(self, features):
+        """Take mean and scale of the inputs from training features."""
+        self.mean.copy_(features.mean(dim=0))
+        spread = features.std(dim=0, correction=0)
+        self.scale.copy_(torch.where(spread > 0, spread, torch.ones_like(spread)))
+
+    def forward(self, features):
+        """Estimate parameters, in units of their scales."""
+        x = (features - self.mean) / self.scale
+        for layer in self.hidden:
+            y = self.activation(layer(x))
+            x = x + y if layer.in_features == layer.out_features else y
+        out = self.head(x)
+        n = out.shape[1] - len(self.periodic)
+        parameters = out[:, :n]
+        # The head's columns after the n-th are the sines of the periodic parameters.
+        if len(self.periodic):
+            angle = torch.atan2(out[:, n:], out[:, self.periodic])
+            wrapped = angle * self.turns.to(angle)
+            parameters = parameters.index_copy(1, self.periodic, wrapped)
+        return parameters

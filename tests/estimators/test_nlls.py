@@ -1,0 +1,387 @@
+"""NLLSRegressor: recovery, invariance, bounds, status, and scikit-learn's checks."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import cross_validate
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from crbestim.bounds import cramer_rao_bound
+from crbestim.datasets import make_fingerprints
+from crbestim.estimators import nlls
+from crbestim.estimators.nlls import NLLSRegressor, VoxelStatus
+from crbestim.models import MagnetizationTransfer, SignalModel
+from crbestim.parameters import Parameter
+from crbestim.sequences import HybridStateSequence
+
+TIMES = np.linspace(0.0, 0.1, 12)
+
+
+class Precession(SignalModel):
+    """Decaying precession of a complex signal, with its exact Jacobian."""
+
+    parameter_names = ("R2", "omega")
+    bounds = np.array([[1.0, 100.0], [-100.0, 100.0]])
+
+    def signal(self, theta, jacobian=False):
+        s = np.exp((-theta[:, :1] + 1j * theta[:, 1:]) * TIMES)
+        if not jacobian:
+            return s
+        return s, np.stack([-TIMES * s, 1j * TIMES * s], axis=-1)
+
+
+class Amplitude(SignalModel):
+    """Real decay, whose amplitude is a parameter."""
+
+    parameter_names = ("amplitude", "rate")
+    bounds = np.array([[0.0, 10.0], [1.0, 100.0]])
+
+    def signal(self, theta):
+        return theta[:, :1] * np.exp(-theta[:, 1:] * TIMES)
+
+
+class Periodic(Precession):
+    """Precession sampled so that omega is known up to a period."""
+
+    period = 2 * np.pi / (TIMES[1] - TIMES[0])
+    r2 = (1.0, 100.0)
+
+    @property
+    def parameters(self):
+        limits = (-self.period / 2, self.period / 2)
+        r2 = Parameter("R2", self.r2)
+        return r2, Parameter("omega", limits, period=self.period)
+
+    parameter_names = SignalModel.parameter_names
+    bounds = SignalModel.bounds
+
+
+class Fragile(Precession):
+    """Precession whose signal or Jacobian is NaN for slow decay."""
+
+    def __init__(self, wrong):
+        self.wrong = wrong
+
+    def signal(self, theta, jacobian=False):
+        bad = np.where(theta[:, :1] < 10.0, np.nan, 1.0)
+        signal, derivatives = super().signal(theta, jacobian=True)
+        if self.wrong == "signal":
+            signal = signal * bad
+        else:
+            derivatives = derivatives * bad[..., None]
+        return (signal, derivatives) if jacobian else signal
+
+
+def draw(n, seed=0, model=None):
+    """Draw parameters well inside the bounds."""
+    low, high = (model or Precession()).bounds.T
+    u = np.random.default_rng(seed).uniform(0.1, 0.9, (n, len(low)))
+    return low + (high - low) * u
+
+
+def measured(n, snr=np.inf, seed=0, model=None):
+    """Return noisy signals with random factors, and their parameters."""
+    model = model or Precession()
+    rng = np.random.default_rng(seed + 1)
+    y = draw(n, seed, model)
+    X = model.signal(y)
+    if model.is_complex:
+        X = X * np.exp(2j * np.pi * rng.random((n, 1)))
+        X = X + rng.standard_normal((*X.shape, 2)).view(complex)[..., 0] / snr
+    return X, y
+
+
+@parametrize_with_checks([NLLSRegressor()])
+@pytest.mark.filterwarnings("ignore:.*neither a model nor crb.*:UserWarning")
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+def test_recovers_parameters_without_noise():
+    X, y = measured(20)
+    start, _ = measured(500, seed=5)
+    estimate = NLLSRegressor(Precession()).fit(start, draw(500, 5)).predict(X)
+    width = np.diff(Precession.bounds, axis=1).ravel()
+    assert (np.abs(estimate - y) / width).max() < 1e-6
+
+
+def test_recovers_magnetization_transfer():
+    i = np.arange(40)
+    alpha = 0.4 + 0.35 * np.sin(i / 5) + 0.2 * np.sin(i / 1.7)
+    trf = (3.0 + 2 * np.cos(i / 3)) * 1e-4
+    alpha[0], trf[0] = np.pi, 5e-4
+    model = MagnetizationTransfer(HybridStateSequence(alpha, trf, 3.5e-3))
+    rng = np.random.default_rng(0)
+    low, high = model.bounds.T
+    y = low + (high - low) * rng.uniform(0.3, 0.7, (4, 7))
+    near = np.clip(y + 0.02 * (high - low) * rng.standard_normal(y.shape), low, high)
+    X = 3j * model.signal(y)
+    reg = NLLSRegressor(model, initial=near).fit(X, y)
+    fits = reg.fit_voxels(X)
+    assert (np.abs(fits.theta - y) / (high - low)).max() < 1e-6
+    np.testing.assert_allclose(fits.m0, 3j, atol=1e-6)
+
+
+@pytest.mark.parametrize("factor", [1e-9, -2.0, 3e6 * np.exp(2j)])
+def test_does_not_depend_on_a_complex_factor(factor):
+    X, y = measured(10, snr=50)
+    reg = NLLSRegressor(Precession()).fit(X, y)
+    one, other = reg.fit_voxels(X), reg.fit_voxels(factor * X)
+    np.testing.assert_allclose(other.theta, one.theta, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(other.m0, factor * one.m0, rtol=1e-9)
+    np.testing.assert_allclose(other.relative_residual, one.relative_residual)
+    np.testing.assert_allclose(other.cost, abs(factor) ** 2 * one.cost)
+
+
+def test_a_factor_does_not_show_where_the_cost_is_flat(model):
+    X, y = make_fingerprints(model, 10, snr=100, random_state=0)
+    reg = NLLSRegressor(model, max_nfev=40).fit(X, y)
+    with pytest.warns(ConvergenceWarning):
+        one, other = reg.predict(X), reg.predict((0.3 + 0.7j) * X)
+    np.testing.assert_allclose(other, one, rtol=1e-12)
+
+
+def test_residuals_are_those_of_the_estimate():
+    X, y = measured(5, snr=20)
+    fits = NLLSRegressor(Precession()).fit(X, y).fit_voxels(X)
+    residual = X - fits.m0[:, None] * Precession().signal(fits.theta)
+    norm = np.linalg.norm(residual, axis=1)
+    np.testing.assert_allclose(fits.cost, norm**2 / 2)
+    np.testing.assert_allclose(fits.relative_residual, norm / np.linalg.norm(X, axis=1))
+
+
+def test_bounds_hold_and_are_reported():
+    beyond = np.array([[120.0, 30.0], [50.0, 150.0], [50.0, 30.0]])
+    X = Precession().signal(beyond)
+    fits = NLLSRegressor(Precession()).fit(*measured(200)).fit_voxels(X)
+    low, high = Precession.bounds.T
+    assert ((fits.theta >= low) & (fits.theta <= high)).all()
+    assert fits.at_bound.tolist() == [[True, False], [False, True], [False, False]]
+    np.testing.assert_allclose(fits.theta[0, 0], 100.0, rtol=1e-3)
+
+
+def test_same_result_for_every_n_jobs(model):
+    X, y = make_fingerprints(model, 12, snr=200, random_state=0)
+    one, two = (
+        NLLSRegressor(model, max_nfev=20, n_jobs=n_jobs).fit(X, y) for n_jobs in (1, 2)
+    )
+    with pytest.warns(ConvergenceWarning):
+        expected = one.fit_voxels(X)
+    with pytest.warns(ConvergenceWarning):
+        found = two.fit_voxels(X)
+    for name in vars(expected):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_all_zero_voxel_is_nan_and_leaves_the_others_alone():
+    X, y = measured(6, snr=100)
+    reg = NLLSRegressor(Precession()).fit(X, y)
+    alone = reg.predict(X)
+    X[2] = 0
+    fits = reg.fit_voxels(X)
+    empty = np.arange(6) == 2
+    assert np.isnan(fits.theta[2]).all() and np.isnan(fits.m0[2])
+    assert (fits.status == np.where(empty, VoxelStatus.EMPTY, 0)).all()
+    assert fits.n_evaluations[2] == 0 and not fits.at_bound[2].any()
+    np.testing.assert_array_equal(fits.theta[~empty], alone[~empty])
+    estimate, std = reg.predict(X, return_std=True)
+    assert np.isnan(std[2]).all() and np.isfinite(std[~empty]).all()
+
+
+@pytest.mark.parametrize("wrong", ["signal", "jacobian"])
+def test_failure_of_the_model_is_flagged(wrong):
+    model = Fragile(wrong)
+    start = np.array([[5.0, 0.0], [50.0, 0.0]])
+    X = Precession().signal(start)
+    reg = NLLSRegressor(model, initial=start[1:]).fit(X, start)
+    reg.start_values_ = start
+    reg.start_signals_ = X / np.linalg.norm(X, axis=1, keepdims=True)
+    with pytest.warns(ConvergenceWarning, match="1 failed because the model was not"):
+        fits = reg.fit_voxels(X)
+    assert fits.status.tolist() == [VoxelStatus.FAILED, VoxelStatus.CONVERGED]
+    assert np.isnan(fits.theta[0]).all()
+    np.testing.assert_allclose(fits.theta[1], start[1], atol=1e-6)
+
+
+def test_start_signals_that_are_not_finite_match_nothing():
+    X, y = measured(3)
+    y[0, 0] = 5.0
+    reg = NLLSRegressor(Fragile("signal")).fit(X, y)
+    assert (reg.start_signals_[0] == 0).all()
+    np.testing.assert_allclose(reg.predict(X[1:]), y[1:], atol=1e-5)
+
+
+def test_real_model_keeps_its_amplitude():
+    model = Amplitude()
+    X, y = measured(8, model=model)
+    reg = NLLSRegressor(model).fit(*measured(300, seed=7, model=model))
+    fits = reg.fit_voxels(X)
+    np.testing.assert_allclose(fits.theta, y, rtol=1e-5)
+    np.testing.assert_array_equal(fits.m0, 1.0)
+    doubled = reg.predict(2 * X[y[:, 0] < 4])
+    np.testing.assert_allclose(doubled[:, 0], 2 * y[y[:, 0] < 4, 0], rtol=1e-5)
+
+
+def test_all_zeros_are_data_for_a_real_model():
+    model = Amplitude()
+    X, y = measured(5, model=model)
+    fits = NLLSRegressor(model).fit(X, y).fit_voxels(np.zeros((1, 12)))
+    assert fits.status[0] == VoxelStatus.CONVERGED
+    np.testing.assert_allclose(fits.theta[0, 0], 0.0, atol=1e-2)
+
+
+def test_periodic_parameter_wraps():
+    model = Periodic()
+    truth = np.array([[20.0, 0.46 * model.period]])
+    start = np.array([[20.0, -0.46 * model.period]])
+    X = model.signal(truth)
+    fits = NLLSRegressor(model, initial=start).fit(X, truth).fit_voxels(X)
+    np.testing.assert_allclose(fits.theta, truth, rtol=1e-6)
+    assert not fits.at_bound.any()
+
+    class Bounded(Periodic):
+        period = np.inf
+        parameters = tuple(Parameter(p.name, p.bounds) for p in Periodic().parameters)
+
+    fits = NLLSRegressor(Bounded(), initial=start).fit(X, truth).fit_voxels(X)
+    assert fits.at_bound[0, 1]
+
+
+def test_iteration_limit_is_flagged_and_warned_of_once():
+    X, y = measured(4, snr=20)
+    reg = NLLSRegressor(Precession(), initial="centre", max_nfev=2).fit(X, y)
+    with pytest.warns(ConvergenceWarning, match="4 of 4 .* max_nfev=2 ") as record:
+        fits = reg.fit_voxels(X)
+    assert len(record) == 1
+    assert (fits.status == VoxelStatus.ITERATION_LIMIT).all()
+    assert np.isfinite(fits.theta).all() and (fits.n_evaluations == 2).all()
+
+
+def test_tolerance_decides_how_long_the_search_takes():
+    X, y = measured(10, snr=20)
+    coarse, fine = (
+        NLLSRegressor(Precession(), initial="centre", tol=tol).fit(X, y).fit_voxels(X)
+        for tol in (1e-2, 1e-10)
+    )
+    assert coarse.n_evaluations.sum() < fine.n_evaluations.sum()
+    assert (coarse.theta != fine.theta).any()
+
+
+def test_initial_values():
+    X, y = measured(50)
+    model = Precession()
+    first = NLLSRegressor(model).fit(X, y)
+    np.testing.assert_array_equal(first.start_values_, y)
+    np.testing.assert_array_equal(first._match(X)[0], y)
+    np.testing.assert_allclose(np.linalg.norm(first.start_signals_, axis=1), 1.0)
+    centre = NLLSRegressor(model, initial="centre").fit(X, y)
+    np.testing.assert_array_equal(centre.start_values_, [[50.5, 0.0]])
+    given = NLLSRegressor(model, initial=[[200.0, 5.0]]).fit(X, y)
+    np.testing.assert_array_equal(given.start_values_, [[100.0, 5.0]])
+    few = NLLSRegressor(model, n_atoms=2).fit(X, y)
+    np.testing.assert_array_equal(few.start_values_, y[[0, -1]])
+
+
+def test_dictionary_starts_where_the_centre_gets_lost():
+    # Slow decay makes side lobes, and so local minima in omega.
+    class Slow(Periodic):
+        r2 = (1.0, 5.0)
+
+    model = Slow()
+    X, y = measured(30, snr=100, model=model)
+    cost = {
+        initial: NLLSRegressor(model, initial=initial).fit(X, y).fit_voxels(X).cost
+        for initial in ("dictionary", "centre")
+    }
+    assert (cost["dictionary"] < 1.01 * cost["centre"]).all()
+    assert (cost["dictionary"] < 0.1 * cost["centre"]).any()
+
+
+def test_n_jobs_and_verbose_reach_joblib_and_the_progress_bar(monkeypatch, capsys):
+    seen = []
+    parallel = nlls.Parallel
+    monkeypatch.setattr(nlls, "Parallel", lambda **kw: seen.append(kw) or parallel())
+    X, y = measured(3)
+    NLLSRegressor(Precession(), n_jobs=2).fit(X, y).predict(X)
+    assert seen[0]["n_jobs"] == 2 and capsys.readouterr().err == ""
+    NLLSRegressor(Precession(), verbose=True).fit(X, y).predict(X)
+    assert "3/3" in capsys.readouterr().err
+
+
+def test_standard_deviation_is_the_bound_at_the_estimate():
+    X, y = measured(5)
+    reg = NLLSRegressor(Precession(), noise_std=0.02).fit(X, y)
+    estimate, std = reg.predict(X, return_std=True)
+    expected = cramer_rao_bound(Precession(), estimate, noise_std=0.02)
+    np.testing.assert_allclose(std, np.sqrt(expected))
+
+
+def test_efficient_at_high_snr():
+    # 400 voxels of two parameters: the mean of 800 chi-square variables is 1 +- 0.05.
+    theta = np.tile([[30.0, 20.0]], (400, 1))
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((400, 12, 2)).view(complex)[..., 0]
+    X = (Precession().signal(theta) + noise / 100) * np.exp(1j)
+    reg = NLLSRegressor(Precession(), noise_std=0.01).fit(X, theta)
+    assert 0.85 < reg.score(X, theta) < 1.15
+
+
+def test_cross_validation_takes_crb():
+    X, y = measured(30, snr=100)
+    crb = cramer_rao_bound(Precession(), y, noise_std=0.01)
+    reg = NLLSRegressor(Precession())
+    result = cross_validate(reg, X, y, params={"crb": crb}, cv=3, error_score="raise")
+    assert (result["test_score"] > 0.5).all()
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"initial": "random"}, "'initial' parameter .* must be a str among"),
+        ({"n_atoms": 0}, "'n_atoms' parameter .* must be an int"),
+        ({"max_nfev": 0}, "'max_nfev' parameter .* must be an int"),
+        ({"tol": 0.0}, "'tol' parameter .* must be a float"),
+        ({"noise_std": 0.0}, "'noise_std' parameter .* must be a float"),
+        ({"n_jobs": "all"}, "'n_jobs' parameter .* must be"),
+        ({"initial": [[1.0, 2.0, 3.0]]}, r"theta has shape \(1, 3\)"),
+    ],
+)
+def test_wrong_parameters(params, message):
+    X, y = measured(3)
+    with pytest.raises(ValueError, match=message):
+        clone(NLLSRegressor(Precession())).set_params(**params).fit(X, y)
+
+
+def test_wrong_data():
+    X, y = measured(3)
+    model = Precession()
+    with pytest.raises(NotFittedError):
+        NLLSRegressor(model).fit_voxels(X)
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        NLLSRegressor(model).fit(X, y + 0j)
+    with pytest.raises(ValueError, match="requires y to be passed"):
+        NLLSRegressor(model).fit(X, None)
+    with pytest.raises(ValueError, match=r"crb\[0, 0\] = 0"):
+        NLLSRegressor(model).fit(X, y, crb=np.zeros_like(y))
+    with pytest.raises(ValueError, match="X is real, but the signal of"):
+        NLLSRegressor(model).fit(X.real, y)
+    fitted = NLLSRegressor(model).fit(X, y)
+    with pytest.raises(ValueError, match="X is real, but NLLSRegressor was fitted to"):
+        fitted.predict(X.real)
+    with pytest.raises(ValueError, match="NaN or infinite values in 1 rows"):
+        fitted.predict(np.where(np.arange(3)[:, None] == 1, np.nan, X))
+    with pytest.raises(ValueError, match="has no model to fit to voxels"):
+        NLLSRegressor().fit(X, y).fit_voxels(X)
+    with pytest.raises(ValueError, match="X is zero everywhere"):
+        NLLSRegressor().fit(0 * X, y)
+
+
+def test_bounds_must_be_finite():
+    class Open(Precession):
+        bounds = np.array([[1.0, np.inf], [-100.0, 100.0]])
+        n_features, is_complex = 12, True
+
+    X, y = measured(3)
+    with pytest.raises(ValueError, match="those of R2 are not finite"):
+        NLLSRegressor(Open()).fit(X, y)

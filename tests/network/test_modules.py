@@ -1,0 +1,73 @@
+"""Alignment, and the periodic outputs of the network."""
+
+import math
+
+import pytest
+import torch
+
+from crbestim.network.modules import ACTIVATIONS, FingerprintNetwork, align
+
+
+def test_alignment_by_hand():
+    x = torch.tensor([[3j, 4j]], dtype=torch.complex128)
+    reference = torch.tensor([1.0, 0.0], dtype=torch.complex128)
+    expected = torch.tensor([[0.6, 0.0, 0.8, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(align(x, reference), expected)
+
+
+def test_alignment_takes_out_any_complex_factor():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(20, 6, dtype=torch.complex128, generator=generator)
+    reference = torch.randn(6, dtype=torch.complex128, generator=generator)
+    torch.testing.assert_close(
+        align(x * (-2 + 300j), reference), align(x, reference), rtol=1e-14, atol=1e-14
+    )
+
+
+def test_real_features_stay():
+    x = torch.ones(2, 3)
+    assert align(x, torch.zeros(3)) is x
+
+
+def network(periods, activation="silu"):
+    net = FingerprintNetwork(4, (8, 8), periods, activation)
+    net.initialize(torch.Generator().manual_seed(0))
+    return net
+
+
+def test_periodic_output_stays_in_its_interval():
+    net = network([math.inf, 2.0])
+    out = net(100 * torch.randn(500, 4, generator=torch.Generator().manual_seed(1)))
+    assert out.shape == (500, 2)
+    assert out[:, 1].abs().max() <= 1.0
+    assert out[:, 1].abs().max() > 0.5
+
+
+def test_angle_is_read_from_cosine_and_sine():
+    net = network([2 * math.pi])
+    with torch.no_grad():
+        net.head.weight.zero_()
+        net.head.bias.copy_(torch.tensor([-1.0, 1.0]))
+        assert float(net(torch.zeros(1, 4))) == pytest.approx(3 * math.pi / 4)
+
+
+def test_weights_come_from_the_generator_alone():
+    torch.manual_seed(1)
+    first = network([math.inf])
+    torch.manual_seed(2)
+    second = network([math.inf])
+    for one, two in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_standardized_inputs():
+    net = network([math.inf])
+    features = torch.tensor([[0.0, 1, 2, 3], [2.0, 1, 4, 9]])
+    net.standardize(features)
+    assert net.mean.tolist() == [1, 1, 3, 6]
+    assert net.scale.tolist() == [1, 1, 1, 3]  # a constant feature is only centred
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_every_activation_runs(activation):
+    assert torch.isfinite(network([math.inf], activation)(torch.ones(1, 4))).all()
