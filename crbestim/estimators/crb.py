@@ -39,6 +39,11 @@ class CRBRegressor(BoundedRegressor):
         bound must come through ``crb``, or the variance of the targets stands in.
     loss : {"crb", "mse"}, default="crb"
         Squared errors over the bound, or over the variance of each target.
+    huber_threshold : float, default=2.0
+        With the CRB loss, errors beyond this many standard deviations of the bound count
+        linearly (Huber). Rare fingerprints whose bound is tiny, such as fluid near the
+        ends of the interval of omega0, otherwise rule the mean and keep the network from
+        learning all others. None is the pure loss.
     hidden_layer_sizes : tuple of int, default=(256, 256, 256, 256, 256)
         Widths of the hidden layers. Layers of equal width have residual connections.
     activation : {"relu", "silu", "gelu", "tanh"}, default="silu"
@@ -117,6 +122,7 @@ class CRBRegressor(BoundedRegressor):
     _parameter_constraints = {
         "model": "no_validation",
         "loss": [StrOptions({"crb", "mse"})],
+        "huber_threshold": [None, Interval(Real, 0, None, closed="neither")],
         "hidden_layer_sizes": ["array-like"],
         "activation": [StrOptions({"relu", "silu", "gelu", "tanh"})],
         "noise_std": [Interval(Real, 0, None, closed="neither")],
@@ -141,6 +147,7 @@ class CRBRegressor(BoundedRegressor):
         model=None,
         *,
         loss="crb",
+        huber_threshold=2.0,
         hidden_layer_sizes=(256, 256, 256, 256, 256),
         activation="silu",
         noise_std=0.01,
@@ -161,6 +168,7 @@ class CRBRegressor(BoundedRegressor):
     ):
         self.model = model
         self.loss = loss
+        self.huber_threshold = huber_threshold
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.noise_std = noise_std
@@ -227,6 +235,7 @@ class CRBRegressor(BoundedRegressor):
             alpha=self.alpha,
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
+            threshold=self._threshold,
             verbose=bool(self.verbose),
         )
         self._keep(progress)
@@ -331,6 +340,11 @@ class CRBRegressor(BoundedRegressor):
                 ConvergenceWarning,
                 stacklevel=3,
             )
+
+    @property
+    def _threshold(self):
+        pure = self.loss == "mse" or self.huber_threshold is None
+        return np.inf if pure else self.huber_threshold
 
     @property
     def _architecture(self):

@@ -1,5 +1,7 @@
 """The loss: squared errors in units of a variance, averaged over what is determined."""
 
+import math
+
 import torch
 
 
@@ -25,12 +27,14 @@ def scaled_errors(prediction, target, periods):
     return torch.where(wraps, error - finite * torch.round(error / finite), error)
 
 
-def weighted_loss(prediction, target, precision, periods):
+def weighted_loss(prediction, target, precision, periods, threshold=math.inf):
     """Mean of error^2 * precision over entries whose precision is not zero.
 
     With precision 1/CRB it is the CRB loss (Zhang et al., MRM 2022, doi
     10.1002/mrm.29206), with the inverse variance of each target the mean squared error
-    of standardized targets. Training and validation share it.
+    of standardized targets. Errors beyond a threshold count linearly, with the slope
+    that they have there (Huber, Ann. Math. Stat. 1964). Training and validation share
+    it.
 
     Parameters
     ----------
@@ -40,11 +44,15 @@ def weighted_loss(prediction, target, precision, periods):
         Inverse variances; zero for parameters that the data do not determine.
     periods : Tensor of shape (n_outputs,)
         Periods in those units; infinite where there is none.
+    threshold : float, default=inf
+        Where errors begin to count linearly, in standard deviations 1/sqrt(precision).
 
     Returns
     -------
     Tensor of shape ()
         The loss.
     """
-    squares = scaled_errors(prediction, target, periods) ** 2
-    return (squares * precision).sum() / (precision > 0).sum().clamp(min=1)
+    deviations = scaled_errors(prediction, target, periods).abs() * precision.sqrt()
+    within = deviations.clamp(max=threshold)
+    losses = within * (2 * deviations - within)
+    return losses.sum() / (precision > 0).sum().clamp(min=1)

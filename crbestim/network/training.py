@@ -26,6 +26,7 @@ class Settings:
     alpha: float
     n_iter_no_change: float
     tol: float
+    threshold: float
     verbose: bool
 
 
@@ -134,7 +135,9 @@ def fit(network, train, validation, periods, settings, generator):
                     epoch,
                     progress,
                 )
-                record["validation_loss"] = evaluate(network, validation, periods)
+                record["validation_loss"] = evaluate(
+                    network, validation, periods, settings.threshold
+                )
                 progress.history.append(record)
                 _keep_best(network, progress, record, settings)
                 bar.update()
@@ -163,7 +166,8 @@ def run_epoch(network, optimizer, train, periods, settings, generator, epoch, pr
         rate = settings.learning_rate * learning_rate_factor(min(fraction, 1.0))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss = step(network, optimizer, train.batch(rows, generator), periods)
+        batch = train.batch(rows, generator)
+        loss = step(network, optimizer, batch, periods, settings.threshold)
         total += loss * len(rows)
     loss = total / len(train)
     if not math.isfinite(loss):
@@ -186,10 +190,10 @@ def learning_rate_factor(fraction):
     return 0.5 * (1 + math.cos(math.pi * (fraction - _WARM_UP) / (1 - _WARM_UP)))
 
 
-def step(network, optimizer, batch, periods):
+def step(network, optimizer, batch, periods, threshold):
     """Take one step of the optimizer; return the loss before it."""
     features, targets, precision = batch
-    loss = weighted_loss(network(features), targets, precision, periods)
+    loss = weighted_loss(network(features), targets, precision, periods, threshold)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     # Hard samples have errors of hundreds of standard deviations early on.
@@ -199,7 +203,7 @@ def step(network, optimizer, batch, periods):
 
 
 @torch.no_grad()
-def evaluate(network, data, periods):
+def evaluate(network, data, periods, threshold=math.inf):
     """Return the loss on data as they are, NaN if there are none."""
     if data is None:
         return math.nan
@@ -209,7 +213,7 @@ def evaluate(network, data, periods):
         rows = torch.arange(first, min(first + _BLOCK, len(data)))
         features, targets, precision = data.batch(rows.to(data.signals.device), None)
         n_known = int((precision > 0).sum())
-        loss = weighted_loss(network(features), targets, precision, periods)
+        loss = weighted_loss(network(features), targets, precision, periods, threshold)
         total, count = total + float(loss) * n_known, count + n_known
     return total / max(count, 1)
 

@@ -134,6 +134,7 @@ def test_infinite_bounds_have_no_weight(model, fingerprints):
 
 CHANGES = {
     "loss": "mse",
+    "huber_threshold": None,
     "hidden_layer_sizes": (16,),
     "activation": "relu",
     "snr": 20.0,

@@ -13,7 +13,19 @@ def test_loss_by_hand():
     target = torch.tensor([[0.0, 0.0], [0.0, 0.0]])
     precision = torch.tensor([[1.0, 0.5], [2.0, 0.0]])
     # (1 + 2 + 18) over the three entries that count.
-    assert float(weighted_loss(prediction, target, precision, NO_PERIODS)) == 7.0
+    loss = weighted_loss(prediction, target, precision, NO_PERIODS)
+    assert float(loss) == pytest.approx(7.0)
+
+
+def test_errors_beyond_the_threshold_count_linearly():
+    # Deviations 1, 4 and 6 with threshold 4: squares up to it, then 2 * 4 * d - 16.
+    prediction = torch.tensor([[1.0], [2.0], [3.0]], requires_grad=True)
+    precision = torch.tensor([[1.0], [4.0], [4.0]])
+    args = prediction, torch.zeros(3, 1), precision, torch.tensor([torch.inf])
+    loss = weighted_loss(*args, threshold=4.0)
+    assert float(loss.detach()) == pytest.approx((1 + 16 + 32) / 3)
+    loss.backward()
+    assert prediction.grad.ravel().tolist() == pytest.approx([2 / 3, 16 / 3, 16 / 3])
 
 
 def test_entries_without_precision_have_no_gradient():

@@ -21,6 +21,7 @@ def settings(**changes):
         alpha=0.0,
         n_iter_no_change=math.inf,
         tol=0.0,
+        threshold=math.inf,
         verbose=False,
     )
     return training.Settings(**{**defaults, **changes})
