@@ -22,6 +22,7 @@ __all__ = [
     "cramer_rao_bound",
     "crb_from_jacobian",
     "fisher_information",
+    "implied_snr",
     "signal_and_bound",
 ]
 
@@ -200,13 +201,36 @@ def signal_and_bound(model, theta, noise_std=1.0, *, m0=1.0):
     signals, bounds = [], []
     for first in range(0, max(len(theta), 1), _BLOCK):
         part = slice(first, first + _BLOCK)
-        signal, jacobian = model.evaluate(theta[part], jacobian=True)
+        signal, jacobian = model.simulate(theta[part], jacobian=True)
         nuisance = signal if model.is_complex else None
         signals.append(signal)
         bounds.append(
             crb_from_jacobian(jacobian, nuisance, noise_std=sigma[part], m0=scale[part])
         )
     return np.concatenate(signals), np.concatenate(bounds)
+
+
+def implied_snr(unit, crb, default):
+    """Signal-to-noise ratio at which given bounds agree best with those at unit noise.
+
+    Parameters
+    ----------
+    unit, crb : ndarray of shape (n_samples, n_parameters)
+        Bounds at noise of standard deviation 1, and bounds at an unknown noise level.
+    default : float
+        Ratio where no parameter has both bounds finite.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        Square root of the median ratio of the bounds over the parameters.
+    """
+    snr = np.full(len(unit), float(default))
+    finite = np.isfinite(unit) & np.isfinite(crb)
+    known = finite.any(axis=1)
+    ratio = np.where(finite, unit, np.nan) / np.where(finite, crb, 1.0)
+    snr[known] = np.sqrt(np.nanmedian(ratio[known], axis=1))
+    return snr
 
 
 def warn_infinite(crb, parameter_names):

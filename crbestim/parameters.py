@@ -54,6 +54,8 @@ class Parameter:
         Distribution in the brain.
     fluid : scipy.stats frozen distribution, default=None
         Distribution in fluid, where it differs from tissue.
+    usual : tuple of float, default=None
+        Interval of usual values, far from which a unit is doubted; by default the bounds.
 
     Examples
     --------
@@ -71,6 +73,7 @@ class Parameter:
     period: float = np.inf
     distribution: object = None
     fluid: object = None
+    usual: tuple = None
 
     def __post_init__(self):
         """Check that the limits are in order."""
@@ -109,7 +112,8 @@ class Parameter:
         Parameter
             A copy.
         """
-        return replace(self, bounds=tuple(float(b) for b in bounds))
+        bounds = tuple(float(b) for b in bounds)
+        return replace(self, bounds=bounds, usual=self.usual or self.bounds)
 
     def is_implausible(self, values):
         """Tell which values of a positive parameter suggest another unit or quantity.
@@ -122,9 +126,10 @@ class Parameter:
         Returns
         -------
         ndarray of bool
-            True where a value is below half the lower or above twice the upper bound.
+            True where a value is below half or above twice of what is usual and of the bounds.
         """
-        low, high = self.bounds
+        usual = self.usual or self.bounds
+        low, high = min(usual[0], self.bounds[0]), max(usual[1], self.bounds[1])
         if low <= 0:
             return np.abs(values) > 2 * max(abs(low), abs(high))
         return (values < low / 2) | (values > 2 * high)

@@ -4,9 +4,11 @@ torch is imported inside the functions: it takes seconds, and only fitting and p
 need it.
 """
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+from joblib import effective_n_jobs
 
 from .._optional import import_optional
 
@@ -54,7 +56,21 @@ class TrainingSet:
         )
 
 
-def train_network(architecture, X, reference, train, held_out, device, rng, **settings):
+@contextmanager
+def _threads(n_jobs):
+    """Let torch use as many threads as there are jobs, as long as the block lasts."""
+    torch = import_optional("torch", "CRBRegressor")
+    before = torch.get_num_threads()
+    torch.set_num_threads(effective_n_jobs(n_jobs))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def train_network(
+    architecture, X, reference, train, held_out, *, device, rng, n_jobs, **settings
+):
     """Train a network and return its weights and the progress of training.
 
     Parameters
@@ -71,6 +87,8 @@ def train_network(architecture, X, reference, train, held_out, device, rng, **se
         Where to train.
     rng : RandomState
         Source of the seeds of weights, order and noise.
+    n_jobs : int or None
+        Number of threads.
     **settings
         Fields of `crbestim.network.training.Settings`.
 
@@ -92,19 +110,20 @@ def train_network(architecture, X, reference, train, held_out, device, rng, **se
     network.initialize(torch.Generator().manual_seed(seeds[0]))
     network.standardize(features)
     network.to(device)
-    progress = training.fit(
-        network,
-        train.to_tensors(reference, device),
-        None if held_out is None else held_out.to_tensors(reference, device),
-        _tensor(architecture.periods, device),
-        training.Settings(**settings),
-        torch.Generator(device).manual_seed(seeds[1]),
-    )
+    with _threads(n_jobs):
+        progress = training.fit(
+            network,
+            train.to_tensors(reference, device),
+            None if held_out is None else held_out.to_tensors(reference, device),
+            _tensor(architecture.periods, device),
+            training.Settings(**settings),
+            torch.Generator(device).manual_seed(seeds[1]),
+        )
     state = network.state_dict()
     return {name: value.cpu().numpy().copy() for name, value in state.items()}, progress
 
 
-def run_network(architecture, weights, reference, X):
+def run_network(architecture, weights, reference, X, n_jobs):
     """Estimate scaled targets, in double precision so that rows stay independent.
 
     Parameters
@@ -117,6 +136,8 @@ def run_network(architecture, weights, reference, X):
         Phase reference of complex signals.
     X : ndarray of shape (n_samples, n_features)
         Signals.
+    n_jobs : int or None
+        Number of threads.
 
     Returns
     -------
@@ -130,7 +151,7 @@ def run_network(architecture, weights, reference, X):
     network.load_state_dict({k: torch.as_tensor(v) for k, v in weights.items()})
     reference = torch.as_tensor(reference)
     blocks = []
-    with torch.no_grad():
+    with torch.no_grad(), _threads(n_jobs):
         for first in range(0, len(X), _BLOCK):
             x = torch.as_tensor(X[first : first + _BLOCK])
             blocks.append(network(align(x, reference)).numpy())

@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from .._validation import Interval, StrOptions, fit_context
-from ..bounds import signal_and_bound
+from ..bounds import implied_snr, signal_and_bound
 from ..datasets.noise import check_snr
 from ._base import BoundedRegressor
 from ._network import (
@@ -81,6 +81,9 @@ class CRBRegressor(BoundedRegressor):
         What counts as improvement of the validation loss.
     device : {"auto", "cpu", "cuda"}, default="auto"
         Where to train; "auto" takes a GPU if there is one.
+    n_jobs : int, default=None
+        Number of threads of the CPU; None is one, -1 all. Threads that share their core
+        with other programs wait for each other for most of the time.
     random_state : int, RandomState instance or None, default=None
         Seed of weights, noise, order and split.
     verbose : bool, default=False
@@ -94,16 +97,12 @@ class CRBRegressor(BoundedRegressor):
         A record per epoch: loss, validation_loss, learning_rate, time.
     loss_curve_ : list of float
         Training loss of every epoch.
-    best_loss_ : float
-        Best validation loss; NaN without early stopping.
-    n_iter_ : int
-        Number of epochs.
+    best_loss_, n_iter_ : float, int
+        Best validation loss, NaN without early stopping, and number of epochs.
     snr_range_ : tuple of float
         Signal-to-noise ratios that training drew from; (nan, nan) for X as given.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of str
-        Names of the features, if X has some.
 
     Examples
     --------
@@ -138,6 +137,7 @@ class CRBRegressor(BoundedRegressor):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "device": [StrOptions({"auto", "cpu", "cuda"})],
+        "n_jobs": [None, Integral],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -163,6 +163,7 @@ class CRBRegressor(BoundedRegressor):
         n_iter_no_change=20,
         tol=0.0,
         device="auto",
+        n_jobs=None,
         random_state=None,
         verbose=False,
     ):
@@ -184,6 +185,7 @@ class CRBRegressor(BoundedRegressor):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.device = device
+        self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
 
@@ -226,8 +228,9 @@ class CRBRegressor(BoundedRegressor):
             self.reference_,
             self._training_set(*take(rows)),
             self._measured(*take(held_out_rows)) if len(held_out_rows) else None,
-            self.device,
-            rng,
+            device=self.device,
+            rng=rng,
+            n_jobs=self.n_jobs,
             max_iter=self.max_iter,
             max_time=np.inf if self.max_time is None else self.max_time,
             batch_size=self.batch_size,
@@ -315,11 +318,7 @@ class CRBRegressor(BoundedRegressor):
         """
         own = None
         if crb is not None:
-            with np.errstate(invalid="ignore"):
-                ratio = np.where(np.isfinite(crb) & np.isfinite(unit), unit / crb, np.nan)
-            known = ~np.isnan(ratio).all(axis=1)
-            own = np.full(len(ratio), 1 / self.noise_std)
-            own[known] = np.sqrt(np.nanmedian(ratio[known], axis=1))
+            own = implied_snr(unit, crb, default=1 / self.noise_std)
             unit = crb * own[:, None] ** 2
         if self.snr is not None:
             return np.array(check_snr(self.snr)), unit
@@ -389,7 +388,9 @@ class CRBRegressor(BoundedRegressor):
         return self._shape_like_targets(y), self._shape_like_targets(self._predicted_std(y))
 
     def _forward(self, X):
-        scaled = run_network(self._architecture, self.weights_, self.reference_, X)
+        scaled = run_network(
+            self._architecture, self.weights_, self.reference_, X, self.n_jobs
+        )
         y = self.offset_ + self.scale_ * scaled
         return y if self.model is None else np.clip(y, *self.model.bounds.T)
 

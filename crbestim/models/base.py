@@ -46,6 +46,12 @@ class SignalModel:
     difference_step = 1e-5
     """Step of central differences, as a fraction of the width of the bounds."""
 
+    def __init_subclass__(cls, **kwargs):
+        """Turn bounds that a class gives as a list into an array."""
+        super().__init_subclass__(**kwargs)
+        if isinstance(vars(cls).get("bounds"), list | tuple):
+            cls.bounds = np.array(cls.bounds, dtype=float)
+
     @cached_property
     def parameters(self):
         """The parameters, a tuple of :class:`~crbestim.parameters.Parameter`."""
@@ -70,12 +76,12 @@ class SignalModel:
                 )
         return getattr(self, name)
 
-    @property
+    @cached_property
     def parameter_names(self):
         """Names of the columns of theta."""
         return tuple(p.name for p in self.parameters)
 
-    @property
+    @cached_property
     def bounds(self):
         """Bounds of the parameters, of shape (n_parameters, 2)."""
         return np.array([p.bounds for p in self.parameters])
@@ -103,16 +109,6 @@ class SignalModel:
     def is_complex(self):
         """Whether the signal is complex, and so known up to a complex factor M0."""
         return self._centre_signal.dtype.kind == "c"
-
-    def __getstate__(self):
-        """Leave what can be computed anew out of copies and pickles."""
-        cached = {
-            name
-            for cls in type(self).__mro__
-            for name, value in vars(cls).items()
-            if isinstance(value, cached_property) and name != "parameters"
-        }
-        return {k: v for k, v in self.__dict__.items() if k not in cached}
 
     def signal(self, theta, jacobian=False):
         """Simulate the signal; see the subclass.
@@ -155,7 +151,25 @@ class SignalModel:
         ValueError
             If theta is not a finite array inside the model's domain.
         """
-        theta = self.check_theta(theta)
+        return self.simulate(self.check_theta(theta), jacobian)
+
+    def simulate(self, theta, jacobian=False):
+        """Do what :meth:`evaluate` does for theta that has been checked.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_samples, n_parameters)
+            What :meth:`check_theta` returned, or rows of it.
+        jacobian : bool, default=False
+            Whether to return the derivatives, too.
+
+        Returns
+        -------
+        s : ndarray of shape (n_samples, n_features)
+            Signal.
+        J : ndarray of shape (n_samples, n_features, n_parameters)
+            Derivatives, only if `jacobian`.
+        """
         if not jacobian:
             return self.signal(theta)
         if "jacobian" in inspect.signature(self.signal).parameters:
@@ -165,12 +179,15 @@ class SignalModel:
     def _central_differences(self, theta):
         columns = []
         for k, parameter in enumerate(self.parameters):
-            step = self.difference_step * parameter.width
+            width = parameter.width
+            if not np.isfinite(width):
+                width = np.maximum(np.abs(theta[:, k]), 1.0)
+            step = self.difference_step * width
             low, high = theta.copy(), theta.copy()
             low[:, k] = np.maximum(theta[:, k] - step, parameter.domain[0])
             high[:, k] = np.minimum(theta[:, k] + step, parameter.domain[1])
-            width = (high - low)[:, k, None]
-            columns.append((self.signal(high) - self.signal(low)) / width)
+            distance = (high - low)[:, k, None]
+            columns.append((self.signal(high) - self.signal(low)) / distance)
         return np.stack(columns, axis=-1)
 
     def project(self, theta, basis, jacobian=False):
@@ -179,7 +196,7 @@ class SignalModel:
         Parameters
         ----------
         theta : ndarray of shape (n_samples, n_parameters)
-            Parameters, in SI units.
+            What :meth:`check_theta` returned, or rows of it.
         basis : ndarray of shape (n_features, n_components)
             Orthonormal columns.
         jacobian : bool, default=False
@@ -194,7 +211,7 @@ class SignalModel:
         """
         adjoint, blocks = basis.conj().T, []
         for first in range(0, max(len(theta), 1), 256):
-            out = self.evaluate(theta[first : first + 256], jacobian=jacobian)
+            out = self.simulate(theta[first : first + 256], jacobian=jacobian)
             s, rest = (out[0], out[1:]) if jacobian else (out, ())
             blocks.append([s @ adjoint.T, *(adjoint @ part for part in rest)])
         parts = [np.concatenate(part) for part in zip(*blocks, strict=True)]

@@ -34,7 +34,7 @@ class CompressedModel(SignalModel):
     def __init__(self, model, basis):
         self.model = model
         basis = np.array(basis)
-        if basis.ndim != 2 or basis.shape[0] != model.n_features:
+        if basis.ndim != 2 or basis.shape[0] != model.n_features or not basis.size:
             raise ValueError(
                 f"basis has shape {basis.shape}; give ({model.n_features}, n_components), "
                 "a row for each sample of the signal."
@@ -49,6 +49,16 @@ class CompressedModel(SignalModel):
             )
         self.basis = basis
         self.basis.flags.writeable = False
+
+    @property
+    def parameter_names(self):
+        """Names of the columns of theta."""
+        return self.model.parameter_names
+
+    @property
+    def bounds(self):
+        """Bounds of the parameters, of shape (n_parameters, 2)."""
+        return self.model.bounds
 
     @property
     def parameters(self):
@@ -85,4 +95,8 @@ class CompressedModel(SignalModel):
         J : ndarray of shape (n_samples, n_components, n_parameters)
             Their derivatives, only if `jacobian`.
         """
-        return self.model.project(self.check_theta(theta), self.basis, jacobian=jacobian)
+        return self.simulate(self.check_theta(theta), jacobian)
+
+    def simulate(self, theta, jacobian=False):
+        """Simulate theta that has been checked; see `SignalModel.simulate`."""
+        return self.model.project(theta, self.basis, jacobian=jacobian)

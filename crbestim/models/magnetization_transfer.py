@@ -14,6 +14,7 @@ from scipy import stats
 from ..kernels import magnetization_transfer as kernel
 from ..kernels.interpolation import NODES_PER_SWEEP, PULSES_PER_SWEEP
 from ..parameters import Parameter, truncated_normal
+from ..sequences import HybridStateSequence
 from .base import SignalModel
 from .reduction import interpolation_weights
 from .saturation import ALPHA_MAX, TAU_RANGE, saturation_table
@@ -83,8 +84,10 @@ class MagnetizationTransfer(SignalModel):
 
     Raises
     ------
+    TypeError
+        If the sequence is of another kind.
     ValueError
-        If an option is unknown, or the pulses are too short for the model.
+        If an option is unknown, or the pulses are too short or too long for the model.
 
     Examples
     --------
@@ -108,6 +111,10 @@ class MagnetizationTransfer(SignalModel):
         steady_state="periodic",
         bounds=None,
     ):
+        if not isinstance(sequence, HybridStateSequence):
+            raise TypeError(
+                f"sequence is {type(sequence).__name__}; give a HybridStateSequence."
+            )
         self.sequence = sequence
         self.joint_r1 = joint_r1
         self.lineshape = lineshape
@@ -127,6 +134,11 @@ class MagnetizationTransfer(SignalModel):
             raise ValueError(
                 f"TRF of {wrong:g} s is outside {_TRF_RANGE[0]:g} to {_TRF_RANGE[1]:g} s, "
                 "where the linearized semi-solid relaxation is known."
+            )
+        if shortest / TAU_RANGE[0] <= longest / TAU_RANGE[1] + 5e-6:
+            raise ValueError(
+                f"TRF spans {shortest:g} to {longest:g} s; no T2s is short enough for the "
+                "shortest and long enough for the longest pulse."
             )
         known = _parameters(sequence.tr, sequence.alpha, sequence.trf)
         left_out = {"R1f", "R1s"} if self.joint_r1 else {"R1"}
@@ -186,8 +198,11 @@ class MagnetizationTransfer(SignalModel):
         ValueError
             If theta is not a finite array inside the model's domain.
         """
-        no_basis = np.empty((self.n_features, 0))
-        return self._simulate(self.check_theta(theta), no_basis, jacobian)
+        return self.simulate(self.check_theta(theta), jacobian)
+
+    def simulate(self, theta, jacobian=False):
+        """Simulate theta that has been checked; see `SignalModel.simulate`."""
+        return self._simulate(theta, np.empty((self.n_features, 0)), jacobian)
 
     def project(self, theta, basis, jacobian=False):
         """Simulate and project onto a basis on the way; see `SignalModel.project`."""

@@ -97,16 +97,10 @@ def test_reproducible_and_seeded(model, fingerprints):
 
 
 def test_thread_count_does_not_matter(model, fingerprints):
-    import torch
-
     X, y, crb = fingerprints
-    before, estimates = torch.get_num_threads(), []
-    try:
-        for n_threads in (1, 2):
-            torch.set_num_threads(n_threads)
-            estimates.append(small(model).fit(X, y, crb=crb).predict(X))
-    finally:
-        torch.set_num_threads(before)
+    estimates = [
+        small(model, n_jobs=n_jobs).fit(X, y, crb=crb).predict(X) for n_jobs in (None, 2)
+    ]
     np.testing.assert_array_equal(*estimates)
 
 
@@ -179,6 +173,25 @@ def test_verbose(model, fingerprints, capsys):
     X, y, crb = fingerprints
     small(model, verbose=True).fit(X, y, crb=crb)
     assert "training" in capsys.readouterr().err
+
+
+def test_n_jobs_sets_the_threads_of_training(model, fingerprints, monkeypatch):
+    import torch
+
+    from crbestim.network import training
+
+    seen, real = [], training.fit
+
+    def spy(*args):
+        seen.append(torch.get_num_threads())
+        return real(*args)
+
+    monkeypatch.setattr(training, "fit", spy)
+    before = torch.get_num_threads()
+    for n_jobs in (None, 2):
+        small(model, n_jobs=n_jobs).fit(*fingerprints[:2])
+    assert seen == [1, 2]
+    assert torch.get_num_threads() == before
 
 
 def test_device(model, fingerprints):
