@@ -1,0 +1,116 @@
+"""The list of models that drives every property test: a new model is one line here."""
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+from crbestim.models import MagnetizationTransfer, SignalModel
+from crbestim.sequences import HybridStateSequence
+
+
+class Biexponential(SignalModel):
+    """Two decaying fractions, complex, and no Jacobian: a user's own model."""
+
+    parameter_names = ("fraction", "R2a", "R2b")
+    bounds = np.array([[0.0, 1.0], [1.0, 20.0], [30.0, 200.0]])
+
+    def signal(self, theta):
+        fraction, slow, fast = theta.T[:, :, None]
+        t = np.linspace(0.0, 0.2, 12)
+        return fraction * np.exp(-slow * t) + (1 - fraction) * np.exp(-(fast + 9j) * t)
+
+
+class Recovery(SignalModel):
+    """An inversion recovery, real, that gives its own Jacobian."""
+
+    parameter_names = ("M", "R1")
+    bounds = np.array([[0.1, 2.0], [0.2, 5.0]])
+    times = np.array([0.05, 0.2, 0.5, 1.0, 3.0])
+
+    def signal(self, theta, jacobian=False):
+        m, r1 = np.asarray(theta, dtype=float).T[:, :, None]
+        decay = np.exp(-r1 * self.times)
+        s = m * (1 - 2 * decay)
+        if not jacobian:
+            return s
+        return s, np.stack([1 - 2 * decay, 2 * m * self.times * decay], axis=-1)
+
+
+def train(n, seed=0, inversion=True):
+    """Return flip angles and durations of a train without a pattern."""
+    rng = np.random.default_rng(seed)
+    alpha, trf = rng.uniform(-0.5, 2.0, n), rng.uniform(1e-4, 5e-4, n)
+    alpha[0] = np.pi if inversion else alpha[0]
+    return alpha, trf
+
+
+def mt(n=20, **options):
+    """Return a model of one train without a pattern."""
+    return MagnetizationTransfer(HybridStateSequence(*train(n), 3.5e-3), **options)
+
+
+def two_trains():
+    parts = zip(train(14, seed=1), train(9, seed=2), strict=True)
+    return MagnetizationTransfer(HybridStateSequence(*map(list, parts), 3.5e-3))
+
+
+def smooth(n=300):
+    """Return a model of so many similar pulses that their maps are interpolated."""
+    x = np.linspace(0, 1, n)
+    alpha = np.append(np.pi, 1.5 * np.sin(3 * np.pi * x[1:]) ** 2)
+    trf = 2e-4 + 3e-4 * np.cos(5 * x) ** 2
+    return MagnetizationTransfer(HybridStateSequence(alpha, trf, 3.5e-3))
+
+
+def orthonormal(n, n_components, seed=0, dtype=float):
+    """Return a random orthonormal basis, real or complex."""
+    rng = np.random.default_rng(seed)
+    basis = rng.standard_normal((n, n_components)).astype(dtype)
+    if dtype is complex:
+        basis += 1j * rng.standard_normal((n, n_components))
+    return np.linalg.qr(basis)[0]
+
+
+MODELS = {
+    "MT": mt,
+    "MT, two rates": lambda: mt(joint_r1=False),
+    "MT, thermal": lambda: mt(steady_state="thermal"),
+    "MT, Lorentzian": lambda: mt(lineshape="lorentzian"),
+    "MT, Gaussian, two rates": lambda: mt(lineshape="gaussian", joint_r1=False),
+    "MT, two trains": two_trains,
+    "MT, interpolated": smooth,
+    "MT, real basis": lambda: mt(24).compress(orthonormal(24, 10)),
+    "MT, complex basis": lambda: mt(24).compress(orthonormal(24, 10, dtype=complex)),
+    "user's, complex": Biexponential,
+    "user's, real": Recovery,
+    "user's, real basis": lambda: Biexponential().compress(orthonormal(12, 5)),
+    "user's, complex basis": lambda: Recovery().compress(orthonormal(5, 3, 0, complex)),
+}
+
+
+def draw(model, n, seed=0):
+    """Return parameters within the bounds, a quarter of them at an end."""
+    rng = np.random.default_rng(seed)
+    unit = rng.random((n, model.n_parameters))
+    unit = np.where(rng.random(unit.shape) < 0.25, unit.round(), unit)
+    low, high = model.bounds.T
+    return np.clip(low + (high - low) * unit, low, high)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_blas_thread():
+    """Keep threads from waiting for each other at every matrix of six rows."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
+@pytest.fixture(scope="session", params=MODELS.values(), ids=MODELS)
+def model(request):
+    """Return each model of the list in turn; tests leave it as it is."""
+    return request.param()
+
+
+@pytest.fixture
+def theta(model):
+    """Return six sets of parameters of the model."""
+    return draw(model, 6)
