@@ -126,7 +126,7 @@ class Parameter:
         Returns
         -------
         ndarray of bool
-            True where a value is below half or above twice of what is usual and of the bounds.
+            True where a value is below half or above twice of the usual and the bounds.
         """
         usual = self.usual or self.bounds
         low, high = min(usual[0], self.bounds[0]), max(usual[1], self.bounds[1])

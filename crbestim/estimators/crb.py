@@ -60,7 +60,7 @@ class CRBRegressor(BoundedRegressor):
         network learns from X as given.
     alpha : float, default=1e-4
         Weight decay.
-    batch_size : int, default=256
+    batch_size : int, default=128
         Fingerprints per step of the optimizer.
     learning_rate_init : float, default=2e-3
         Highest learning rate. It falls to zero along half a cosine over `max_iter`
@@ -154,7 +154,7 @@ class CRBRegressor(BoundedRegressor):
         snr=None,
         resample_noise=True,
         alpha=1e-4,
-        batch_size=256,
+        batch_size=128,
         learning_rate_init=2e-3,
         max_iter=100,
         max_time=None,
