@@ -29,7 +29,8 @@ from crbestim.sequences import HybridStateSequence
 parser = argparse.ArgumentParser(description="Maps of a brain from complex signals.")
 parser.add_argument("--data", type=Path, help="folder of measured data")
 parser.add_argument("--samples", type=int, default=20_000, help="training fingerprints")
-parser.add_argument("--epochs", type=int, default=60, help="epochs of each network")
+parser.add_argument("--epochs", type=int, default=80, help="epochs of each network")
+parser.add_argument("--fits", type=int, default=500, help="voxels for least squares")
 parser.add_argument("--output", type=Path, default=Path("brain_maps"), help="for pictures")
 arguments, _ = parser.parse_known_args()
 start = time.perf_counter()
@@ -90,7 +91,7 @@ report(f"{len(voxels)} voxels of {voxels.shape[1]} coefficients")
 # Both networks see the same fingerprints, with fresh noise in every epoch, and train for
 # the same number of epochs, side by side.
 
-snr = 20, 100
+snr = 20, 200
 X, y, crb = make_fingerprints(
     model, arguments.samples, snr=snr, return_crb=True, random_state=0, verbose=True
 )
@@ -119,7 +120,7 @@ estimators["least squares"] = NLLSRegressor(model, n_jobs=2).fit(X, y)
 # estimator cannot have less than 1. Where the bound exceeds what the bounds of a parameter
 # allow (T2s and Rx), an estimator that stays inside them has less, at the price of a bias.
 
-n_test = {"least squares": 64}
+n_test = {"least squares": arguments.fits // 8}
 _, theta, _ = make_fingerprints(model, 1000, return_crb=True, random_state=1)
 print(f"\n{'':20}" + "".join(f"{n:>9}" for n in model.parameter_names))
 for name, estimator in estimators.items():
@@ -139,14 +140,14 @@ report("table done")
 # Maps
 # ----
 #
-# Times are shown in place of rates. Least squares fits 500 voxels.
+# Times are shown in place of rates. Least squares fits some of the voxels.
 
 network = estimators["network, CRB loss"]
 estimate = network.predict(voxels)
 report(f"{len(voxels)} voxels mapped by the network")
-chosen = np.random.default_rng(1).choice(len(voxels), 500, replace=False)
+chosen = np.random.default_rng(1).choice(len(voxels), arguments.fits, replace=False)
 fits = estimators["least squares"].fit_voxels(voxels[chosen])
-report("500 voxels fitted by least squares")
+report(f"{arguments.fits} voxels fitted by least squares")
 
 
 def quantities(values):
