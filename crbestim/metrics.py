@@ -113,7 +113,7 @@ def crb_loss(
     weight = np.ones(len(ratios)) if sample_weight is None else np.asarray(sample_weight)
     if weight.shape != (len(ratios),):
         raise ValueError(f"sample_weight has shape {weight.shape}; give ({len(ratios)},).")
-    known = np.isfinite(ratios)
+    known = ~np.isnan(ratios)
     weights = np.where(known, weight[:, None], 0.0)
     sums = (weights * np.where(known, ratios, 0.0)).sum(axis=0)
     if multioutput == "raw_values":
@@ -180,7 +180,9 @@ def efficiency_score(
 
 
 efficiency_scorer = make_scorer(efficiency_score)
-"""Scorer for any regressor: with metadata routing, ``set_score_request(crb=True)``."""
+"""Scorer for other people's regressors, with metadata routing and
+``set_score_request(crb=True)``. The estimators of this library need none: their ``score``
+is the efficiency, computes ``crb`` where it is not given, and knows of periods."""
 
 
 @dataclass(frozen=True)
@@ -264,7 +266,7 @@ def bias_variance(estimator, model, theta, snr, n_realizations=16, *, random_sta
     Raises
     ------
     ValueError
-        If there are fewer than two realizations.
+        If there are fewer than two realizations, or voxels without an estimate (NaN).
 
     Examples
     --------
@@ -292,7 +294,8 @@ def bias_variance(estimator, model, theta, snr, n_realizations=16, *, random_sta
     predictions = []
     for seed in seeds:
         noisy = add_noise(signal, snr, np.random.default_rng(seed))
-        predictions.append(np.asarray(estimator.predict(noisy)).reshape(theta.shape))
+        prediction = np.asarray(estimator.predict(noisy)).reshape(theta.shape)
+        predictions.append(check_targets(prediction, "the estimator's prediction"))
     errors = wrapped_error(theta, np.stack(predictions), model.periods)
     bias, variance = errors.mean(axis=0), errors.var(axis=0, ddof=1)
     return BiasVariance(

@@ -100,7 +100,8 @@ report(f"{len(X)} fingerprints simulated, with their bounds")
 
 def train(loss):
     """Train a network with one of the losses."""
-    network = CRBRegressor(model, loss=loss, max_iter=arguments.epochs, random_state=0)
+    epochs = dict(max_iter=arguments.epochs, n_iter_no_change=arguments.epochs)
+    network = CRBRegressor(model, loss=loss, random_state=0, **epochs)
     return network.fit(X, y, crb=crb)
 
 
@@ -221,7 +222,7 @@ history = network.history_
 epochs = [record["epoch"] for record in history]
 axis.semilogy(epochs, network.loss_curve_, label="training")
 axis.semilogy(epochs, [r["validation_loss"] for r in history], label="validation")
-axis.axhline(1, color="gray", linestyle=":", label="ideal unbiased estimator")
+axis.axhline(1, color="gray", linestyle=":", label="1")
 axis.set(xlabel="epoch", ylabel="CRB loss, outliers counted linearly")
 axis.legend()
 figures["training"] = figure

@@ -17,7 +17,7 @@ def run(output, *arguments):
     command = [sys.executable, "-W", "ignore", ROOT / "examples" / "plot_brain_maps.py"]
     return subprocess.run(
         [*command, *SIZES, "--output", output, *arguments],
-        env={**os.environ, "MPLBACKEND": "agg"},
+        env={**os.environ, "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=True,

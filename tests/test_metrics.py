@@ -38,6 +38,12 @@ def test_sample_weight():
     assert loss == pytest.approx(6 / 7)
 
 
+def test_huge_errors_count():
+    assert crb_loss([[1.0], [1.0]], [[1e150], [1.0]], np.ones((2, 1))) > 1e299
+    with np.errstate(over="ignore"):
+        assert crb_loss([[1.0]], [[1e200]], [[1.0]]) == np.inf
+
+
 def test_column_without_finite_bound_is_nan():
     raw = crb_loss(TRUTH, ESTIMATE, np.full((2, 2), np.inf), multioutput="raw_values")
     assert np.isnan(raw).all()

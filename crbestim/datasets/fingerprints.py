@@ -80,7 +80,8 @@ def make_fingerprints(
     check_distributions(model, distributions)
     if int(n_samples) != n_samples or n_samples < 1:
         raise ValueError(f"n_samples = {n_samples!r}; give a positive integer.")
-    sizes = [min(_CHUNK, n_samples - i) for i in range(0, int(n_samples), _CHUNK)]
+    n_samples = int(n_samples)
+    sizes = [min(_CHUNK, n_samples - i) for i in range(0, n_samples, _CHUNK)]
     entropy = check_random_state(random_state).randint(2**31 - 1, size=4)
     seeds = np.random.SeedSequence(entropy.tolist()).spawn(len(sizes))
     parallel = Parallel(n_jobs=n_jobs, return_as="generator")

@@ -37,7 +37,8 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             crb = check_crb(crb, y_array.shape)
         self.y_ndim_ = np.asarray(y).ndim
         self.n_outputs_ = y_array.shape[1]
-        self.target_variance_ = np.maximum(y_array.var(axis=0), np.finfo(float).tiny)
+        varies = np.ptp(y_array, axis=0) > 0
+        self.target_variance_ = np.where(varies, y_array.var(axis=0), 1.0)
         self.is_complex_ = X.dtype.kind == "c"
         self.fitted_with_crb_ = crb is not None
         return X, y_array, crb
@@ -46,6 +47,8 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """Check that data and model belong together, if there is a model."""
         if self.model is None:
             return
+        if not callable(getattr(self.model, "check_theta", None)):
+            raise TypeError(f"model is {self.model!r}; give a SignalModel or None.")
         if X.shape[1] != self.model.n_features:
             raise ValueError(
                 f"X has {X.shape[1]} features, but {self.model!r} has "
@@ -61,6 +64,26 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 f"{', '.join(self.model.parameter_names)}."
             )
         self.model.check_theta(y)
+
+    def _check_targets_inside_bounds(self, y):
+        """Refuse targets that estimates, which stay inside the bounds, cannot reach."""
+        low, high = self.model.bounds.T
+        # Draws of truncated distributions may miss the ends by a rounding error.
+        slack = 1e-9 * np.abs(self.model.bounds).max(axis=1)
+        if not np.isfinite(high - low).all():
+            name = self.model.parameter_names[np.argmin(np.isfinite(high - low))]
+            raise ValueError(
+                f"{type(self).__name__} scales parameters by their bounds, and those of "
+                f"{name} are not finite; give the model finite bounds."
+            )
+        outside = (y < low - slack) | (y > high + slack)
+        if outside.any():
+            row, k = np.argwhere(outside)[0]
+            raise ValueError(
+                f"{self.model.parameter_names[k]} = {y[row, k]:g} in row {row} of y is "
+                f"outside the model's bounds {low[k]:g} to {high[k]:g}, where estimates "
+                "stay; give the model wider bounds, or leave these rows out."
+            )
 
     def _check_predict(self, X):
         """Check new data; return X as an array and which rows can be estimated."""
@@ -137,11 +160,19 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             1 for an ideal unbiased estimator.
         """
         check_is_fitted(self)
-        predictions = self.predict(X)
-        y = check_targets(y)
+        predictions, y = np.asarray(self.predict(X)), check_targets(y)
+        predictions = predictions.reshape(len(predictions), -1)
+        if y.shape != predictions.shape:
+            raise ValueError(f"y has shape {y.shape}; X asks for {predictions.shape}.")
+        lost = ~np.isfinite(predictions).all(axis=1)
+        if lost.any():
+            raise ValueError(
+                f"{lost.sum()} voxels have no estimate, the first is row "
+                f"{np.argmax(lost)}; leave them out of score."
+            )
         return efficiency_score(
             y,
-            np.reshape(predictions, y.shape),
+            predictions,
             self._bound(y, crb),
             sample_weight=sample_weight,
             periods=self._periods,

@@ -153,9 +153,27 @@ def run_network(architecture, weights, reference, X, n_jobs):
     blocks = []
     with torch.no_grad(), _threads(n_jobs):
         for first in range(0, len(X), _BLOCK):
-            x = torch.as_tensor(X[first : first + _BLOCK])
+            x = torch.as_tensor(unit_amplitude(X[first : first + _BLOCK]))
             blocks.append(network(align(x, reference)).numpy())
     return np.concatenate(blocks)
+
+
+def unit_amplitude(X):
+    """Divide complex signals by their largest sample, so that no norm underflows.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Signals, none of them zero throughout.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_features)
+        Scaled signals; real ones as they are.
+    """
+    if X.dtype.kind != "c":
+        return X
+    return X / np.abs(X).max(axis=1, keepdims=True)
 
 
 def phase_reference(X):
@@ -173,8 +191,7 @@ def phase_reference(X):
     """
     if X.dtype.kind != "c":
         return np.zeros(X.shape[1])
-    norms = np.linalg.norm(X, axis=1, keepdims=True)
-    unit = X / np.where(norms > 0, norms, 1.0)
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
     _, vectors = np.linalg.eigh(unit.T @ unit.conj())
     return vectors[:, -1]
 

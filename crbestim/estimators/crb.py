@@ -18,6 +18,7 @@ from ._network import (
     phase_reference,
     run_network,
     train_network,
+    unit_amplitude,
 )
 
 
@@ -25,8 +26,9 @@ class CRBRegressor(BoundedRegressor):
     r"""Neural network that estimates parameters from signals, trained with the CRB loss.
 
     The loss is the mean of (estimate - truth)^2 / CRB over fingerprints and parameters
-    (Zhang et al., MRM 2022, doi 10.1002/mrm.29206). It balances parameters of any unit
-    and difficulty by itself, and 1 is an ideal unbiased estimator.
+    (Zhang et al., MRM 2022, doi 10.1002/mrm.29206), in training with errors beyond
+    `huber_threshold` counted linearly. It balances parameters of any unit and difficulty by
+    itself, and an ideal unbiased estimator has 1.
 
     With a model, the clean signal of each row of y is simulated once, and every epoch
     draws fresh noise. The estimate does not depend on a complex factor of complex X,
@@ -216,10 +218,11 @@ class CRBRegressor(BoundedRegressor):
             If the loss diverges, or device="cuda" without a GPU.
         """
         X, y, crb = self._check_fit(X, y, crb)
-        self._check_against_bounds(y)
+        self._check_for_network(X, y)
         rng = check_random_state(self.random_state)
         rows, held_out_rows = self._split(len(X), rng)
         self._set_scales(y)
+        X = unit_amplitude(X)
         self.reference_ = phase_reference(X)
         take = partial(_take_rows, X, y, crb)
         self.weights_, progress = train_network(
@@ -238,26 +241,29 @@ class CRBRegressor(BoundedRegressor):
             alpha=self.alpha,
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
-            threshold=self._threshold,
+            threshold=np.inf if self.loss == "mse" else self.huber_threshold or np.inf,
             verbose=bool(self.verbose),
         )
         self._keep(progress)
         return self
 
-    def _check_against_bounds(self, y):
-        """Refuse targets that estimates, which stay inside the bounds, cannot reach."""
-        if self.model is None:
-            return
-        low, high = self.model.bounds.T
-        slack = 1e-9 * (high - low)
-        outside = (y < low - slack) | (y > high + slack)
-        if outside.any():
-            row, k = np.argwhere(outside)[0]
+    def _check_for_network(self, X, y):
+        """Check what a network needs beyond what all estimators need."""
+        filled = (X != 0).any(axis=1)
+        if X.dtype.kind == "c" and not filled.all():
             raise ValueError(
-                f"{self.model.parameter_names[k]} = {y[row, k]:g} in row {row} of y is "
-                f"outside the model's bounds {low[k]:g} to {high[k]:g}, where estimates "
-                "stay; give the model wider bounds, or leave these rows out."
+                f"X is zero throughout in {np.sum(~filled)} rows, the first is row "
+                f"{np.argmin(filled)}; leave voxels without signal out of fit."
             )
+        if self.snr is not None:
+            check_snr(self.snr)
+        sizes = list(self.hidden_layer_sizes)
+        if not all(isinstance(size, Integral) and size > 0 for size in sizes):
+            raise ValueError(
+                f"hidden_layer_sizes = {self.hidden_layer_sizes!r}; give positive integers."
+            )
+        if self.model is not None:
+            self._check_targets_inside_bounds(y)
 
     def _split(self, n_samples, rng):
         """Rows to train on, and rows held out."""
@@ -339,11 +345,6 @@ class CRBRegressor(BoundedRegressor):
                 ConvergenceWarning,
                 stacklevel=3,
             )
-
-    @property
-    def _threshold(self):
-        pure = self.loss == "mse" or self.huber_threshold is None
-        return np.inf if pure else self.huber_threshold
 
     @property
     def _architecture(self):

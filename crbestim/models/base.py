@@ -2,7 +2,7 @@
 
 import inspect
 import warnings
-from functools import cached_property
+from functools import cached_property, wraps
 
 import numpy as np
 
@@ -17,8 +17,8 @@ class SignalModel:
 
     A subclass gives ``parameter_names``, ``bounds`` and ``signal(theta)``, nothing
     more; or, in place of the first two, ``parameters``, a tuple of
-    :class:`~crbestim.parameters.Parameter`. Where its ``signal`` takes no ``jacobian``
-    argument, :meth:`evaluate` differentiates it by central differences.
+    :class:`~crbestim.parameters.Parameter`. A ``signal`` without the argument ``jacobian``
+    gets it; its derivatives are then central differences.
 
     Attributes
     ----------
@@ -47,10 +47,17 @@ class SignalModel:
     """Step of central differences, as a fraction of the width of the bounds."""
 
     def __init_subclass__(cls, **kwargs):
-        """Turn bounds that a class gives as a list into an array."""
+        """Complete what a subclass leaves out."""
         super().__init_subclass__(**kwargs)
         if isinstance(vars(cls).get("bounds"), list | tuple):
             cls.bounds = np.array(cls.bounds, dtype=float)
+        signal = vars(cls).get("signal")
+        if signal and "jacobian" not in inspect.signature(signal).parameters:
+            cls.signal = _with_differences(signal)
+
+    def __setattr__(self, name, value):
+        is_list = name == "bounds" and isinstance(value, list | tuple)
+        super().__setattr__(name, np.array(value, dtype=float) if is_list else value)
 
     @cached_property
     def parameters(self):
@@ -98,7 +105,8 @@ class SignalModel:
 
     @cached_property
     def _centre_signal(self):
-        return np.asarray(self.signal(np.mean(self.bounds, axis=1)[None]))
+        ends = np.nan_to_num(self.bounds, posinf=1.0, neginf=-1.0)
+        return np.asarray(self.signal(ends.mean(axis=1)[None]))
 
     @property
     def n_features(self):
@@ -170,11 +178,7 @@ class SignalModel:
         J : ndarray of shape (n_samples, n_features, n_parameters)
             Derivatives, only if `jacobian`.
         """
-        if not jacobian:
-            return self.signal(theta)
-        if "jacobian" in inspect.signature(self.signal).parameters:
-            return self.signal(theta, jacobian=True)
-        return self.signal(theta), self._central_differences(theta)
+        return self.signal(theta, jacobian=jacobian)
 
     def _central_differences(self, theta):
         columns = []
@@ -275,6 +279,19 @@ class SignalModel:
         for k, parameter in enumerate(self.parameters):
             _check_column(parameter, theta[:, k])
         return theta
+
+
+def _with_differences(signal):
+    """Give a method ``signal(theta)`` the argument ``jacobian``."""
+
+    @wraps(signal)
+    def with_jacobian(self, theta, jacobian=False):
+        theta = np.asarray(theta, dtype=float)
+        if not jacobian:
+            return signal(self, theta)
+        return signal(self, theta), self._central_differences(theta)
+
+    return with_jacobian
 
 
 def _check_column(parameter, values):

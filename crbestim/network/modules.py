@@ -65,12 +65,14 @@ class FingerprintNetwork(nn.Module):
         super().__init__()
         periods = torch.as_tensor(periods, dtype=torch.float64)
         periodic = torch.isfinite(periods)
+        # Weights stay unset: torch would draw them from its global generator.
         widths = [n_inputs, *hidden_layer_sizes]
         n_outputs = len(periods) + int(periodic.sum())
         self.hidden = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)
+            nn.utils.skip_init(nn.Linear, a, b)
+            for a, b in zip(widths[:-1], widths[1:], strict=True)
         )
-        self.head = nn.Linear(widths[-1], n_outputs)
+        self.head = nn.utils.skip_init(nn.Linear, widths[-1], n_outputs)
         self.activation = ACTIVATIONS[activation]
         self.register_buffer("mean", torch.zeros(n_inputs))
         self.register_buffer("scale", torch.ones(n_inputs))

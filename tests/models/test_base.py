@@ -224,3 +224,19 @@ def test_projection_in_blocks_is_projection(n, jacobian):
     np.testing.assert_array_equal(parts[0] if jacobian else parts, s[:, 1:])
     if jacobian:
         np.testing.assert_array_equal(parts[1], derivatives[:, 1:])
+
+
+def test_signal_without_jacobian_gets_one():
+    class Squares(SignalModel):
+        parameter_names = ("a",)
+
+        def __init__(self):
+            self.bounds = [(0.0, 2.0)]
+
+        def signal(self, theta):
+            return theta**2 * np.array([1.0, 3.0])
+
+    s, J = Squares().signal([[1.5]], jacobian=True)
+    np.testing.assert_allclose(s, [[2.25, 6.75]])
+    np.testing.assert_allclose(J, [[[3.0], [9.0]]], rtol=1e-9)
+    assert Squares().bounds.shape == (1, 2)

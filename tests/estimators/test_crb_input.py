@@ -1,0 +1,130 @@
+"""What CRBRegressor refuses, and the odd data that it takes."""
+
+import numpy as np
+import pytest
+
+from crbestim import CRBRegressor
+from crbestim.models import SignalModel
+
+
+def small(model=None, **changes):
+    options = dict(hidden_layer_sizes=(16, 16), max_iter=3, random_state=0)
+    return CRBRegressor(model, **{**options, **changes})
+
+
+@pytest.fixture(scope="module")
+def fitted(model, fingerprints):
+    X, y, crb = fingerprints
+    return small(model).fit(X, y, crb=crb)
+
+
+BAD = {
+    "NaN in X": (lambda X, y, c: (X * np.nan, y, c), "X has NaN or infinite"),
+    "infinite X": (lambda X, y, c: (X * np.inf, y, c), "X has NaN or infinite"),
+    "complex y": (lambda X, y, c: (X, y + 0j, c), "Complex data not supported"),
+    "columns of X": (lambda X, y, c: (X[:, :5], y, c), "X has 5 features"),
+    "columns of y": (lambda X, y, c: (X, y[:, :5], None), "y has 5 columns"),
+    "rows": (lambda X, y, c: (X[:9], y, c), "inconsistent numbers of samples"),
+    "zero crb": (lambda X, y, c: (X, y, 0 * c), r"crb\[0, 0\] = 0"),
+    "negative crb": (lambda X, y, c: (X, y, -c), r"crb\[0, 0\] = -"),
+    "columns of crb": (lambda X, y, c: (X, y, c[:, :3]), "crb has shape"),
+    "real X": (lambda X, y, c: (X.real, y, c), "X is real"),
+    "empty X": (lambda X, y, c: (X[:0], y[:0], c[:0]), "0 sample"),
+    "zero row": (lambda X, y, c: (X * (y[:, :1] < 0.3), y, c), "X is zero throughout"),
+    "no y": (lambda X, y, c: (X, None, None), "requires y to be passed"),
+    "outside the domain": (lambda X, y, c: (X, y + 50, c), "outside 0 to 0.8"),
+    "outside the bounds": (
+        lambda X, y, c: (X, np.maximum(y, [0.4, 0, 0, 0, 0, y[:, 5].min(), 0]), c),
+        "outside the model",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input(model, fingerprints, case):
+    spoil, message = BAD[case]
+    X, y, crb = spoil(*fingerprints)
+    with pytest.raises(ValueError, match=message):
+        small(model).fit(X, y, crb=crb)
+
+
+def test_microseconds_are_recognized(model, fingerprints):
+    X, y, crb = fingerprints
+    y = y.copy()
+    y[:, 4] *= 1e6
+    with pytest.raises(ValueError, match="looks like microseconds"):
+        small(model).fit(X, y, crb=crb)
+
+
+def test_any_scale_of_signal(model, fingerprints):
+    X, y, crb = fingerprints
+    options = dict(resample_noise=False)
+    expected = small(model, **options).fit(X, y, crb=crb).predict(X)
+    tiny = small(model, **options).fit(1e-170 * X, y, crb=crb)
+    scale = np.diff(model.bounds, axis=1).ravel()
+    np.testing.assert_allclose(
+        tiny.predict(1e-170 * X) / scale, expected / scale, atol=1e-5
+    )
+
+
+def test_constant_target(model, fingerprints):
+    X, y, crb = fingerprints
+    y = y.copy()
+    y[:, 6] = 1.0
+    reg = small(model, loss="mse").fit(X, y, crb=crb)
+    assert np.isfinite(reg.loss_curve_).all()
+
+
+def test_global_random_state_stays(model, fingerprints):
+    import torch
+
+    before = torch.random.get_rng_state()
+    small(model).fit(*fingerprints[:2]).predict(fingerprints[0])
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("sizes", [(0,), (-3,), (1.5,)])
+def test_bad_layers(model, fingerprints, sizes):
+    with pytest.raises(ValueError, match="hidden_layer_sizes"):
+        small(model, hidden_layer_sizes=sizes).fit(*fingerprints[:2])
+
+
+def test_bad_snr_and_model(model, fingerprints):
+    with pytest.raises(ValueError, match="snr"):
+        small(model, snr=(-1,), resample_noise=False).fit(*fingerprints[:2])
+    with pytest.raises(TypeError, match="give a SignalModel or None"):
+        small("mt").fit(*fingerprints[:2])
+
+
+class Unbounded(SignalModel):
+    """A model whose parameter may be anything."""
+
+    parameter_names = ("slope",)
+    bounds = np.array([[-np.inf, np.inf]])
+
+    def signal(self, theta):
+        return theta * np.array([1.0, 2.0, 3.0])
+
+
+def test_infinite_bounds_are_named():
+    y = np.random.default_rng(0).standard_normal((50, 1))
+    with pytest.raises(ValueError, match="slope are not finite"):
+        small(Unbounded()).fit(Unbounded().signal(y), y)
+
+
+def test_score_checks(fitted, fingerprints):
+    X, y, crb = fingerprints
+    with pytest.raises(ValueError, match="y has shape"):
+        fitted.score(X, y[:, :5])
+    X = X.copy()
+    X[7] = 0
+    with pytest.raises(ValueError, match="1 voxels have no estimate, the first is row 7"):
+        fitted.score(X, y, crb=crb)
+
+
+def test_prediction_checks(fitted, fingerprints):
+    X = fingerprints[0]
+    with pytest.raises(ValueError, match="X has 5 features"):
+        fitted.predict(X[:, :5])
+    with pytest.raises(ValueError, match="NaN or infinite values in 300 rows"):
+        fitted.predict(X * np.nan)
