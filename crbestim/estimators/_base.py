@@ -65,17 +65,22 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             )
         self.model.check_theta(y)
 
-    def _check_targets_inside_bounds(self, y):
-        """Refuse targets that estimates, which stay inside the bounds, cannot reach."""
-        low, high = self.model.bounds.T
-        # Draws of truncated distributions may miss the ends by a rounding error.
-        slack = 1e-9 * np.abs(self.model.bounds).max(axis=1)
-        if not np.isfinite(high - low).all():
-            name = self.model.parameter_names[np.argmin(np.isfinite(high - low))]
+    def _check_finite_bounds(self):
+        """Refuse a model whose bounds cannot serve as scales."""
+        finite = np.isfinite(self.model.bounds).all(axis=1)
+        if not finite.all():
+            name = self.model.parameter_names[np.argmin(finite)]
             raise ValueError(
                 f"{type(self).__name__} scales parameters by their bounds, and those of "
                 f"{name} are not finite; give the model finite bounds."
             )
+
+    def _check_targets_inside_bounds(self, y):
+        """Refuse targets that estimates, which stay inside the bounds, cannot reach."""
+        self._check_finite_bounds()
+        low, high = self.model.bounds.T
+        # Draws of truncated distributions may miss the ends by a rounding error.
+        slack = 1e-9 * np.abs(self.model.bounds).max(axis=1)
         outside = (y < low - slack) | (y > high + slack)
         if outside.any():
             row, k = np.argwhere(outside)[0]

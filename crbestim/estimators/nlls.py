@@ -157,13 +157,8 @@ class NLLSRegressor(BoundedRegressor):
         if self.model is None:
             self.linear_ = LinearCalibration.learn(X, y)
             return self
+        self._check_finite_bounds()
         low, high = self.model.bounds.T
-        if not np.isfinite(high - low).all():
-            name = self.model.parameter_names[np.argmin(np.isfinite(high - low))]
-            raise ValueError(
-                f"{type(self).__name__} scales parameters by their bounds, and those "
-                f"of {name} are not finite; give the model finite bounds."
-            )
         self.start_values_ = np.clip(self._candidates(y), low, high)
         self.start_signals_ = self._simulate(self.start_values_)
         return self
