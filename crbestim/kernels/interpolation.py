@@ -1,42 +1,58 @@
-"""Matrix product that spreads values at a few nodes over many pulses.
+"""Weighted sums of many arrays of vectors: the product of two matrices.
 
-out[i, e] = sum_k weights[i, k] values[k, e], the entries e innermost so that they fill
-the vector registers. Eight nodes and two pulses a sweep keep sixteen multiply-adds
-for every two stores. The order of the sum does not depend on threads or chunks.
+out[i, e] = sum_k weights[i, k] values[k, e] for vectors e. It spreads the maps of a few
+nodes over many pulses, and gathers the samples of many pulses in a few coefficients.
+Sixteen sums, of ROWS rows and two entries, stay in the vector registers until they are
+complete. Their order does not depend on threads or chunks.
 """
 
 from numba import njit
 
-NODES_PER_SWEEP = 8
-PULSES_PER_SWEEP = 2
+from .lanes import spread, vectors
+
+ROWS = 8
+ENTRIES = 2
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
-def interpolate(weights, values, out):
-    """Write weights @ values to `out`.
+@njit(cache=True, error_model="numpy")
+def weighted_sums(weights, values, out, low, high, add):
+    """Write weights @ values to the entries `low` to `high` of `out`, or add it.
 
-    The number of nodes is a multiple of 8, that of pulses (rows) a multiple of 2;
-    `interpolation_weights` pads with zeros.
+    weights : (n_rows, n), n_rows a multiple of 8; zeros fill up.
+    values : (n or more, n_entries, LANES), out : (n_rows, n_entries, LANES); high - low
+    is even.
     """
-    n_entries = values.shape[1]
-    for i in range(0, weights.shape[0], 2):
-        w, u = weights[i], weights[i + 1]
-        y, z = out[i], out[i + 1]
-        y[:] = 0.0
-        z[:] = 0.0
-        for k in range(0, weights.shape[1], 8):
-            w0, w1, w2, w3 = w[k], w[k + 1], w[k + 2], w[k + 3]
-            w4, w5, w6, w7 = w[k + 4], w[k + 5], w[k + 6], w[k + 7]
-            u0, u1, u2, u3 = u[k], u[k + 1], u[k + 2], u[k + 3]
-            u4, u5, u6, u7 = u[k + 4], u[k + 5], u[k + 6], u[k + 7]
-            v0, v1, v2, v3 = values[k], values[k + 1], values[k + 2], values[k + 3]
-            v4, v5, v6, v7 = values[k + 4], values[k + 5], values[k + 6], values[k + 7]
-            for e in range(n_entries):
-                a, b, c, d = v0[e], v1[e], v2[e], v3[e]
-                f, g, h, j = v4[e], v5[e], v6[e], v7[e]
-                y[e] += (w0 * a + w1 * b + w2 * c + w3 * d) + (
-                    w4 * f + w5 * g + w6 * h + w7 * j
-                )
-                z[e] += (u0 * a + u1 * b + u2 * c + u3 * d) + (
-                    u4 * f + u5 * g + u6 * h + u7 * j
-                )
+    values, out = vectors(values), vectors(out)
+    zero = spread(0.0)
+    for e in range(low, high, 2):
+        f = e + 1
+        for i in range(0, weights.shape[0], 8):
+            a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = zero
+            b0 = b1 = b2 = b3 = b4 = b5 = b6 = b7 = zero
+            if add:
+                a0, b0, a1, b1 = out[i, e], out[i, f], out[i + 1, e], out[i + 1, f]
+                a2, b2, a3, b3 = out[i + 2, e], out[i + 2, f], out[i + 3, e], out[i + 3, f]
+                a4, b4, a5, b5 = out[i + 4, e], out[i + 4, f], out[i + 5, e], out[i + 5, f]
+                a6, b6, a7, b7 = out[i + 6, e], out[i + 6, f], out[i + 7, e], out[i + 7, f]
+            for k in range(weights.shape[1]):
+                x, y = values[k, e], values[k, f]
+                w = weights[i, k]
+                a0, b0 = a0 + w * x, b0 + w * y
+                w = weights[i + 1, k]
+                a1, b1 = a1 + w * x, b1 + w * y
+                w = weights[i + 2, k]
+                a2, b2 = a2 + w * x, b2 + w * y
+                w = weights[i + 3, k]
+                a3, b3 = a3 + w * x, b3 + w * y
+                w = weights[i + 4, k]
+                a4, b4 = a4 + w * x, b4 + w * y
+                w = weights[i + 5, k]
+                a5, b5 = a5 + w * x, b5 + w * y
+                w = weights[i + 6, k]
+                a6, b6 = a6 + w * x, b6 + w * y
+                w = weights[i + 7, k]
+                a7, b7 = a7 + w * x, b7 + w * y
+            out[i, e], out[i, f], out[i + 1, e], out[i + 1, f] = a0, b0, a1, b1
+            out[i + 2, e], out[i + 2, f], out[i + 3, e], out[i + 3, f] = a2, b2, a3, b3
+            out[i + 4, e], out[i + 4, f], out[i + 5, e], out[i + 5, f] = a4, b4, a5, b5
+            out[i + 6, e], out[i + 6, f], out[i + 7, e], out[i + 7, f] = a6, b6, a7, b7

@@ -1,256 +1,229 @@
-"""Echo-to-echo maps of two exchanging pools, with derivatives.
+"""One repetition of a hybrid-state sequence in two exchanging pools, with derivatives.
 
-State     xf, yf, zf, zs between pulses, and xs as a fifth during them; xs starts every
-          pulse at zero and is forgotten after it.
-Parameters, in the order of the derivatives
-          m0s, R1f, R2f, Rx, R1s, T2s, omega0, B1; SI units.
-Equations Assländer et al., MRM 2022, doi 10.1002/mrm.29071 (linearized generalized
-          Bloch model) and MRM 2024, doi 10.1002/mrm.29951 (hybrid-state sequence).
+Parameters are m0s, R1f, R2f, Rx, R1s, T2s, omega0, B1 in SI units, (8, LANES); `columns`
+names the column of the Jacobian to which each contributes: two may share one, -1 is none.
+Equations: Assländer et al., MRM 2022, doi 10.1002/mrm.29071 (linearized generalized Bloch
+model) and MRM 2024, doi 10.1002/mrm.29951 (hybrid-state sequence).
 
-One repetition, from echo to echo, is the affine map  F o P o R o F  with
+From echo to echo a repetition is the affine map  F o P o R o F  with
   1. F: free precession for (TR - TRF)/2,
-  2. R: the RF phase increment, a rotation of xf, yf by pi about z,
-  3. P: the pulse, the flow of the linear equations of five states over TRF.
+  2. R: the RF phase increment, a rotation of x, y by pi about z,
+  3. P: the pulse; the transverse magnetization w of the semi-solid pool starts it at zero
+     and is forgotten after it.
 The inversion pulse between crushers is instantaneous for the free pool; its F last TR/2
-each.
+each. States and maps are those of `bloch.py`, with w left out those of `trains.py`.
 """
 
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
-from .affine import compose, flow
-from .interpolation import interpolate
+from . import bloch
+from .lanes import LANES, spread, vectors, zeros
 from .saturation import saturation_rate
-from .trains import periodic_state, play, step
+from .trains import N_ENTRIES
 
-N_STATES = 4
 N_PARAMETERS = 8
 M0S, R1F, R2F, RX, R1S, T2S, OMEGA0, B1 = range(N_PARAMETERS)
-XF, YF, ZF, ZS, XS = range(5)
+_SERIES = 0.01  # below this q^2, sinh q / q and the like are Taylor polynomials
+
+# Where the numbers of a packed map stand among the 30 of a map of `bloch.py`.
+_PACKED = np.array([0, 1, 7, 14, 15, 21, 17, 23, 2, 8, 3, 9, 5, 11])
 
 
 @njit(cache=True, error_model="numpy")
-def echo_map(theta, alpha, trf, tr, inversion, table, domain, out, dout):
-    """Write the map of one repetition, (4, 5), and its derivatives, (4, 5, d).
+def slope(g, coupling, column, value):
+    """Add a derivative of a coupling; vectors."""
+    if column >= 0:
+        g[1 + column, coupling] = g[1 + column, coupling] + value
 
-    d is 8, or 0 where no derivatives are wanted.
+
+@njit(cache=True, error_model="numpy")
+def exchange(theta, columns, time, g):
+    """Set relaxation and exchange over `time` in a generator (1 + d, 15); vectors."""
+    m0s, r1f, r2f, rx, r1s = theta[M0S], theta[R1F], theta[R2F], theta[RX], theta[R1S]
+    m0f, turn, unit = 1.0 - m0s, time * theta[OMEGA0], spread(time)
+    g[0, bloch.XX] = g[0, bloch.YY] = -time * r2f
+    g[0, bloch.XY], g[0, bloch.YX] = -1.0 * turn, turn
+    g[0, bloch.ZZ], g[0, bloch.ZS] = -time * (r1f + rx * m0s), time * (rx * m0f)
+    g[0, bloch.SZ], g[0, bloch.SS] = time * (rx * m0s), -time * (r1s + rx * m0f)
+    g[0, bloch.Z1], g[0, bloch.S1] = time * (r1f * m0f), time * (r1s * m0s)
+    for c, sign in ((bloch.ZZ, -1.0), (bloch.ZS, -1.0), (bloch.SZ, 1.0), (bloch.SS, 1.0)):
+        slope(g, c, columns[M0S], sign * time * rx)
+    slope(g, bloch.Z1, columns[M0S], -time * r1f)
+    slope(g, bloch.S1, columns[M0S], time * r1s)
+    slope(g, bloch.ZZ, columns[R1F], -1.0 * unit)
+    slope(g, bloch.Z1, columns[R1F], time * m0f)
+    slope(g, bloch.XX, columns[R2F], -1.0 * unit)
+    slope(g, bloch.YY, columns[R2F], -1.0 * unit)
+    slope(g, bloch.ZZ, columns[RX], -time * m0s)
+    slope(g, bloch.ZS, columns[RX], time * m0f)
+    slope(g, bloch.SZ, columns[RX], time * m0s)
+    slope(g, bloch.SS, columns[RX], -time * m0f)
+    slope(g, bloch.SS, columns[R1S], -1.0 * unit)
+    slope(g, bloch.S1, columns[R1S], time * m0s)
+    slope(g, bloch.XY, columns[OMEGA0], -1.0 * unit)
+    slope(g, bloch.YX, columns[OMEGA0], unit)
+
+
+@njit(cache=True, error_model="numpy")
+def exchange_terms(g, terms):
+    """Write what exp of the 2 x 2 generator of z and s is made of, (3, LANES).
+
+    With T the mean of its diagonal, delta half their difference and q^2 = delta^2 + ZS SZ,
+    these are e^T times cosh q, sinh q / q and the derivative of the latter by q^2.
     """
-    d = dout.shape[2]
-    free, dfree = np.zeros((4, 5)), np.zeros((4, 5, d))
-    pulse, dpulse = np.zeros((4, 5)), np.zeros((4, 5, d))
-    half, dhalf = np.empty((4, 5)), np.empty((4, 5, d))
-    if inversion:
-        free_precession(theta, tr / 2, free, dfree)
-        inversion_pulse(theta, alpha, trf, table, domain, pulse, dpulse)
-    else:
-        free_precession(theta, (tr - trf) / 2, free, dfree)
-        excitation_pulse(theta, alpha, trf, table, domain, pulse, dpulse)
-    for i in range(4):
-        for j in (XF, YF):  # the rotation by pi that acts before the pulse
-            pulse[i, j] *= -1
-            dpulse[i, j] *= -1
-    compose(pulse, dpulse, free, dfree, half, dhalf)
-    compose(free, dfree, half, dhalf, out, dout)
+    for lane in range(LANES):
+        mean = (g[0, bloch.ZZ, lane] + g[0, bloch.SS, lane]) / 2
+        delta = (g[0, bloch.ZZ, lane] - g[0, bloch.SS, lane]) / 2
+        q2 = delta**2 + g[0, bloch.ZS, lane] * g[0, bloch.SZ, lane]
+        if q2 > _SERIES:
+            q = math.sqrt(q2)
+            cosh, sinh = math.cosh(q), math.sinh(q) / q
+            slope_of_sinh = (cosh - sinh) / (2 * q2)
+        else:
+            cosh = 1 + q2 / 2 * (1 + q2 / 12 * (1 + q2 / 30 * (1 + q2 / 56)))
+            sinh = 1 + q2 / 6 * (1 + q2 / 20 * (1 + q2 / 42 * (1 + q2 / 72)))
+            slope_of_sinh = (1 + q2 / 10 * (1 + q2 / 28 * (1 + q2 / 54))) / 6
+        decay = math.exp(mean)
+        terms[0, lane], terms[1, lane] = decay * cosh, decay * sinh
+        terms[2, lane] = decay * slope_of_sinh
 
 
 @njit(cache=True, error_model="numpy")
-def free_precession(theta, time, out, dout):
-    """Fill the (zero) map with precession, relaxation and exchange over `time`."""
-    decay = math.exp(-theta[R2F] * time)
-    c, s = math.cos(theta[OMEGA0] * time), math.sin(theta[OMEGA0] * time)
-    out[XF, XF] = out[YF, YF] = decay * c
-    out[YF, XF], out[XF, YF] = decay * s, -decay * s
-    d = dout.shape[2]
-    g, dg = np.zeros((2, 3)), np.zeros((2, 3, d))
-    longitudinal_generator(theta, 0, time, g, dg)
-    work, dwork = np.empty((2, 3)), np.empty((2, 3, d))
-    z, dz = np.empty((2, 3)), np.empty((2, 3, d))
-    flow(g, dg, work, dwork, z, dz)
-    out[ZF:, ZF:] = z
-    if d:
-        dout[ZF:, ZF:] = dz
-        for i in (XF, YF):
-            dout[i, XF, R2F], dout[i, YF, R2F] = -time * out[i, XF], -time * out[i, YF]
-        for j in (XF, YF):
-            dout[XF, j, OMEGA0] = -time * out[YF, j]
-            dout[YF, j, OMEGA0] = time * out[XF, j]
+def free_precession(theta, columns, g, out):
+    """Write the map of free precession with the generator `g`, and its derivatives.
 
-
-@njit(cache=True, error_model="numpy")
-def longitudinal_generator(theta, first, time, g, dg):
-    """Add relaxation and exchange of zf, zs (rows `first` and after) over `time`."""
-    m0s, r1f, rx, r1s = theta[M0S], theta[R1F], theta[RX], theta[R1S]
-    m0f, f, s, b = 1 - m0s, first, first + 1, g.shape[1] - 1
-    g[f, f] = -(r1f + rx * m0s) * time
-    g[f, s] = rx * m0f * time
-    g[f, b] = r1f * m0f * time
-    g[s, f] = rx * m0s * time
-    g[s, s] = -(r1s + rx * m0f) * time
-    g[s, b] = r1s * m0s * time
-    if dg.shape[2]:
-        dg[f, f, M0S] = dg[f, s, M0S] = -rx * time
-        dg[s, f, M0S] = dg[s, s, M0S] = rx * time
-        dg[f, b, M0S], dg[s, b, M0S] = -r1f * time, r1s * time
-        dg[f, f, R1F], dg[f, b, R1F] = -time, m0f * time
-        dg[s, s, R1S], dg[s, b, R1S] = -time, m0s * time
-        dg[f, f, RX], dg[f, s, RX] = -m0s * time, m0f * time
-        dg[s, f, RX], dg[s, s, RX] = m0s * time, -m0f * time
-
-
-@njit(cache=True, error_model="numpy")
-def excitation_pulse(theta, alpha, trf, table, domain, out, dout):
-    """Write the map of a rectangular pulse: flip angle `alpha`, duration `trf`."""
-    b1, angle = theta[B1], theta[B1] * alpha
-    rate, rate_t2s, rate_b1 = saturation_rate(theta[T2S], trf, b1, alpha, table, domain)
-    d = dout.shape[2]
-    g, dg = np.zeros((5, 6)), np.zeros((5, 6, d))
-    longitudinal_generator(theta, ZF, trf, g, dg)
-    g[XF, XF] = g[YF, YF] = -theta[R2F] * trf
-    g[YF, XF], g[XF, YF] = theta[OMEGA0] * trf, -theta[OMEGA0] * trf
-    g[XF, ZF], g[ZF, XF] = angle, -angle
-    g[XS, ZS], g[ZS, XS] = angle, -angle
-    g[XS, XS] = -rate * trf
-    if d:
-        dg[XF, XF, R2F] = dg[YF, YF, R2F] = -trf
-        dg[YF, XF, OMEGA0], dg[XF, YF, OMEGA0] = trf, -trf
-        dg[XF, ZF, B1], dg[ZF, XF, B1] = alpha, -alpha
-        dg[XS, ZS, B1], dg[ZS, XS, B1] = alpha, -alpha
-        dg[XS, XS, B1], dg[XS, XS, T2S] = -rate_b1 * trf, -rate_t2s * trf
-    work, dwork = np.empty((5, 6)), np.empty((5, 6, d))
-    full, dfull = np.empty((5, 6)), np.empty((5, 6, d))
-    flow(g, dg, work, dwork, full, dfull)
-    out[:, :4], out[:, 4] = full[:4, :4], full[:4, 5]
-    dout[:, :4], dout[:, 4] = dfull[:4, :4], dfull[:4, 5]
-
-
-@njit(cache=True, error_model="numpy")
-def inversion_pulse(theta, alpha, trf, table, domain, out, dout):
-    """Fill the (zero) map of the inversion pulse between crushers."""
-    b1, angle = theta[B1], theta[B1] * alpha
-    rate, rate_t2s, rate_b1 = saturation_rate(theta[T2S], trf, b1, alpha, table, domain)
-    out[XF, XF] = math.sin(angle / 2) ** 2
-    out[YF, YF] = -out[XF, XF]
-    out[ZF, ZF] = math.cos(angle)
-    d = dout.shape[2]
-    g, dg = np.zeros((2, 3)), np.zeros((2, 3, d))  # states xs, zs
-    g[0, 0], g[0, 1], g[1, 0] = -rate * trf, angle, -angle
-    if d:
-        dout[XF, XF, B1] = alpha * math.sin(angle) / 2
-        dout[YF, YF, B1] = -dout[XF, XF, B1]
-        dout[ZF, ZF, B1] = -alpha * math.sin(angle)
-        dg[0, 0, B1], dg[0, 0, T2S] = -rate_b1 * trf, -rate_t2s * trf
-        dg[0, 1, B1], dg[1, 0, B1] = alpha, -alpha
-    work, dwork = np.empty((2, 3)), np.empty((2, 3, d))
-    semisolid, dsemisolid = np.empty((2, 3)), np.empty((2, 3, d))
-    flow(g, dg, work, dwork, semisolid, dsemisolid)
-    out[ZS, ZS] = semisolid[1, 1]
-    dout[ZS, ZS] = dsemisolid[1, 1]
-
-
-@njit(cache=True, error_model="numpy")
-def equilibrium(theta, x, t):
-    """Write the state in thermal equilibrium and its derivatives."""
-    x[:] = 0.0
-    t[:] = 0.0
-    x[ZF], x[ZS] = 1 - theta[M0S], theta[M0S]
-    if t.shape[1]:
-        t[ZF, M0S], t[ZS, M0S] = -1.0, 1.0
-
-
-@njit(cache=True, error_model="numpy")
-def pulse_maps(theta, nodes, weights, tr, table, domain, maps, dmaps):
-    """Write the maps of all pulses: computed at the nodes, interpolated elsewhere.
-
-    nodes : (n_nodes, 3), flip angle, duration and whether it is the inversion pulse.
-    weights : (n_maps, n_nodes or more), or (0, 0) where every pulse is a node.
-    maps : (n_maps, 4, 5), dmaps : (n_maps, 4, 5, d).
+    x, y turn and decay; z, s approach the equilibrium m = (m0f, m0s) by Z v + (I - Z) m.
     """
-    d = dmaps.shape[3]
-    direct = weights.shape[0] == 0
-    n_rows = nodes.shape[0] if direct else weights.shape[1]
-    at_nodes = maps if direct else np.zeros((n_rows, 4, 5))
-    dat_nodes = dmaps if direct else np.zeros((n_rows, 4, 5, d))
-    for k in range(nodes.shape[0]):
-        alpha, trf, inversion = nodes[k]
-        echo_map(
-            theta,
-            alpha,
-            trf,
-            tr,
-            inversion != 0,
-            table,
-            domain,
-            at_nodes[k],
-            dat_nodes[k],
+    turn, terms = zeros((2, LANES)), zeros((3, LANES))
+    for lane in range(LANES):
+        decay, angle = math.exp(g[0, bloch.XX, lane]), g[0, bloch.YX, lane]
+        turn[0, lane], turn[1, lane] = decay * math.cos(angle), decay * math.sin(angle)
+    exchange_terms(g, terms)
+    m0s, g, out = vectors(theta)[M0S], vectors(g), vectors(out)
+    turn, terms, m0f = vectors(turn), vectors(terms), 1.0 - m0s
+    a, b, c, s, e = turn[0], turn[1], terms[0], terms[1], terms[2]
+    zs, sz, delta = g[0, bloch.ZS], g[0, bloch.SZ], 0.5 * (g[0, bloch.ZZ] - g[0, bloch.SS])
+    set_free(out[0], a, b, c + delta * s, zs * s, sz * s, c - delta * s, m0f, m0s)
+    # Derivatives of c + delta s and c - delta s by ZZ, SS and the product ZS SZ, arranged
+    # so that what has no effect without a semi-solid pool gives zero without rounding.
+    own, swap = 0.5 * (c + s) + delta * delta * e, delta * s
+    by_z, by_s, mutual = 0.5 * s + delta * e, 0.5 * s - delta * e, zs * sz * e
+    for p in range(1, out.shape[0]):
+        decay, angle = g[p, bloch.XX], g[p, bloch.YX]
+        dzz, dss, dzs, dsz = g[p, bloch.ZZ], g[p, bloch.SS], g[p, bloch.ZS], g[p, bloch.SZ]
+        product = dzs * sz + zs * dsz
+        ds = by_z * dzz + by_s * dss + e * product
+        set_free(
+            out[p],
+            decay * a - angle * b,
+            decay * b + angle * a,
+            (own + swap) * dzz + mutual * dss + by_z * product,
+            dzs * s + zs * ds,
+            dsz * s + sz * ds,
+            (own - swap) * dss + mutual * dzz + by_s * product,
+            m0f,
+            m0s,
         )
-    if not direct:
-        n_maps = weights.shape[0]
-        interpolate(weights, at_nodes.reshape(n_rows, 20), maps.reshape(n_maps, 20))
-        if d:
-            interpolate(
-                weights,
-                dat_nodes.reshape(n_rows, 20 * d),
-                dmaps.reshape(n_maps, 20 * d),
-            )
+    out[0, 17], out[0, 23] = out[0, 17] + m0f, out[0, 23] + m0s
+    p = 1 + columns[M0S]
+    if p > 0:
+        out[p, 17] = out[p, 17] + out[0, 14] - out[0, 15] - 1.0
+        out[p, 23] = out[p, 23] + out[0, 20] - out[0, 21] + 1.0
 
 
 @njit(cache=True, error_model="numpy")
-def fingerprint(theta, maps, dmaps, index, starts, thermal, basis, s, ds):
-    """Add the samples of one voxel to `s` and their derivatives to `ds`.
+def set_free(out, a, b, zz, zs, sz, ss, m0f, m0s):
+    """Set the 30 numbers of a map of free precession, with -Z m for its source."""
+    for i in range(bloch.N_NUMBERS):
+        out[i] = spread(0.0)
+    out[0], out[1], out[6], out[7] = a, -1.0 * b, b, a
+    out[14], out[15], out[20], out[21] = zz, zs, sz, ss
+    out[17], out[23] = -1.0 * (zz * m0f + zs * m0s), -1.0 * (sz * m0f + ss * m0s)
 
-    index : (N,), the map of every repetition; starts : (n_trains + 1,), its trains.
-    basis : (N, n_components) real, or (N, 0) for the samples themselves.
-    s : (2, n_components or N), ds : (2, n_components or N, d); zero on entry.
+
+@njit(cache=True, error_model="numpy")
+def irradiation(theta, columns, alpha, trf, rate, g, free):
+    """Set rotation and saturation by a pulse in a generator; of w and s, and x and z.
+
+    rate : (3), what `saturation_rate` gives; `free` is False to spare x and z.
     """
-    d = ds.shape[2]
-    x, t = np.empty(4), np.empty((4, d))
-    start, dstart = np.empty(4), np.empty((4, d))
-    for k in range(starts.size - 1):
-        low, high = starts[k], starts[k + 1]
-        part = index[low:high]
-        if thermal:
-            equilibrium(theta, start, dstart)
-            step(maps[part[0]], dmaps[part[0]], start, dstart, x, t)
-        else:
-            periodic_state(maps, dmaps, part, x, t)
-        if basis.shape[1]:
-            play(maps, dmaps, part, x, t, basis[low:high], s, ds)
-        else:
-            play(
-                maps,
-                dmaps,
-                part,
-                x,
-                t,
-                basis[low:high],
-                s[:, low:high],
-                ds[:, low:high],
-            )
+    angle, unit = alpha * theta[B1], spread(alpha)
+    g[0, bloch.WS], g[0, bloch.SW], g[0, bloch.WW] = angle, -1.0 * angle, -trf * rate[0]
+    slope(g, bloch.WS, columns[B1], unit)
+    slope(g, bloch.SW, columns[B1], -1.0 * unit)
+    slope(g, bloch.WW, columns[T2S], -trf * rate[1])
+    slope(g, bloch.WW, columns[B1], -trf * rate[2])
+    if free:
+        g[0, bloch.XZ], g[0, bloch.ZX] = angle, -1.0 * angle
+        slope(g, bloch.XZ, columns[B1], unit)
+        slope(g, bloch.ZX, columns[B1], -1.0 * unit)
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
-def simulate(
-    theta, nodes, weights, index, starts, tr, table, domain, thermal, basis, s, ds
-):
-    """Fill the signals (n, m) and derivatives (n, m, d) of n voxels, in parallel."""
-    n_maps = weights.shape[0] or nodes.shape[0]
-    for v in prange(theta.shape[0]):
-        maps, dmaps = np.empty((n_maps, 4, 5)), np.empty((n_maps, 4, 5, ds.shape[2]))
-        pulse_maps(theta[v], nodes, weights, tr, table, domain, maps, dmaps)
-        real = np.zeros((2, s.shape[1]))
-        dreal = np.zeros((2, s.shape[1], ds.shape[2]))
-        fingerprint(theta[v], maps, dmaps, index, starts, thermal, basis, real, dreal)
-        for i in range(s.shape[1]):
-            s[v, i] = complex(real[0, i], real[1, i])
-            for p in range(ds.shape[2]):
-                ds[v, i, p] = complex(dreal[0, i, p], dreal[1, i, p])
+@njit(cache=True, error_model="numpy")
+def invert_free_pool(theta, columns, alpha, out):
+    """Replace what the inversion pulse between crushers does to x, y and z."""
+    column = 1 + columns[B1]
+    for lane in range(LANES):
+        angle = alpha * theta[B1, lane]
+        out[0, 0, lane] = math.sin(angle / 2) ** 2
+        out[0, 7, lane] = -out[0, 0, lane]
+        out[0, 14, lane] = math.cos(angle)
+        if column > 0:
+            out[column, 0, lane] = alpha * math.sin(angle) / 2
+            out[column, 7, lane] = -out[column, 0, lane]
+            out[column, 14, lane] = -alpha * math.sin(angle)
 
 
-@njit(cache=True, error_model="numpy", parallel=True)
-def all_maps(theta, nodes, tr, table, domain, maps, dmaps):
-    """Fill the maps (n, n_nodes, 4, 5) and derivatives of n voxels, in parallel."""
-    no_weights = np.empty((0, 0))
-    for v in prange(theta.shape[0]):
-        pulse_maps(theta[v], nodes, no_weights, tr, table, domain, maps[v], dmaps[v])
+@njit(cache=True, error_model="numpy")
+def rotate_and_forget(pulse):
+    """Let R act before a pulse, and leave out w before and after it; vectors."""
+    zero = spread(0.0)
+    for p in range(pulse.shape[0]):
+        for i in range(0, 30, 6):
+            pulse[p, i] = -1.0 * pulse[p, i]
+            pulse[p, i + 1] = -1.0 * pulse[p, i + 1]
+            pulse[p, i + 4] = zero
+        for j in range(24, 30):
+            pulse[p, j] = zero
+
+
+@njit(cache=True, error_model="numpy")
+def echo_map(theta, columns, alpha, trf, inverts, tr, rates, work, out):
+    """Write the map of one repetition, (1 + d, 30, LANES), derivatives included.
+
+    theta : (8, LANES), work : scratch, (3, 1 + d, 30, LANES).
+    """
+    free, half, scratch = work[0], work[1], work[2]
+    rate = zeros((3, LANES))
+    saturation_rate(theta[T2S], theta[B1], alpha, trf, rates, rate)
+    rate, x = vectors(rate), vectors(theta)
+    g = zeros((out.shape[0], bloch.N_COUPLINGS, LANES))
+    exchange(x, columns, (tr if inverts else tr - trf) / 2, vectors(g))
+    free_precession(theta, columns, g, free)
+    g = zeros((out.shape[0], bloch.N_COUPLINGS, LANES))
+    if not inverts:
+        exchange(x, columns, trf, vectors(g))
+    irradiation(x, columns, alpha, trf, rate, vectors(g), not inverts)
+    bloch.flow(g, scratch, out)
+    if inverts:
+        invert_free_pool(theta, columns, alpha, out)
+    rotate_and_forget(vectors(out))
+    bloch.compose(out, free, half)
+    bloch.compose(free, half, out)
+
+
+@njit(cache=True, error_model="numpy")
+def node_maps(theta, columns, nodes, tr, rates, maps):
+    """Write the packed maps of all nodes, (n_nodes, 1 + d, 14, LANES)."""
+    n_orders = maps.shape[1]
+    work, out = zeros((3, n_orders, 30, LANES)), zeros((n_orders, 30, LANES))
+    for k in range(nodes.shape[0]):
+        alpha, trf, inverts = nodes[k, 0], nodes[k, 1], nodes[k, 2] != 0
+        echo_map(theta, columns, alpha, trf, inverts, tr, rates, work, out)
+        packed, full = vectors(maps[k]), vectors(out)
+        for p in range(n_orders):
+            for e in range(N_ENTRIES):
+                packed[p, e] = full[p, _PACKED[e]]

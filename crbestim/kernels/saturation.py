@@ -9,44 +9,63 @@ in x = log(tau), scaled to -1..1, and v = 2 (a / alpha_max)^2 - 1.
 """
 
 import math
+from collections import namedtuple
 
-import numpy as np
 from numba import njit
 
+from .interpolation import weighted_sums
+from .lanes import LANES, vectors, zeros
+
+Rates = namedtuple("Rates", "table domain")
+"""Coefficients, (n_x, n_v) with n_x a multiple of 8, and what scales x and v,
+(log tau_min, log tau_max, alpha_max)."""
+
 
 @njit(cache=True, error_model="numpy")
-def saturation_rate(t2s, trf, b1, alpha, table, domain):
-    """Return R2sl and its derivatives with respect to T2s and B1, all in SI units.
+def saturation_rate(t2s, b1, alpha, trf, rates, out):
+    """Write R2sl and its derivatives with respect to T2s and B1, (3, LANES), in SI units.
 
-    `domain` is (log tau_min, log tau_max, alpha_max).
+    t2s, b1 : (LANES,); alpha, trf : of one pulse.
     """
+    domain = rates.domain
     slope = 2 / (domain[1] - domain[0])
-    x = slope * (math.log(trf / t2s) - domain[0]) - 1
-    angle = (b1 * alpha / domain[2]) ** 2
-    v = 2 * angle - 1
-    n_tau, n_alpha = table.shape
-    t_v, dt_v = np.empty(n_alpha), np.empty(n_alpha)
-    _chebyshev(v, t_v, dt_v)
-    t_x, dt_x = np.empty(n_tau), np.empty(n_tau)
-    _chebyshev(x, t_x, dt_x)
-    rho, drho_dx, drho_dv = 0.0, 0.0, 0.0
-    for i in range(n_tau):
-        row, drow = 0.0, 0.0
-        for j in range(n_alpha):
-            row += table[i, j] * t_v[j]
-            drow += table[i, j] * dt_v[j]
-        rho += t_x[i] * row
-        drho_dx += dt_x[i] * row
-        drho_dv += t_x[i] * drow
-    d_t2s = -(slope * drho_dx + rho) / t2s**2
-    d_b1 = 4 * angle / b1 * drho_dv / t2s
-    return rho / t2s, d_t2s, d_b1
+    points, sums = zeros((2, LANES)), zeros((3, LANES))
+    for lane in range(LANES):
+        points[0, lane] = slope * (math.log(trf / t2s[lane]) - domain[0]) - 1
+        points[1, lane] = 2 * (b1[lane] * alpha / domain[2]) ** 2 - 1
+    _chebyshev_sums(points, rates.table, sums)
+    for lane in range(LANES):
+        rho, drho_dx, drho_dv = sums[0, lane], sums[1, lane], sums[2, lane]
+        out[0, lane] = rho / t2s[lane]
+        out[1, lane] = -(slope * drho_dx + rho) / t2s[lane] ** 2
+        dv_db1 = 4 * b1[lane] * (alpha / domain[2]) ** 2
+        out[2, lane] = dv_db1 * drho_dv / t2s[lane]
 
 
 @njit(cache=True, error_model="numpy")
-def _chebyshev(x, t, dt):
-    """Chebyshev polynomials and their derivatives by the three-term recursion."""
-    t[0], t[1], dt[0], dt[1] = 1.0, x, 0.0, 1.0
+def _chebyshev_sums(points, table, sums):
+    """Write rho, its derivative by x and that by v at the points (x, v)."""
+    n_x, n_v = table.shape
+    t_x, t_v = zeros((n_x, 2, LANES)), zeros((n_v, 2, LANES))
+    rows = zeros((n_x, 2, LANES))
+    _chebyshev(points[0], t_x)
+    _chebyshev(points[1], t_v)
+    weighted_sums(table, t_v, rows, 0, 2, False)
+    t_x, rows, sums = vectors(t_x), vectors(rows), vectors(sums)
+    for i in range(n_x):
+        sums[0] = sums[0] + t_x[i, 0] * rows[i, 0]
+        sums[1] = sums[1] + t_x[i, 1] * rows[i, 0]
+        sums[2] = sums[2] + t_x[i, 0] * rows[i, 1]
+
+
+@njit(cache=True, error_model="numpy")
+def _chebyshev(points, t):
+    """Write Chebyshev polynomials and their derivatives, (n, 2, LANES), by recursion."""
+    for lane in range(LANES):
+        t[0, 0, lane], t[1, 0, lane] = 1.0, points[lane]
+        t[1, 1, lane] = 1.0
+    t = vectors(t)
+    twice = t[1, 0] + t[1, 0]
     for k in range(2, t.shape[0]):
-        t[k] = 2 * x * t[k - 1] - t[k - 2]
-        dt[k] = 2 * t[k - 1] + 2 * x * dt[k - 1] - dt[k - 2]
+        t[k, 0] = twice * t[k - 1, 0] - t[k - 2, 0]
+        t[k, 1] = t[k - 1, 0] + t[k - 1, 0] + twice * t[k - 1, 1] - t[k - 2, 1]

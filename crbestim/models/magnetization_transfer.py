@@ -6,23 +6,23 @@ pulses (Assländer et al., MRM 2024, doi 10.1002/mrm.29951). The equations stand
 code, in ``crbestim/kernels/magnetization_transfer.py``.
 """
 
-from functools import lru_cache
+from functools import cached_property
 
 import numpy as np
 from scipy import stats
 
-from ..kernels import magnetization_transfer as kernel
-from ..kernels.interpolation import NODES_PER_SWEEP, PULSES_PER_SWEEP
+from ..kernels.hybrid_state import simulate
+from ..kernels.lanes import LANES
+from ..kernels.magnetization_transfer import N_PARAMETERS
+from ..kernels.threads import in_threads
 from ..parameters import Parameter, truncated_normal
 from ..sequences import HybridStateSequence
 from .base import SignalModel
-from .reduction import interpolation_weights
+from .pulses import in_chunks, prepared_pulses, rates
 from .saturation import ALPHA_MAX, TAU_RANGE, saturation_table
 
 _KERNEL_ORDER = ("m0s", "R1f", "R2f", "Rx", "R1s", "T2s", "omega0", "B1")
 _STEADY_STATES = ("periodic", "thermal")
-_TOLERANCE = 1e-11
-_N_SNAPSHOTS = 32
 _TRF_RANGE = 50e-6, 3e-3
 
 
@@ -218,107 +218,38 @@ class MagnetizationTransfer(SignalModel):
 
     def _simulate(self, theta, basis, jacobian):
         n, m = len(theta), basis.shape[1] or self.n_features
+        columns = self._columns if jacobian else np.full(N_PARAMETERS, -1)
         s = np.empty((n, m), dtype=complex)
-        ds = np.empty((n, m, len(_KERNEL_ORDER) if jacobian else 0), dtype=complex)
-        kernel.simulate(
-            self._kernel_theta(theta),
-            *reduced_pulses(self.sequence, self.lineshape),
-            self.sequence.train_offsets,
-            self.sequence.tr,
-            *_saturation(self.lineshape),
-            self.steady_state == "thermal",
-            basis,
+        ds = np.empty((n, m, columns.max() + 1), dtype=complex)
+        in_threads(
+            simulate,
+            -(-n // LANES),
+            np.ascontiguousarray(theta[:, self._columns]),
+            columns,
+            self._pulses,
+            rates(self.lineshape),
+            in_chunks(basis.T, self.sequence.train_offsets),
             s,
             ds,
         )
-        return (s, self._user_jacobian(ds)) if jacobian else s
+        return (s, ds) if jacobian else s
 
-    def _kernel_theta(self, theta):
-        """Columns in the kernel's order; a joint R1 stands for both rates."""
-        if not self.joint_r1:
-            return np.ascontiguousarray(theta)
-        columns = dict(zip(self.parameter_names, theta.T, strict=True))
-        columns["R1f"] = columns["R1s"] = columns["R1"]
-        return np.stack([columns[name] for name in _KERNEL_ORDER], axis=1)
+    @cached_property
+    def _columns(self):
+        """Column of theta and of the Jacobian for each of the kernel's parameters."""
+        shared = {"R1f": "R1", "R1s": "R1"} if self.joint_r1 else {}
+        names = [shared.get(name, name) for name in _KERNEL_ORDER]
+        return np.array([self.parameter_names.index(name) for name in names])
 
-    def _user_jacobian(self, ds):
-        if not self.joint_r1:
-            return ds
-        columns = dict(zip(_KERNEL_ORDER, np.moveaxis(ds, -1, 0), strict=True))
-        columns["R1"] = columns["R1f"] + columns["R1s"]
-        return np.stack([columns[name] for name in self.parameter_names], axis=-1)
+    @cached_property
+    def _domain(self):
+        """Limits of the kernel's parameters, by which its pulses are prepared."""
+        known = _parameters(self.sequence.tr, self.sequence.alpha, self.sequence.trf)
+        return tuple(known[name].domain for name in _KERNEL_ORDER)
 
-
-def _saturation(lineshape):
-    """Table of saturation rates, and what its coefficients are scaled with."""
-    return saturation_table(lineshape), np.array([*np.log(TAU_RANGE), ALPHA_MAX])
-
-
-@lru_cache(maxsize=16)
-def reduced_pulses(sequence, lineshape):
-    """Pulses to simulate, and how the maps of all repetitions follow from theirs.
-
-    Interpolation must pay: it has to halve the number of pulses at least. The result is
-    kept for the process, so that copies of a model share it.
-
-    Parameters
-    ----------
-    sequence : HybridStateSequence
-        The pulses.
-    lineshape : str
-        Line shape of the semi-solid pool.
-
-    Returns
-    -------
-    nodes : ndarray of shape (n_nodes, 3)
-        Flip angle, duration, and whether it is the inversion pulse.
-    weights : ndarray of shape (n_maps, n_nodes), both rounded up; or (0, 0)
-        Maps of the distinct pulses from those of the nodes; (0, 0) if these are all.
-    index : ndarray of int, shape (n_pulses,)
-        Which of the distinct pulses each repetition has.
-    """
-    inversion = np.zeros(sequence.n_pulses)
-    inversion[sequence.train_offsets[:-1]] = 1.0
-    every = np.stack([sequence.alpha, sequence.trf, inversion], axis=1)
-    pulses, index = np.unique(every, axis=0, return_inverse=True)
-    index = index.ravel()
-    inverts = pulses[:, 2] == 1
-    ordinary = pulses[~inverts]
-    direct = pulses, np.empty((0, 0)), index
-    if len(ordinary) < 64:
-        return direct
-    chosen, ordinary_weights = interpolation_weights(
-        _snapshots(sequence, lineshape, ordinary), _TOLERANCE
-    )
-    if 2 * len(chosen) > len(ordinary):
-        return direct
-    n_nodes = len(chosen) + inverts.sum()
-    weights = np.zeros(
-        (_round_up(len(pulses), PULSES_PER_SWEEP), _round_up(n_nodes, NODES_PER_SWEEP))
-    )
-    weights[np.flatnonzero(~inverts), : len(chosen)] = ordinary_weights
-    weights[np.flatnonzero(inverts), np.arange(len(chosen), n_nodes)] = 1.0
-    return np.concatenate([ordinary[chosen], pulses[inverts]]), weights, index
-
-
-def _snapshots(sequence, lineshape, pulses):
-    """Return maps and scaled derivatives at random parameters of the domain.
-
-    A share of the draws sits at the ends of the domain, where functions bend most.
-    """
-    known = _parameters(sequence.tr, sequence.alpha, sequence.trf)
-    span = np.array([known[name].domain for name in _KERNEL_ORDER])
-    rng = np.random.default_rng(0)
-    unit = rng.random((_N_SNAPSHOTS, len(span)))
-    unit = np.where(rng.random(unit.shape) < 0.3, unit.round(), unit)
-    theta = span[:, 0] + (span[:, 1] - span[:, 0]) * unit
-    maps = np.empty((_N_SNAPSHOTS, len(pulses), 4, 5))
-    dmaps = np.empty((*maps.shape, len(span)))
-    kernel.all_maps(theta, pulses, sequence.tr, *_saturation(lineshape), maps, dmaps)
-    dmaps *= 0.1 * np.array([known[name].width for name in _KERNEL_ORDER])
-    snapshots = np.concatenate([maps[..., None], dmaps], axis=-1)
-    return np.swapaxes(snapshots, 0, 1).reshape(len(pulses), -1)
-
-
-def _round_up(n, multiple):
-    return -(-n // multiple) * multiple
+    @property
+    def _pulses(self):
+        # Not kept here: copies of a model for other processes should stay small.
+        return prepared_pulses(
+            self.sequence, self.lineshape, self.steady_state, self._domain
+        )

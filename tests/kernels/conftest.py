@@ -1,21 +1,31 @@
 """Every test of a kernel runs on its compiled form and on its Python body."""
 
+import importlib
+import pkgutil
+
 import numba
 import pytest
 from threadpoolctl import threadpool_limits
+
+from crbestim import kernels
 
 FORMS = ["python"] if numba.config.DISABLE_JIT else ["compiled", "python"]
 
 
 @pytest.fixture(params=FORMS)
-def form(request):
+def form(request, monkeypatch):
     """Return a function that gives a kernel in the form to test.
 
-    The Python body calls the other kernels compiled, so one kernel at a time is tested;
-    with NUMBA_DISABLE_JIT=1 it is Python all the way down.
+    The Python form is Python all the way down, as with NUMBA_DISABLE_JIT=1: in the modules
+    of the kernels, the names of compiled functions stand for their bodies meanwhile.
     """
     if request.param == "compiled":
         return lambda kernel: kernel
+    for info in pkgutil.iter_modules(kernels.__path__, "crbestim.kernels."):
+        module = importlib.import_module(info.name)
+        for name, value in list(vars(module).items()):
+            if hasattr(value, "py_func"):
+                monkeypatch.setattr(module, name, value.py_func)
     return lambda kernel: getattr(kernel, "py_func", kernel)
 
 

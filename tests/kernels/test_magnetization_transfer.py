@@ -1,56 +1,65 @@
+from fractions import Fraction
+from math import factorial
+
 import numpy as np
 import pytest
-from numpy.polynomial import chebyshev
-from scipy.linalg import expm
+from numba import njit
 
+from crbestim.kernels import bloch
 from crbestim.kernels import magnetization_transfer as kernel
-from crbestim.models.saturation import ALPHA_MAX, TAU_RANGE, saturation_table
+from crbestim.kernels.lanes import LANES, vectors
+from tests.kernels.repetitions import (
+    STATE,
+    WITHOUT_W,
+    expected_maps,
+    expected_repetitions,
+    generator_matrices,
+    map_matrices,
+    orders,
+    run_echo,
+    run_pulse,
+    with_derivatives,
+)
+from tests.kernels.voxels import (
+    ALL_COLUMNS,
+    LANES_OF_VOXELS,
+    LIMITS,
+    NO_COLUMNS,
+    PULSES,
+    RATES,
+    SCALE,
+    SHARED_COLUMNS,
+    STEP,
+    THETAS,
+    TR,
+    VOXELS,
+    column_sizes,
+    only_compiled,
+    rate,
+    unpacked,
+)
 from tests.reference import magnetization_transfer as reference
 from tests.reference.differences import derivative
-from tests.reference.saturation import greens_function
 
-TR = 3.5e-3
-TABLE = saturation_table("super-lorentzian")
-DOMAIN = np.array([*np.log(TAU_RANGE), ALPHA_MAX])
-STEP = 1e-20  # of the complex-step derivatives
-# What the reference's state (xf, yf, zf, xs, zs, 1) shares with the kernel's.
-ROWS, COLUMNS = np.array([0, 1, 2, 4]), np.array([0, 1, 2, 4, 5])
-# A change of this size in a parameter is one that matters.
-SCALE = np.array([0.1, 1.0, 10.0, 20.0, 3.0, 1e-5, 500.0, 1.0])
-LIMITS = np.array([[0, 1], [0, 50], [0, 500], [0, 500], [0, 50], [2e-6, 4e-5]])
-LIMITS = np.concatenate([LIMITS, [[-5000, 5000], [0.01, 1.4]]])
-
-# m0s, R1f, R2f, Rx, R1s, T2s, omega0, B1
-THETAS = {
-    "tissue": [0.15, 0.5, 13.0, 25.0, 3.0, 12e-6, 120.0, 0.95],
-    "no semi-solid pool": [0.0, 0.3, 0.4, 25.0, 3.0, 12e-6, -300.0, 1.05],
-    "no exchange": [0.2, 0.5, 13.0, 0.0, 3.0, 12e-6, 50.0, 1.0],
-    "omega0 at pi/TR": [0.15, 0.5, 13.0, 25.0, 3.0, 8e-6, np.pi / TR, 0.6],
-    "omega0 at -pi/TR": [0.35, 1.2, 25.0, 60.0, 6.0, 20e-6, -np.pi / TR, 1.4],
-    "fast": [0.8, 20.0, 250.0, 500.0, 20.0, 5e-6, 10.0, 0.05],
-}
-PULSES = {
-    "30 degrees": (np.pi / 6, 3e-4),
-    "none": (0.0, 2e-4),
-    "long": (-1.0, 1.2e-3),
-    "short and strong": (np.pi, 1e-4),
-    "backwards": (-np.pi, 5e-4),
-}
+CHOICES = {"all": ALL_COLUMNS, "none": NO_COLUMNS, "shared": SHARED_COLUMNS}
+NODES = np.array([[*p, inverts] for p in PULSES.values() for inverts in (0, 1)])
+LANE = {name: lane for lane, name in enumerate(THETAS)}
 
 
-def rho(tau, a):
-    """Return the rate of the same table, by NumPy."""
-    x = 2 * (np.log(tau) - DOMAIN[0]) / (DOMAIN[1] - DOMAIN[0]) - 1
-    return chebyshev.chebval2d(x, 2 * (a / DOMAIN[2]) ** 2 - 1, TABLE)
+@njit(cache=True)
+def exchange(theta, columns, time, g):
+    kernel.exchange(vectors(theta), columns, time, vectors(g))
 
 
-def rate(theta, alpha, trf):
-    return rho(trf / theta[5], theta[7] * abs(alpha)) / theta[5]
+@njit(cache=True)
+def irradiation(theta, columns, alpha, trf, rate, g, free):
+    theta, rate, g = vectors(theta), vectors(rate), vectors(g)
+    kernel.irradiation(theta, columns, alpha, trf, rate, g, free)
 
 
-@pytest.fixture(params=THETAS, ids=lambda name: name.replace(" ", "_"))
-def theta(request):
-    return np.array(THETAS[request.param])
+@njit(cache=True)
+def rotate_and_forget(pulse):
+    kernel.rotate_and_forget(vectors(pulse))
 
 
 @pytest.fixture(params=PULSES, ids=lambda name: name.replace(" ", "_"))
@@ -58,305 +67,241 @@ def pulse(request):
     return PULSES[request.param]
 
 
-def empty_maps(*shape, d=8):
-    return np.zeros((*shape, 4, 5)), np.zeros((*shape, 4, 5, d))
+@pytest.fixture(params=CHOICES)
+def columns(request):
+    return CHOICES[request.param]
 
 
-def check_map(run, expected, theta):
-    """Compare a map with matrices of the reference, and derivatives with both ways.
+def scales(columns):
+    """Return the size of a change that matters of each column, and 1 for the value."""
+    return np.array([1.0, *column_sizes(columns)])[:, None, None, None]
 
-    run(theta) returns a map and its derivatives, expected(theta) the reference's
-    matrix, for a complex theta too. Tolerances: see the test of `flow`; the generators
-    change by at most 200 over SCALE.
+
+def check_maps(result, expected, columns, atol=2e-13):
+    """Compare all but what concerns w, after a change that matters in each column.
+
+    The flow errs by 1e-13 of its generator at most. Measured: 2e-14.
     """
-    value, jacobian = run(theta)
+    parts = np.ix_(range(len(result)), WITHOUT_W[:4], WITHOUT_W)
+    error = np.abs(result[parts] - expected[parts]) * scales(columns)
+    assert error.max() < atol
+
+
+def run_exchange(form, columns, time, theta=LANES_OF_VOXELS):
+    g = np.zeros((orders(columns), bloch.N_COUPLINGS, LANES))
+    form(exchange)(theta, columns, time, g)
+    return g
+
+
+def run_free(form, columns, time, theta=LANES_OF_VOXELS):
+    out = np.full((orders(columns), 30, LANES), np.nan)
+    g = run_exchange(form, columns, time, theta)
+    form(kernel.free_precession)(theta, columns, g, out)
+    return map_matrices(out)
+
+
+def test_generator_of_exchange(form, columns):
+    g = generator_matrices(run_exchange(form, columns, TR))
+    expected = expected_maps(lambda x: reference.rate_matrix(x, 0.0, 0.0) * TR, columns)
+    assert (g[:, 4] == 0).all()
+    np.testing.assert_allclose(g[:, :4], expected[:, :4], rtol=1e-14)
+
+
+@pytest.mark.parametrize("time", [0.0, 1e-5, 1.5e-3, 1.75e-3, 0.1])
+def test_free_precession(form, columns, time):
+    expected = expected_maps(lambda x: reference.free_precession(x, time), columns)
+    result = run_free(form, columns, time)
+    # In 0.1 s omega0 turns by 90 rad, and rounding by as much more.
+    check_maps(result, expected, columns, atol=2e-13 if time < 0.1 else 2e-12)
+    assert (result[:, 4] == 0).all()
+    assert (result[:, :, 4] == 0).all()
+
+
+def time_of(q2, theta):
+    """Return the time after which exchange and relaxation have this q^2."""
+    rates = reference.rate_matrix(theta, 0.0, 0.0)
+    zf, zs = reference.ZF, reference.ZS
+    delta = (rates[zf, zf] - rates[zs, zs]) / 2
+    return np.sqrt(q2 / (delta**2 + rates[zf, zs] * rates[zs, zf]))
+
+
+@pytest.mark.parametrize("q2", [1e-12, 1e-4, 0.0099, 0.0101, 0.1, 2.0])
+@pytest.mark.parametrize("name", ["tissue", "fast", "slow", "no exchange"])
+def test_series_and_closed_form_of_exchange(form, name, q2):
+    theta = np.array(THETAS[name])
+    time = time_of(q2, theta)
+    lanes = np.repeat(theta[:, None], LANES, axis=1)
+    result = run_free(form, ALL_COLUMNS, time, lanes)[:, 2:4, 2:, 0]
+    expected = with_derivatives(
+        lambda x: reference.free_precession(x, time)[STATE[:5, None], STATE], theta[None]
+    )[:, 2:4, 2:, 0]
+    error = np.abs(result - expected)
+    largest = np.abs(expected[1:]).max(axis=(1, 2))
+    # Rounding, of numbers up to 1; derivatives grow with time. Measured: 3e-15, and 1e-14
+    # of the derivative just above the threshold, where its closed form subtracts numbers
+    # that agree to q^2 / 3.
+    assert error[0].max() < 1e-14
+    assert (error[1:].max(axis=(1, 2)) < 1e-15 + 3e-14 * largest).all()
+
+
+def test_exchange_is_continuous_where_the_series_ends(form):
+    theta = LANES_OF_VOXELS.copy()
+    tissue = VOXELS[LANE["tissue"]]
+    theta[:] = tissue[:, None]
+    time = time_of(kernel._SERIES, tissue)
+    below, above = (
+        run_free(form, ALL_COLUMNS, time * x, theta) for x in (1 - 1e-13, 1 + 1e-13)
+    )
+    np.testing.assert_allclose(below, above, rtol=1e-12, atol=1e-15)
+
+
+def exact_terms(q2):
+    """Return cosh q, sinh q / q and the derivative of the latter by q^2, as series."""
+    q2 = Fraction(q2)
+    cosh = sum(q2**n / factorial(2 * n) for n in range(30))
+    sinh = sum(q2**n / factorial(2 * n + 1) for n in range(30))
+    slope = sum(n * q2 ** (n - 1) / factorial(2 * n + 1) for n in range(1, 30))
+    return [float(cosh), float(sinh), float(slope)]
+
+
+def test_terms_of_exchange(form):
+    q2 = np.array([0.0, 1e-300, 1e-8, 0.00999999, 0.01, 0.01000001, 0.3, 20.0])
+    g, terms = np.zeros((1, bloch.N_COUPLINGS, LANES)), np.full((3, LANES), np.nan)
+    mean, half = np.linspace(-1, 0, LANES), np.sqrt(q2) / 2
+    g[0, bloch.ZZ], g[0, bloch.SS] = mean + half, mean - half
+    g[0, bloch.ZS], g[0, bloch.SZ] = q2 / 2, 1.5
+    form(kernel.exchange_terms)(g, terms)
+    expected = np.array([exact_terms(x) for x in q2]).T * np.exp(mean)
+    # Measured: 3e-16, and 4e-14 by the closed form just above the threshold.
+    np.testing.assert_allclose(terms[:2], expected[:2], rtol=1e-15)
+    np.testing.assert_allclose(terms[2], expected[2], rtol=1e-13)
+
+
+@pytest.mark.parametrize("free", [False, True])
+def test_generator_of_irradiation(form, columns, pulse, free):
+    alpha, trf = pulse
+    rates = with_derivatives(lambda x: np.array(rate(x, alpha, trf)))
+    rates = rates[[0, 1 + kernel.T2S, 1 + kernel.B1]]
+    g = np.zeros((orders(columns), bloch.N_COUPLINGS, LANES))
+    form(irradiation)(LANES_OF_VOXELS, columns, alpha, trf, rates, g, free)
+
+    def expected(theta):
+        w1 = theta[7] * alpha / trf
+        irradiated = reference.rate_matrix(theta, w1, rate(theta, alpha, trf))
+        matrix = (irradiated - reference.rate_matrix(theta, 0.0, 0.0)) * trf
+        if not free:
+            matrix[:3, :3] = 0
+        return matrix
+
+    matrices = expected_maps(expected, columns)
+    sizes = scales(columns)
     np.testing.assert_allclose(
-        value, expected(theta)[ROWS[:, None], COLUMNS], rtol=0, atol=1e-11
-    )
-    for k in range(8):
-        shifted = theta.astype(complex)
-        shifted[k] += 1j * STEP
-        exact = expected(shifted)[ROWS[:, None], COLUMNS].imag / STEP * SCALE[k]
-        np.testing.assert_allclose(
-            jacobian[..., k] * SCALE[k], exact, rtol=1e-10, atol=1e-9
-        )
-        difference = SCALE[k] * derivative(
-            lambda points: np.array([run(point)[0] for point in points]),
-            theta,
-            k,
-            1e-3 * SCALE[k],
-            LIMITS[k],
-        )
-        np.testing.assert_allclose(
-            jacobian[..., k] * SCALE[k], difference, rtol=1e-7, atol=1e-8
-        )
-
-
-@pytest.mark.parametrize("time", [0.0, 1.5e-3, 1.75e-3])
-def test_free_precession(form, theta, time):
-    def run(theta):
-        out, dout = empty_maps()
-        form(kernel.free_precession)(theta, time, out, dout)
-        return out, dout
-
-    check_map(run, lambda theta: reference.free_precession(theta, time), theta)
-
-
-def test_excitation_pulse(form, theta, pulse):
-    def run(theta):
-        out, dout = empty_maps()
-        form(kernel.excitation_pulse)(theta, *pulse, TABLE, DOMAIN, out, dout)
-        return out, dout
-
-    check_map(run, lambda theta: reference.pulse(theta, *pulse, rate(theta, *pulse)), theta)
-
-
-def test_inversion_pulse(form, theta, pulse):
-    def run(theta):
-        out, dout = empty_maps()
-        form(kernel.inversion_pulse)(theta, *pulse, TABLE, DOMAIN, out, dout)
-        return out, dout
-
-    check_map(
-        run,
-        lambda theta: reference.inversion(theta, *pulse, rate(theta, *pulse)),
-        theta,
+        generator_matrices(g) * sizes, matrices * sizes, rtol=1e-12, atol=1e-13
     )
 
 
-def repetition(theta, alpha, trf, inversion):
-    """Return the reference's matrix from echo to echo."""
-    rotation = np.diag([-1.0, -1.0, 1.0, 1.0, 1.0, 1.0])
-    play = reference.inversion if inversion else reference.pulse
-    free = reference.free_precession(theta, TR / 2 if inversion else (TR - trf) / 2)
-    return free @ play(theta, alpha, trf, rate(theta, alpha, trf)) @ rotation @ free
+@pytest.mark.parametrize("alpha", [0.0, 1.0, np.pi, -np.pi])
+def test_inversion_of_the_free_pool(form, columns, alpha):
+    out = np.random.default_rng(0).standard_normal((orders(columns), 30, LANES))
+    out[:, [1, 2, 6, 8, 12, 13, 14, 0, 7]] = 0
+    kept = out.copy()
+    form(kernel.invert_free_pool)(LANES_OF_VOXELS, columns, alpha, out)
+    matrices = expected_maps(lambda x: reference.inversion(x, alpha, 1e-4, 0.0), columns)
+    result = map_matrices(out)[:, :3, :3]
+    np.testing.assert_allclose(result, matrices[:, :3, :3], rtol=0, atol=1e-15)
+    others = np.setdiff1d(range(30), [0, 7, 14])
+    np.testing.assert_array_equal(out[:, others], kept[:, others])
 
 
-def echo_map(theta, alpha, trf, inversion, d=8, echo_map=kernel.echo_map):
-    out, dout = empty_maps(d=d)
-    echo_map(theta, alpha, trf, TR, inversion, TABLE, DOMAIN, out, dout)
-    return out, dout
+def test_rotation_before_a_pulse_and_w_after_it(form):
+    pulse = np.random.default_rng(1).standard_normal((3, 30, LANES))
+    expected = map_matrices(pulse).copy()
+    expected[:, :, :2] *= -1
+    expected[:, :, 4] = expected[:, 4] = 0
+    form(rotate_and_forget)(pulse)
+    np.testing.assert_array_equal(map_matrices(pulse), expected)
 
 
-@pytest.mark.parametrize("inversion", [False, True])
-def test_echo_map(form, theta, pulse, inversion):
-    def run(theta):
-        return echo_map(theta, *pulse, inversion, echo_map=form(kernel.echo_map))
-
-    check_map(run, lambda theta: repetition(theta, *pulse, inversion), theta)
-
-
-@pytest.mark.parametrize("inversion", [False, True])
-def test_echo_map_without_derivatives_is_the_same(theta, pulse, inversion):
-    alone, none = echo_map(theta, *pulse, inversion, d=0)
-    np.testing.assert_array_equal(alone, echo_map(theta, *pulse, inversion)[0])
-    assert none.size == 0
+def test_pulse(form, columns, pulse):
+    alpha, trf = pulse
+    expected = expected_maps(
+        lambda x: reference.pulse(x, alpha, trf, rate(x, alpha, trf)), columns
+    )
+    result = run_pulse(form, columns, alpha, trf)
+    check_maps(result, expected, columns)
+    # The transverse magnetization of the semi-solid pool, too.
+    error = np.abs(result[:, 4] - expected[:, 4]) * scales(columns)[..., 0]
+    assert error.max() < 5e-13  # measured: 7e-14
 
 
-@pytest.mark.parametrize("first", [0, 2])
-def test_longitudinal_generator(form, theta, first):
-    g, dg = np.zeros((first + 3, first + 4)), np.zeros((first + 3, first + 4, 8))
-    form(kernel.longitudinal_generator)(theta, first, TR, g, dg)
-    expected = np.zeros_like(g)
-    part = np.ix_([reference.ZF, reference.ZS], [reference.ZF, reference.ZS])
-    rates = reference.rate_matrix(theta, 0.0, 0.0) * TR
-    expected[first : first + 2, first : first + 2] = rates[part]
-    expected[first : first + 2, -1] = rates[[reference.ZF, reference.ZS], reference.ONE]
-    np.testing.assert_allclose(g, expected, rtol=1e-15)
-    for k in range(8):
-        shifted = theta.astype(complex)
-        shifted[k] += 1j * STEP
-        slope = reference.rate_matrix(shifted, 0.0, 0.0).imag / STEP * TR
-        expected[first : first + 2, first : first + 2] = slope[part]
-        expected[first : first + 2, -1] = slope[[reference.ZF, reference.ZS], reference.ONE]
-        np.testing.assert_allclose(dg[..., k], expected, rtol=1e-14)
+@pytest.mark.parametrize("inverts", [False, True])
+def test_echo_map(form, columns, pulse, inverts):
+    expected = expected_repetitions(*pulse, inverts, columns)
+    result = run_echo(form, columns, *pulse, inverts)
+    check_maps(result, expected, columns)
+    assert (result[:, 4] == 0).all()  # w is forgotten
+    assert (result[:, :, 4] == 0).all()
 
 
-def test_equilibrium(form, theta):
-    x, t = np.full(4, np.nan), np.full((4, 8), np.nan)
-    form(kernel.equilibrium)(theta, x, t)
-    np.testing.assert_array_equal(x, reference.thermal_equilibrium(theta)[ROWS])
-    expected = np.zeros((4, 8))
-    expected[[2, 3], 0] = -1, 1
-    np.testing.assert_array_equal(t, expected)
+@only_compiled
+@pytest.mark.parametrize("inverts", [False, True])
+@pytest.mark.parametrize("lane", range(LANES))
+def test_derivatives_of_echo_map_against_differences(pulse, inverts, lane):
+    derivatives = run_echo(lambda kernel: kernel, ALL_COLUMNS, *pulse, inverts)
+
+    def values(points):
+        theta = np.concatenate([points, points[:1]]).T.copy()
+        maps = run_echo(lambda kernel: kernel, NO_COLUMNS, *pulse, inverts, theta)
+        return np.moveaxis(maps[0, ..., :7], -1, 0)
+
+    for k, scale in enumerate(SCALE):
+        x = VOXELS[lane]
+        expected = scale * derivative(values, x, k, 1e-3 * scale, LIMITS[k])
+        error = np.abs(scale * derivatives[1 + k, ..., lane] - expected)
+        # Rounding is 1e-16 / 1e-3; truncation is largest at the ends of the domain, where
+        # differences are one-sided. Measured: 4e-11, but 9e-10 for B1.
+        assert error.max() < (1e-8 if k == kernel.B1 else 5e-10)
 
 
-def test_equilibrium_stays_without_a_pulse(theta):
-    x = np.empty(4)
-    kernel.equilibrium(theta, x, np.empty((4, 0)))
-    out, _ = echo_map(theta, 0.0, 2e-4, False)
-    np.testing.assert_allclose(out[:, :4] @ x + out[:, 4], x, rtol=0, atol=1e-11)
+def test_packed_maps_and_the_symmetry_of_a_repetition(form, columns):
+    maps = run_nodes(form, LANES_OF_VOXELS, columns)
+    m0s = LANES_OF_VOXELS[0]
+    for k, (alpha, trf, inverts) in enumerate(NODES):
+        expected = expected_repetitions(alpha, trf, inverts == 1, columns)
+        result = [unpacked(maps[k, 0], m0s / (1 - m0s))]
+        for p in range(1, orders(columns)):
+            # The ratio of the pools is a function of m0s alone.
+            step = STEP * (p == 1 + columns[kernel.M0S])
+            ratio = (m0s + 1j * step) / (1 - m0s - 1j * step)
+            moved = unpacked(maps[k, 0] + 1j * STEP * maps[k, p], ratio)
+            result.append(moved.imag / STEP)
+        error = np.moveaxis(result, 1, -1) - expected[:, :4][:, :, WITHOUT_W]
+        assert np.abs(error * scales(columns)).max() < 2e-13  # measured: 2e-14
 
 
-def test_a_pulse_of_zero_angle_is_free_precession(theta):
-    out, dout = empty_maps()
-    kernel.excitation_pulse(theta, 0.0, 5e-4, TABLE, DOMAIN, out, dout)
-    free, dfree = empty_maps()
-    kernel.free_precession(theta, 5e-4, free, dfree)
-    np.testing.assert_allclose(out, free, rtol=0, atol=1e-11)
-    # But for B1: it counts the flip angle in units of the nominal one, which is zero.
-    np.testing.assert_allclose(dout * SCALE, dfree * SCALE, rtol=0, atol=1e-9)
+def run_nodes(form, theta, columns):
+    maps = np.full((len(NODES), orders(columns), 14, LANES), np.nan)
+    theta = np.ascontiguousarray(theta)
+    form(kernel.node_maps)(theta, columns, NODES, TR, RATES, maps)
+    return maps
 
 
-def test_without_exchange_the_pools_are_alone():
-    theta = np.array(THETAS["no exchange"])
-    out, _ = echo_map(theta, 1.0, 5e-4, False)
-    np.testing.assert_array_equal(out[:3, 3], 0)
-    np.testing.assert_array_equal(out[3, :3], 0)
+def test_values_do_not_depend_on_derivatives(form):
+    alone = run_nodes(form, LANES_OF_VOXELS, NO_COLUMNS)
+    maps = run_nodes(form, LANES_OF_VOXELS, ALL_COLUMNS)
+    np.testing.assert_array_equal(alone[:, 0], maps[:, 0])
 
 
-def test_without_semi_solid_pool_it_is_the_bloch_equation():
-    theta = np.array(THETAS["no semi-solid pool"])
-    _, r1, r2, rx, _, _, omega0, b1 = theta
-    alpha, trf = 1.0, 5e-4
-    out, dout = echo_map(theta, alpha, trf, False)
-
-    def bloch(w1, time):
-        rates = [
-            [-r2, -omega0, w1, 0],
-            [omega0, -r2, 0, 0],
-            [-w1, 0, -r1, r1],
-            [0, 0, 0, 0],
-        ]
-        return expm(np.array(rates) * time)
-
-    free = bloch(0.0, (TR - trf) / 2)
-    phase = np.diag([-1, -1, 1, 1])
-    expected = free @ bloch(b1 * alpha / trf, trf) @ phase @ free
-    np.testing.assert_allclose(out[:3, [0, 1, 2, 4]], expected[:3], rtol=0, atol=1e-11)
-    assert (out[3, [0, 1, 2, 4]] == 0).all()
-    # The empty pool does not act on the water, whatever its parameters.
-    for k in (kernel.RX, kernel.R1S, kernel.T2S):
-        assert (dout[:, [0, 1, 2, 4], k] == 0).all()
+def test_lanes_do_not_see_each_other(form):
+    maps = run_nodes(form, LANES_OF_VOXELS, ALL_COLUMNS)
+    order = [3, 0, 7, 5, 1, 6, 2, 4]
+    permuted = run_nodes(form, LANES_OF_VOXELS[:, order], ALL_COLUMNS)
+    np.testing.assert_array_equal(permuted, maps[..., order])
 
 
-def test_one_pulse_of_180_degrees(form):
-    # A value given in PHYSICS.md, for R2sl = 1e5: here T2s = 1e-5 and rho = 1.
-    theta = np.array([0.1, 1.0, 15.0, 30.0, 6.5, 1e-5, 0.0, 1.0])
-    table = np.array([[1.0, 0.0], [0.0, 0.0]])
-    table.flags.writeable = False  # as the shipped ones, or numba compiles once more
-    out, dout = empty_maps()
-    form(kernel.excitation_pulse)(theta, np.pi, 500e-6, table, DOMAIN, out, dout)
-    x = np.empty(4)
-    kernel.equilibrium(theta, x, np.empty((4, 0)))
-    expected = [0.0010647535813, 0.0, -0.8957848274535, 0.0812200714211]
-    # Given with 13 decimals; the Taylor polynomial is good to 1e-11.
-    np.testing.assert_allclose(out[:, :4] @ x + out[:, 4], expected, rtol=0, atol=1e-11)
-
-
-def exact_pulse(theta, alpha, trf, state, n_steps=1500):
-    """Solve the integro-differential equation of the coupled pools for one pulse.
-
-    Implicit trapezoidal rule, for the memory of the semi-solid pool too.
-    """
-    step, w1 = trf / n_steps, theta[7] * alpha / trf
-    rates = reference.rate_matrix(theta, w1, 0.0)
-    linear, offset = rates[np.ix_(ROWS, ROWS)], rates[ROWS, reference.ONE]
-    times = step * np.arange(n_steps + 1)
-    memory = w1**2 * step * greens_function(times / theta[5])
-    implicit = np.eye(4) - step / 2 * linear
-    implicit[3, 3] += step / 2 * memory[0] / 2
-    history, slope = np.zeros(n_steps + 1), linear @ state + offset
-    history[0] = state[3]
-    for k in range(1, n_steps + 1):
-        # The integral without its newest node, which is part of the implicit matrix.
-        past = memory[k:0:-1] @ history[:k] - memory[k] * history[0] / 2
-        right = state + step / 2 * (slope + offset)
-        right[3] -= step / 2 * past
-        state = np.linalg.solve(implicit, right)
-        history[k] = state[3]
-        slope = linear @ state + offset
-        slope[3] -= past + memory[0] / 2 * state[3]
-    return state
-
-
-@pytest.mark.parametrize(("alpha", "trf"), [(np.pi, 5e-4), (1.0, 2e-4), (0.5, 5e-4)])
-def test_the_linear_pulse_is_close_to_the_exact_equation(alpha, trf):
-    theta = np.array(THETAS["tissue"])
-    out, dout = empty_maps(d=0)
-    kernel.excitation_pulse(theta, alpha, trf, TABLE, DOMAIN, out, dout)
-    x = np.empty(4)
-    kernel.equilibrium(theta, x, np.empty((4, 0)))
-    exact = exact_pulse(theta, alpha, trf, x)
-    assert abs(exact[3] - x[3]) > 1e-3  # the pulse does saturate the pool
-    np.testing.assert_allclose(out[:, :4] @ x + out[:, 4], exact, rtol=0, atol=1e-4)
-
-
-NODES = np.array(
-    [[np.pi, 4e-4, 1.0], [0.5, 3e-4, 0.0], [-0.7, 2e-4, 0.0], [1.2, 5e-4, 0.0]]
-)
-
-
-def maps_at_nodes(theta, d):
-    results = [echo_map(theta, a, t, inverts == 1, d) for a, t, inverts in NODES]
-    return tuple(np.array(part) for part in zip(*results, strict=True))
-
-
-@pytest.mark.parametrize("d", [0, 8])
-def test_pulse_maps_of_nodes_alone(form, d):
-    theta = np.array(THETAS["tissue"])
-    maps, dmaps = empty_maps(4, d=d)
-    form(kernel.pulse_maps)(theta, NODES, np.empty((0, 0)), TR, TABLE, DOMAIN, maps, dmaps)
-    expected = maps_at_nodes(theta, d)
-    np.testing.assert_array_equal(maps, expected[0])
-    np.testing.assert_array_equal(dmaps, expected[1])
-
-
-@pytest.mark.parametrize("d", [0, 8])
-def test_pulse_maps_are_interpolated(form, d):
-    theta = np.array(THETAS["tissue"])
-    weights = np.zeros((6, 8))
-    weights[:, :4] = np.random.default_rng(0).standard_normal((6, 4))
-    maps, dmaps = empty_maps(6, d=d)
-    form(kernel.pulse_maps)(theta, NODES, weights, TR, TABLE, DOMAIN, maps, dmaps)
-    expected = maps_at_nodes(theta, d)
-    product = np.tensordot(weights[:, :4], expected[0], 1)
-    np.testing.assert_allclose(maps, product, rtol=0, atol=1e-14)
-    product = np.tensordot(weights[:, :4], expected[1], 1) * SCALE[:d]
-    np.testing.assert_allclose(dmaps * SCALE[:d], product, rtol=1e-13, atol=1e-13)
-
-
-def test_all_maps_are_those_of_each_voxel(form):
-    thetas = np.array(list(THETAS.values()))
-    maps, dmaps = empty_maps(len(thetas), 4)
-    form(kernel.all_maps)(thetas, NODES, TR, TABLE, DOMAIN, maps, dmaps)
-    for i, theta in enumerate(thetas):
-        expected = maps_at_nodes(theta, 8)
-        np.testing.assert_array_equal(maps[i], expected[0])
-        np.testing.assert_array_equal(dmaps[i], expected[1])
-
-
-# Two trains, of five and of three repetitions.
-INDEX, STARTS = np.array([0, 1, 2, 3, 1, 0, 3, 2]), np.array([0, 5, 8])
-ALPHA, TRF = ([NODES[part, i] for part in (INDEX[:5], INDEX[5:])] for i in (0, 1))
-
-
-@pytest.mark.parametrize("thermal", [False, True])
-@pytest.mark.parametrize("d", [0, 8])
-@pytest.mark.parametrize("n_components", [0, 2])
-def test_fingerprint_and_simulate(form, thermal, d, n_components):
-    thetas = np.array(list(THETAS.values()))
-    basis = np.random.default_rng(1).standard_normal((8, n_components))
-    n = n_components or 8
-    s, ds = np.empty((len(thetas), n), complex), np.empty((len(thetas), n, d), complex)
-    form(kernel.simulate)(
-        thetas, NODES, np.empty((0, 0)), INDEX, STARTS, TR, TABLE, DOMAIN, thermal,
-        basis, s, ds,
-    )  # fmt: skip
-    options = dict(steady_state="thermal" if thermal else "periodic", rho=rho)
-    project = basis.T if n_components else np.eye(8)
-    for i, theta in enumerate(thetas):
-        expected = project @ reference.signal(theta, ALPHA, TRF, TR, **options)
-        # Eight maps, each good to 1e-11.
-        np.testing.assert_allclose(s[i], expected, rtol=0, atol=1e-10)
-        part, dpart = np.zeros((2, n)), np.zeros((2, n, d))
-        maps, dmaps = maps_at_nodes(theta, d)
-        form(kernel.fingerprint)(
-            theta, maps, dmaps, INDEX, STARTS, thermal, basis, part, dpart
-        )
-        np.testing.assert_allclose(part[0] + 1j * part[1], s[i], rtol=0, atol=1e-14)
-        if d:
-            expected = project @ reference.jacobian(theta, ALPHA, TRF, TR, **options)
-            np.testing.assert_allclose(ds[i] * SCALE, expected * SCALE, atol=1e-8)
-            dpart = (dpart[0] + 1j * dpart[1]) * SCALE
-            np.testing.assert_allclose(dpart, ds[i] * SCALE, rtol=0, atol=1e-13)
+@pytest.mark.parametrize("lane", range(LANES))
+def test_a_voxel_alone_gives_the_same(lane):
+    maps = run_nodes(lambda kernel: kernel, LANES_OF_VOXELS, ALL_COLUMNS)
+    theta = np.repeat(LANES_OF_VOXELS[:, [lane]], LANES, axis=1)
+    alone = run_nodes(lambda kernel: kernel, theta, ALL_COLUMNS)
+    np.testing.assert_array_equal(alone, np.repeat(maps[..., [lane]], LANES, axis=-1))

@@ -1,161 +1,249 @@
 import numpy as np
 import pytest
+from numba import njit
 
 from crbestim.kernels import trains
+from crbestim.kernels.lanes import LANES, vectors
+from tests.kernels.random_trains import (
+    apply,
+    each_derivative,
+    follow,
+    periodic_state,
+    random_maps,
+    random_ratio,
+)
+from tests.kernels.voxels import STEP, unpacked
 
-STEP = 1e-20  # of the complex-step derivatives
-SIZES = [(4, 8), (4, 0), (2, 3)]
-
-
-def random_maps(rng, n_maps, n, d):
-    """Return contractions with an offset, and their derivatives."""
-    maps = rng.standard_normal((n_maps, n, n + 1))
-    norms = np.linalg.norm(maps[:, :, :n], ord=2, axis=(1, 2))
-    maps[:, :, :n] *= 0.9 / norms[:, None, None]
-    return maps, rng.standard_normal((n_maps, n, n + 1, d))
-
-
-def echoes(maps, index, thermal=None):
-    """Return the states at all echoes, of a cycle that repeats or from a start."""
-    a, b = maps[index, :, :-1], maps[index, :, -1]
-    if thermal is None:
-        matrix, offset = np.eye(a.shape[1]), np.zeros(a.shape[1])
-        for i in (*range(1, len(index)), 0):
-            matrix, offset = a[i] @ matrix, a[i] @ offset + b[i]
-        states = [np.linalg.solve(np.eye(len(matrix)) - matrix, offset)]
-    else:
-        states = [a[0] @ thermal + b[0]]
-    for i in range(1, len(index)):
-        states.append(a[i] @ states[-1] + b[i])
-    return np.array(states)
+D = [0, 3]
+# Five nodes; repetitions 4, 5, .., 9 of a train, half of them interpolated.
+INDEX, LOW, HIGH = np.array([0, 4, 2, 2, 1, -1, -1, 3, -1, 0]), 4, 10
 
 
-def derivatives_of_echoes(maps, dmaps, index):
-    """Return them for maps that depend linearly on every parameter: (N, n, d)."""
-    columns = [
-        echoes(maps + 1j * STEP * dmaps[..., p], index).imag / STEP
-        for p in range(dmaps.shape[-1])
-    ]
-    shape = (len(index), maps.shape[1], 0)
-    return np.stack(columns, axis=-1) if columns else np.empty(shape)
+@njit(cache=True)
+def step_columns(m, r, columns):
+    trains.step_columns(vectors(m), vectors(r)[0], vectors(columns))
 
 
-@pytest.fixture(params=SIZES, ids=str)
-def case(request):
-    """Return maps, derivatives and a train of 13 repetitions of 5 different maps."""
-    rng = np.random.default_rng(0)
-    maps, dmaps = random_maps(rng, 5, *request.param)
-    return maps, dmaps, rng.integers(0, 5, 13)
+@njit(cache=True)
+def step_state(m, r, v):
+    trains.step_state(vectors(m), vectors(r), vectors(v))
 
 
-def test_step(form, case):
-    maps, dmaps, _ = case
-    rng = np.random.default_rng(1)
-    n, d = maps.shape[1], dmaps.shape[3]
-    x, t = rng.standard_normal(n), rng.standard_normal((n, d))
-    x_new, t_new = np.full(n, np.nan), np.full((n, d), np.nan)
-    form(trains.step)(maps[0], dmaps[0], x, t, x_new, t_new)
-    a, b = maps[0, :, :-1], maps[0, :, -1]
-    np.testing.assert_allclose(x_new, a @ x + b, atol=1e-14)
-    expected = a @ t + np.einsum("ijp,j->ip", dmaps[0, :, :-1], x) + dmaps[0, :, -1]
-    np.testing.assert_allclose(t_new, expected, atol=1e-14)
+@njit(cache=True)
+def invert(a):
+    trains._invert(vectors(a))
+
+
+def normal(seed, *shape):
+    return np.random.default_rng(seed).standard_normal((*shape, LANES))
+
+
+def as_states(columns):
+    """Return columns (5, 4, LANES) as an affine map (LANES, 4, 5)."""
+    return columns.transpose(2, 1, 0)
+
+
+def product(a, b):
+    """Return the affine map of b and then a, (LANES, 4, 5)."""
+    out = a[..., :4] @ b
+    out[..., 4] += a[..., 4]
+    return out
+
+
+def problem(d, seed=0):
+    """Return nodes, interpolated maps and the ratio of the pools."""
+    r = random_ratio(seed, d)
+    return random_maps(seed + 1, 5, d, r), random_maps(seed + 2, 8, d, r), r
+
+
+def played(nodes, between, low=LOW, high=HIGH):
+    """Return the maps of repetitions low to high - 1."""
+    return np.array(
+        [nodes[INDEX[i]] if INDEX[i] >= 0 else between[i - low] for i in range(low, high)]
+    )
+
+
+def test_step_of_columns_is_the_product_of_matrices(form):
+    r = random_ratio(0, 0)
+    m, columns = random_maps(1, 1, 0, r)[0, 0], normal(2, 5, 4)
+    expected = product(unpacked(m, r[0]), as_states(columns))
+    form(step_columns)(m, r, columns)
+    np.testing.assert_allclose(as_states(columns), expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("d", [0, 1, 8])
+def test_step_of_a_state_and_its_derivatives(form, d):
+    r = random_ratio(3, d)
+    maps, v = random_maps(4, 1, d, r), normal(5, 1 + d, 4)
+    expected = [apply(unpacked(maps[0, 0], r[0]), v[0].T).T]
+    for p in range(1, 1 + d):
+        moved = unpacked(maps[0, 0] + 1j * STEP * maps[0, p], r[0] + 1j * STEP * r[p])
+        expected.append(apply(moved, (v[0] + 1j * STEP * v[p]).T).imag.T / STEP)
+    form(step_state)(maps[0], r, v)
+    np.testing.assert_allclose(v, expected, rtol=0, atol=3e-14)
 
 
 def test_step_by_the_identity_stands_still(form):
-    x, t = np.arange(4.0), np.arange(12.0).reshape(4, 3)
-    x_new, t_new = np.empty_like(x), np.empty_like(t)
-    form(trains.step)(np.eye(4, 5), np.zeros((4, 5, 3)), x, t, x_new, t_new)
-    np.testing.assert_array_equal(x_new, x)
-    np.testing.assert_array_equal(t_new, t)
+    m, r = np.zeros((1, 14, LANES)), np.ones((1, LANES))
+    m[0, [trains.XX, trains.YY, trains.ZZ, trains.SS]] = 1
+    v, columns = normal(6, 1, 4), normal(7, 5, 4)
+    kept = v.copy(), columns.copy()
+    form(step_state)(m, r, v)
+    form(step_columns)(m[0], r, columns)
+    np.testing.assert_array_equal(v, kept[0])
+    np.testing.assert_array_equal(columns, kept[1])
+
+
+def run_sweep(sweep, nodes, between, r, moved, low=LOW, high=HIGH, first=0):
+    """Return what the sweep leaves in `moved` and in its path, of no numbers before."""
+    rows = 10 if moved.shape[:2] == (5, 4) else 2 * len(moved) - 2
+    moved, path = moved.copy(), np.full((len(between), rows, LANES), np.nan)
+    sweep(nodes, between, INDEX, low, high, first, r, moved, path)
+    return moved, path
+
+
+@pytest.mark.parametrize("d", D)
+def test_sweep_of_columns(form, d):
+    nodes, between, r = problem(d)
+    columns = normal(8, 5, 4)
+    end, path = run_sweep(form(trains.sweep_columns), nodes, between, r, columns)
+    total = as_states(columns)
+    matrices = unpacked(played(nodes, between)[:, 0], r[0])
+    for k in range(HIGH - LOW):
+        total = product(matrices[:, k], total)
+        kept = path[k].T.reshape(LANES, 5, 2)
+        np.testing.assert_allclose(kept, total[:, :2].swapaxes(1, 2), rtol=0, atol=3e-14)
+    np.testing.assert_allclose(as_states(end), total, rtol=0, atol=3e-14)
+    assert np.isnan(path[HIGH - LOW :]).all()
+
+
+@pytest.mark.parametrize("d", D)
+def test_sweep_of_the_state(form, d):
+    nodes, between, r = problem(d)
+    v = normal(9, 1 + d, 4)
+    v[1:] = 0  # nothing moves the start, as in a train
+    end, path = run_sweep(form(trains.sweep_state), nodes, between, r, v)
+    maps = played(nodes, between)
+    expected = each_derivative(lambda a, p: follow(a, v[0].T)[:, 1:], maps, r)
+    np.testing.assert_allclose(
+        end, expected[:, :, -1].transpose(0, 2, 1), rtol=0, atol=1e-13
+    )
+    kept = path[: HIGH - LOW].reshape(HIGH - LOW, d, 2, LANES)
+    np.testing.assert_allclose(
+        kept, expected[1:, ..., :2].transpose(2, 0, 3, 1), rtol=0, atol=1e-13
+    )
+    assert np.isnan(path[HIGH - LOW :]).all()
+
+
+@pytest.mark.parametrize("which", ["columns", "state"])
+def test_sweeps_begin_after_the_first_repetition(form, which):
+    # Its map leads to echo 0, where the sweeps begin.
+    nodes, between, r = problem(2)
+    sweep = form(trains.sweep_columns if which == "columns" else trains.sweep_state)
+    moved = normal(10, *((5, 4) if which == "columns" else (3, 4)))
+    end, path = run_sweep(sweep, nodes, between, r, moved, 4, 5, first=4)
+    np.testing.assert_array_equal(end, moved)
+    kept = moved if which == "columns" else moved[1:]
+    np.testing.assert_array_equal(path[0], kept[:, :2].reshape(-1, LANES))
+
+
+@pytest.mark.parametrize("which", ["columns", "state"])
+def test_two_sweeps_are_one(form, which):
+    nodes, between, r = problem(2)
+    sweep = form(trains.sweep_columns if which == "columns" else trains.sweep_state)
+    moved = normal(11, *((5, 4) if which == "columns" else (3, 4)))
+    whole, path = run_sweep(sweep, nodes, between, r, moved)
+    middle, first = run_sweep(sweep, nodes, between, r, moved, LOW, 7)
+    end, second = run_sweep(sweep, nodes, between[3:], r, middle, 7, HIGH)
+    np.testing.assert_array_equal(end, whole)
+    np.testing.assert_array_equal(first[:3], path[:3])
+    np.testing.assert_array_equal(second[:3], path[3:6])
+
+
+def test_lanes_do_not_see_each_other(form):
+    nodes, between, r = problem(2)
+    order = np.random.default_rng(12).permutation(LANES)
+    permuted = [np.ascontiguousarray(a[..., order]) for a in (nodes, between, r)]
+    for sweep, moved in (
+        (trains.sweep_columns, normal(13, 5, 4)),
+        (trains.sweep_state, normal(13, 3, 4)),
+    ):
+        end, path = run_sweep(form(sweep), nodes, between, r, moved)
+        other = run_sweep(form(sweep), *permuted, np.ascontiguousarray(moved[..., order]))
+        np.testing.assert_array_equal(other[0], end[..., order])
+        np.testing.assert_array_equal(other[1], path[..., order])
+
+
+def test_inverse_of_matrices(form):
+    a = normal(14, 4, 4)
+    a *= 0.9 / np.linalg.norm(a, ord=2, axis=(0, 1))
+    a = np.eye(4)[..., None] - a
+    inverse = a.copy()
+    form(invert)(inverse)
+    identity = np.einsum("ijl,jkl->lik", a, inverse)
+    # What is inverted is 10 times smaller in one direction than in another at most.
+    np.testing.assert_allclose(identity, [np.eye(4)] * LANES, rtol=0, atol=1e-14)
+
+
+def cycle(form, maps, r, length):
+    """Return columns and resolvent of a cycle, by the kernels alone."""
+    columns, resolvent = np.zeros((5, 4, LANES)), np.full((4, 4, LANES), np.nan)
+    columns[range(4), range(4)] = 1
+    index, path = np.arange(length), np.empty((length, 10, LANES))
+    form(trains.sweep_columns)(maps, maps[:1], index, 0, length, 0, r, columns, path)
+    form(trains.close_cycle)(maps[0], r, columns, resolvent)
+    return columns, resolvent
 
 
 @pytest.mark.parametrize("length", [1, 2, 13])
-def test_cycle_runs_from_echo_0_to_the_next_echo_0(form, case, length):
-    maps, _, index = case
-    index = index[:length]
-    total = form(trains.cycle)(maps, index)
-    for x in np.eye(maps.shape[1]):
-        expected = x
-        for i in (*range(1, length), 0):
-            a = maps[index[i]]
-            expected = a[:, :-1] @ expected + a[:, -1]
-        np.testing.assert_allclose(total[:, :-1] @ x + total[:, -1], expected, atol=1e-14)
+def test_closed_cycle_runs_from_echo_0_to_the_next_echo_0(form, length):
+    r = random_ratio(15, 2)
+    maps = random_maps(16, length, 2, r)
+    columns, resolvent = cycle(form, maps, r, length)
+    matrices = unpacked(maps[:, 0], r[0])
+    order = [*range(1, length), 0]
+    for j, unit in enumerate(np.eye(5)):
+        start = np.tile(unit[:4], (LANES, 1))
+        expected = follow(matrices[:, order], start)[:, -1]
+        offset = columns[4].T if j < 4 else 0.0
+        np.testing.assert_allclose(columns[j].T + offset, expected, rtol=0, atol=1e-14)
+    # Transposed, to multiply rows.
+    shrinks = np.eye(4) - as_states(columns)[..., :4]
+    inverse = np.linalg.inv(shrinks).transpose(2, 1, 0)
+    np.testing.assert_allclose(resolvent, inverse, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("length", [1, 2, 13])
-def test_periodic_state_and_its_derivatives(form, case, length):
-    maps, dmaps, index = case
-    index, n, d = index[:length], maps.shape[1], dmaps.shape[3]
-    x, t = np.full(n, np.nan), np.full((n, d), np.nan)
-    form(trains.periodic_state)(maps, dmaps, index, x, t)
-    # I - A is far from singular here, since every map shrinks by 0.9 at least.
-    np.testing.assert_allclose(x, echoes(maps, index)[0], rtol=1e-12, atol=1e-13)
-    expected = derivatives_of_echoes(maps, dmaps, index)[0]
-    np.testing.assert_allclose(t, expected, rtol=1e-12, atol=1e-12)
+def test_periodic_state_is_a_fixed_point(form, length):
+    r = random_ratio(17, 0)
+    maps = random_maps(18, length, 0, r)
+    columns, resolvent = cycle(form, maps, r, length)
+    state = np.zeros((1, 4, LANES))
+    form(trains.add_product)(columns[4:], resolvent, state)
+    matrices = unpacked(maps[:, 0], r[0])
+    np.testing.assert_allclose(state[0].T, periodic_state(matrices), rtol=0, atol=1e-13)
+    # After 400 maps any start has shrunk to 0.9**400 = 5e-19.
+    order = [*range(1, length), 0] * (400 // length + 1)
+    end = follow(matrices[:, order], np.zeros((LANES, 4)))[:, -1]
+    np.testing.assert_allclose(state[0].T, end, rtol=0, atol=1e-13)
 
 
-def test_periodic_state_is_what_many_cycles_lead_to(form, case):
-    maps, dmaps, index = case
-    x, t = np.empty(maps.shape[1]), np.empty((maps.shape[1], dmaps.shape[3]))
-    form(trains.periodic_state)(maps, dmaps, index, x, t)
-    # After 30 cycles of 13 maps the start has shrunk to 0.9**390 = 1e-18.
-    iterated = echoes(maps, np.tile(index, 30), thermal=np.zeros(len(x)))[-13]
-    np.testing.assert_allclose(x, iterated, rtol=0, atol=1e-13)
+@pytest.mark.parametrize("n_rows", [0, 1, 8])
+def test_rows_times_a_matrix_are_added(form, n_rows):
+    rows, matrix, out = normal(19, n_rows, 4), normal(20, 4, 4), normal(21, n_rows, 4)
+    expected = out + np.einsum("ikl,kjl->ijl", rows, matrix)
+    form(trains.add_product)(rows, matrix, out)
+    np.testing.assert_allclose(out, expected, rtol=0, atol=1e-14)
 
 
-def test_derivatives_of_periodic_state_against_differences(form):
-    rng = np.random.default_rng(2)
-    maps, dmaps = random_maps(rng, 5, 4, 3)
-    index, none = rng.integers(0, 5, 13), np.empty((5, 4, 5, 0))
-    x, t = np.empty(4), np.empty((4, 3))
-    form(trains.periodic_state)(maps, dmaps, index, x, t)
-    for p in range(3):
-        ends = []
-        for sign in (1, -1):
-            end = np.empty(4)
-            moved = maps + sign * 1e-5 * dmaps[..., p]
-            trains.periodic_state(moved, none, index, end, np.empty((4, 0)))
-            ends.append(end)
-        # Central differences: step**2 = 1e-10, rounding 1e-16 / 1e-5.
-        np.testing.assert_allclose(t[:, p], (ends[0] - ends[1]) / 2e-5, rtol=1e-7)
-
-
-def played(form, case, basis, s, ds):
-    maps, dmaps, index = case
-    n, d = maps.shape[1], dmaps.shape[3]
-    x, t = np.empty(n), np.empty((n, d))
-    trains.periodic_state(maps, dmaps, index, x, t)
-    form(trains.play)(maps, dmaps, index, x, t, basis, s, ds)
-
-
-def test_play_stores_every_sample(form, case):
-    maps, dmaps, index = case
-    s, ds = np.full((2, 13), np.nan), np.full((2, 13, dmaps.shape[3]), np.nan)
-    played(form, case, np.empty((13, 0)), s, ds)
-    expected = echoes(maps, index)[:, :2].T
-    np.testing.assert_allclose(s, expected, rtol=1e-12, atol=1e-13)
-    expected = np.swapaxes(derivatives_of_echoes(maps, dmaps, index)[:, :2], 0, 1)
-    np.testing.assert_allclose(ds, expected, rtol=1e-12, atol=1e-12)
-
-
-def test_play_adds_the_projection_onto_a_basis(form, case):
-    _, dmaps, _ = case
-    d = dmaps.shape[3]
-    basis = np.random.default_rng(3).standard_normal((13, 4))
-    all_s, all_ds = np.empty((2, 13)), np.empty((2, 13, d))
-    played(form, case, np.empty((13, 0)), all_s, all_ds)
-    s, ds = np.ones((2, 4)), np.ones((2, 4, d))
-    played(form, case, basis, s, ds)
-    np.testing.assert_allclose(s, 1 + all_s @ basis, rtol=1e-12, atol=1e-12)
-    expected = 1 + np.einsum("ikp,kc->icp", all_ds, basis)
-    np.testing.assert_allclose(ds, expected, rtol=1e-12, atol=1e-11)
-
-
-def test_a_train_of_one_repetition(form, case):
-    maps, dmaps, index = case
-    n, d = maps.shape[1], dmaps.shape[3]
-    x, t = np.arange(1.0, n + 1), np.ones((n, d))
-    s, ds = np.empty((2, 1)), np.empty((2, 1, d))
-    form(trains.play)(maps, dmaps, index[:1], x, t, np.empty((1, 0)), s, ds)
-    np.testing.assert_array_equal(s, [[1.0], [2.0]])
-    np.testing.assert_array_equal(ds, 1.0)
+@pytest.mark.parametrize("d", [0, 1, 8])
+@pytest.mark.parametrize("n", [1, 5])
+def test_finish_puts_both_sweeps_together(form, d, n):
+    sums, dsums = normal(22, n, 10), normal(23, n, 2 * d)
+    start, out = normal(24, 1 + d, 4), normal(25, n, 1 + d, 2)
+    columns = sums.reshape(n, 5, 2, LANES)
+    expected = out + np.einsum("njcl,pjl->npcl", columns[:, :4], start)
+    expected[:, 0] += columns[:, 4]
+    expected[:, 1:] += dsums.reshape(n, d, 2, LANES)
+    form(trains.finish)(sums, dsums, start, out)
+    np.testing.assert_allclose(out, expected, rtol=0, atol=1e-14)

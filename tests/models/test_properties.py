@@ -88,10 +88,11 @@ def test_jacobian_against_differences(model):
                 model.evaluate, x, k, 3e-5 * parameter.width, parameter.domain
             )
             error = np.linalg.norm(jacobian[i, :, k] - expected)
-            # Differences lose 5 digits of 15 or 16; central ones of a user's model are
-            # good to (1e-5)**2 of the third derivative.
+            # Differences lose 5 digits of 15 or 16, and a periodic steady state one or
+            # two more, which adds up the rounding of many cycles; central ones of a
+            # user's model are good to (1e-5)**2 of the third derivative.
             allowed = 1e-7 * np.linalg.norm(expected)
-            allowed += 1e-10 * np.linalg.norm(s[i]) / parameter.width
+            allowed += 1e-8 * np.linalg.norm(s[i]) / parameter.width
             assert error < allowed, (parameter.name, x)
 
 

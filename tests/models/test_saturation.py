@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from numpy.polynomial import chebyshev
 
+from crbestim.kernels.lanes import LANES
 from crbestim.kernels.saturation import saturation_rate
 from crbestim.models import saturation
+from crbestim.models.pulses import rates
 from crbestim.models.saturation import (
     ALPHA_MAX,
     LINESHAPES,
@@ -23,13 +25,13 @@ ANGLES = np.array([0.0, 0.2, 1.0, 2.0, np.pi, 1.2 * np.pi, ALPHA_MAX])
 
 def rho(lineshape, tau, alpha):
     """Return the rate that the simulator uses, in units of 1/T2s."""
-    table, t2s = saturation_table(lineshape), 1e-5
+    table, t2s = rates(lineshape), 1e-5
     tau, alpha = np.broadcast_arrays(tau, alpha)
-    rates = [
-        saturation_rate(t2s, t * t2s, 1.0, a, table, DOMAIN)[0] * t2s
-        for t, a in zip(tau.flat, alpha.flat, strict=True)
-    ]
-    return np.reshape(rates, tau.shape)
+    values, out = [], np.zeros((3, LANES))
+    for t, a in zip(tau.flat, alpha.flat, strict=True):
+        saturation_rate(np.full(LANES, t2s), np.ones(LANES), a, t * t2s, table, out)
+        values.append(out[0, 0] * t2s)
+    return np.reshape(values, tau.shape)
 
 
 def expected_rho(lineshape, tau, alpha):

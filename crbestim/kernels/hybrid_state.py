@@ -1,0 +1,179 @@
+"""Signals of hybrid-state sequences, with derivatives, eight voxels at a time.
+
+A block of eight voxels takes three steps:
+  1. `node_maps` of `magnetization_transfer.py`: maps of the pulses that serve as nodes.
+  2. `fill`: maps of CHUNK repetitions at a time as weighted sums of those.
+  3. The sweeps of `trains.py` through these maps; samples go to the basis at once.
+"""
+
+from collections import namedtuple
+
+from numba import njit
+
+from .interpolation import weighted_sums
+from .lanes import LANES, spread, vectors, zeros
+from .magnetization_transfer import M0S, N_PARAMETERS, node_maps
+from .trains import (
+    EVEN,
+    N_ENTRIES,
+    add_product,
+    close_cycle,
+    finish,
+    step_state,
+    sweep_columns,
+    sweep_state,
+)
+
+CHUNK = 16
+
+Pulses = namedtuple("Pulses", "nodes index weights starts tr thermal")
+"""A sequence, ready to be played.
+
+nodes : (n_nodes, 3), flip angle, duration and whether it is the inversion pulse.
+index : (N,), the node that a repetition has; negative where its map is interpolated.
+weights : (n_chunks, 2, CHUNK, n), of the first n nodes, for even and odd entries of maps;
+    n = 0 where nothing is interpolated. A chunk never holds parts of two trains.
+starts : (n_trains + 1,), where each train begins, and the end.
+tr, thermal : repetition time, and whether trains start from thermal equilibrium.
+"""
+
+
+@njit(cache=True, error_model="numpy")
+def fill(weights, maps, n_orders, out):
+    """Write the interpolated maps of a chunk; weights : (2, CHUNK, n), even and odd.
+
+    maps : (n_nodes, (1 + d) 14, LANES), of which `n_orders` are wanted.
+    """
+    if weights.shape[2]:
+        for first in range(0, n_orders * N_ENTRIES, N_ENTRIES):
+            odd, last = first + EVEN, first + N_ENTRIES
+            weighted_sums(weights[0], maps, out, first, odd, False)
+            weighted_sums(weights[1], maps, out, odd, last, False)
+
+
+@njit(cache=True, error_model="numpy")
+def collect(basis, path, first, n, sums):
+    """Add the samples of a chunk, projected onto its rows of the basis, to the sums.
+
+    basis : (n_components, CHUNK), or (0, CHUNK) to keep the n samples themselves, from
+    row `first` of the sums on.
+    """
+    if basis.shape[0]:
+        weighted_sums(basis, path, sums, 0, path.shape[1], True)
+    else:
+        path, sums = vectors(path), vectors(sums)
+        for i in range(n):
+            for e in range(path.shape[1]):
+                sums[first + i, e] = path[i, e]
+
+
+@njit(cache=True, error_model="numpy")
+def initial_echo(theta, columns, closing, r, path_map, resolvent, thermal, start):
+    """Write the state at echo 0, and its derivatives in a thermal start."""
+    v, x = vectors(start), vectors(theta)
+    if thermal:
+        column = 1 + columns[M0S]
+        v[0, 2], v[0, 3] = 1.0 - x[M0S], x[M0S]
+        if column > 0:
+            v[column, 2], v[column, 3] = spread(-1.0), spread(1.0)
+        step_state(vectors(closing), vectors(r), v)
+    else:
+        close_cycle(closing, r, path_map, resolvent)
+        add_product(path_map[4:], resolvent, start[:1])
+
+
+@njit(cache=True, error_model="numpy")
+def play(train, theta, columns, maps, between, r, pulses, basis, out):
+    """Add the samples of one train and their derivatives to `out`.
+
+    train : first repetition, end, and first chunk. out : (n_rows, 1 + d, 2, LANES), the
+    last but one axis for real and imaginary part.
+    """
+    first, last, chunk = train
+    n_orders, n_nodes, n_rows = maps.shape[1], maps.shape[0], out.shape[0]
+    d = n_orders - 1
+    flat = maps.reshape(n_nodes, n_orders * N_ENTRIES, LANES)
+    filled = between.reshape(CHUNK, n_orders * N_ENTRIES, LANES)
+    path, dpath = zeros((CHUNK, 10, LANES)), zeros((CHUNK, 2 * d, LANES))
+    sums, dsums = zeros((n_rows, 10, LANES)), zeros((n_rows, 2 * d, LANES))
+    path_map, resolvent = zeros((5, 4, LANES)), zeros((4, 4, LANES))
+    start, v = zeros((n_orders, 4, LANES)), zeros((n_orders, 4, LANES))
+    closing = maps[pulses.index[first]]
+    for j in range(4):
+        for lane in range(LANES):
+            path_map[j, j, lane] = 1.0
+    for low in range(first, last, CHUNK):
+        c, high = chunk + (low - first) // CHUNK, min(low + CHUNK, last)
+        fill(pulses.weights[c], flat, 1, filled)
+        sweep_columns(maps, between, pulses.index, low, high, first, r, path_map, path)
+        collect(basis[c], path, low - first, high - low, sums)
+    initial_echo(theta, columns, closing, r, path_map, resolvent, pulses.thermal, start)
+    if d:
+        for j in range(4):
+            for lane in range(LANES):
+                v[0, j, lane] = start[0, j, lane]
+        for low in range(first, last, CHUNK):
+            c, high = chunk + (low - first) // CHUNK, min(low + CHUNK, last)
+            fill(pulses.weights[c], flat, n_orders, filled)
+            sweep_state(maps, between, pulses.index, low, high, first, r, v, dpath)
+            collect(basis[c], dpath, low - first, high - low, dsums)
+        if not pulses.thermal:
+            step_state(vectors(closing), vectors(r), vectors(v))
+            add_product(v[1:], resolvent, start[1:])
+    finish(sums, dsums, start, out)
+
+
+@njit(cache=True, error_model="numpy")
+def load(theta, first, columns, lanes, r):
+    """Spread eight rows of theta over the lanes; write the ratio of pools, derivatives too.
+
+    lanes : (8, LANES), r : (1 + d, LANES). The last block repeats its last voxel.
+    """
+    for lane in range(LANES):
+        v = min(first + lane, theta.shape[0] - 1)
+        for k in range(N_PARAMETERS):
+            lanes[k, lane] = theta[v, k]
+        m0f = 1 - theta[v, M0S]
+        r[0, lane] = theta[v, M0S] / m0f
+        if columns[M0S] >= 0:
+            r[1 + columns[M0S], lane] = 1 / m0f**2
+
+
+@njit(cache=True, error_model="numpy")
+def store(out, first, s, ds):
+    """Write the samples of a block to its rows of the signals, zero for the next block."""
+    for lane in range(min(LANES, s.shape[0] - first)):
+        v = first + lane
+        for i in range(s.shape[1]):
+            s[v, i] = complex(out[i, 0, 0, lane], out[i, 0, 1, lane])
+            for p in range(1, out.shape[1]):
+                ds[v, i, p - 1] = complex(out[i, p, 0, lane], out[i, p, 1, lane])
+    out = vectors(out)
+    for i in range(out.shape[0]):
+        for p in range(out.shape[1]):
+            out[i, p, 0] = out[i, p, 1] = spread(0.0)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def simulate(first, last, theta, columns, pulses, rates, basis, s, ds):
+    """Fill signals (n, m) and derivatives (n, m, d) of the blocks `first` to `last` - 1.
+
+    theta : (n, 8); basis : (n_chunks, n_components, CHUNK), n_components a multiple of 8,
+    or 0 for the samples themselves; m of these are kept.
+    """
+    n_orders, n_rows = 1 + ds.shape[2], max(basis.shape[1], s.shape[1])
+    lanes, r = zeros((N_PARAMETERS, LANES)), zeros((n_orders, LANES))
+    maps = zeros((len(pulses.nodes), n_orders, N_ENTRIES, LANES))
+    between = zeros((CHUNK, n_orders, N_ENTRIES, LANES))
+    out = zeros((n_rows, n_orders, 2, LANES))
+    for b in range(first, last):
+        load(theta, b * LANES, columns, lanes, r)
+        node_maps(lanes, columns, pulses.nodes, pulses.tr, rates, maps)
+        chunk = 0
+        for k in range(pulses.starts.size - 1):
+            low, high = pulses.starts[k], pulses.starts[k + 1]
+            rows = out if basis.shape[1] else out[low:high]
+            train = low, high, chunk
+            play(train, lanes, columns, maps, between, r, pulses, basis, rows)
+            chunk += (high - low + CHUNK - 1) // CHUNK
+        store(out, b * LANES, s, ds)

@@ -1,0 +1,174 @@
+"""A hybrid-state sequence, ready to be played: few pulses to simulate, weights for others.
+
+The map of a repetition depends on its pulse through the flip angle and the duration alone,
+and smoothly. So the maps of all pulses follow from those of a few nodes by interpolation,
+with weights that do not depend on the tissue (see `reduction.py`). The entries of a map are
+even functions of the flip angle, or odd ones; divided by the angle, these are even, too.
+"""
+
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+
+from ..kernels.hybrid_state import CHUNK, Pulses
+from ..kernels.interpolation import ROWS
+from ..kernels.lanes import LANES
+from ..kernels.magnetization_transfer import N_PARAMETERS, node_maps
+from ..kernels.saturation import Rates
+from ..kernels.trains import EVEN, N_ENTRIES
+from .reduction import interpolation_weights
+from .saturation import ALPHA_MAX, TAU_RANGE, saturation_table
+
+_TOLERANCE = 1e-10
+_LEAST_PULSES = 64
+_LEAST_ANGLE = 1e-5
+_N_SNAPSHOTS = 32
+_LEAST_COEFFICIENT = 1e-13
+
+
+@lru_cache
+def rates(lineshape):
+    """Table of saturation rates, without the coefficients that make no difference.
+
+    Parameters
+    ----------
+    lineshape : str
+        Line shape of the semi-solid pool.
+
+    Returns
+    -------
+    Rates
+        What the kernel reads.
+    """
+    table = saturation_table(lineshape)
+    counts = np.abs(table) > _LEAST_COEFFICIENT
+    n_x = _round_up(1 + np.flatnonzero(counts.any(axis=1)).max(), ROWS)
+    n_v = max(2, 1 + np.flatnonzero(counts.any(axis=0)).max())
+    domain = np.array([*np.log(TAU_RANGE), ALPHA_MAX])
+    return Rates(np.array(table[:n_x, :n_v]), domain)
+
+
+def in_chunks(rows, train_offsets):
+    """Cut rows of numbers, one for each repetition, into chunks; zeros fill up.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows, n_pulses)
+        Numbers.
+    train_offsets : ndarray of int, shape (n_trains + 1,)
+        Where the trains begin; none shares a chunk with another.
+
+    Returns
+    -------
+    ndarray of shape (n_chunks, n_rows rounded up, CHUNK)
+        The same numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.models.pulses import in_chunks
+    >>> in_chunks(np.ones((13, 20)), np.array([0, 2, 20])).shape
+    (3, 16, 16)
+    """
+    n_rows, trains = _round_up(len(rows), ROWS), []
+    for first, last in pairwise(train_offsets):
+        padded = np.zeros((n_rows, _round_up(last - first, CHUNK)))
+        padded[: len(rows), : last - first] = rows[:, first:last]
+        chunks = padded.reshape(n_rows, padded.shape[1] // CHUNK, CHUNK)
+        trains.append(chunks.swapaxes(0, 1))
+    return np.ascontiguousarray(np.concatenate(trains))
+
+
+@lru_cache(maxsize=16)
+def prepared_pulses(sequence, lineshape, steady_state, ranges):
+    """Nodes to simulate, and how the maps of all repetitions follow from theirs.
+
+    Interpolation must pay: it has to halve the number of pulses at least. The result is
+    kept for the process, so that copies of a model share it.
+
+    Parameters
+    ----------
+    sequence : HybridStateSequence
+        The pulses.
+    lineshape : str
+        Line shape of the semi-solid pool.
+    steady_state : {"periodic", "thermal"}
+        What trains start from.
+    ranges : tuple of (low, high)
+        Domain of each parameter of the kernel.
+
+    Returns
+    -------
+    Pulses
+        What the kernel plays.
+    """
+    inverts = np.zeros(sequence.n_pulses, dtype=bool)
+    inverts[sequence.train_offsets[:-1]] = True
+    every = np.stack([sequence.alpha, sequence.trf, inverts], axis=1)
+    few = _interpolation(sequence, lineshape, every[~inverts, :2], ranges)
+    if few is None:
+        nodes, index = np.unique(every, axis=0, return_inverse=True)
+        weights = np.empty((2, 0, sequence.n_pulses))
+    else:
+        chosen, ordinary_weights = few
+        inversions, which = np.unique(every[inverts], axis=0, return_inverse=True)
+        index = np.full(sequence.n_pulses, -1)
+        index[inverts] = len(chosen) + which.ravel()
+        nodes = np.concatenate([chosen, inversions])
+        weights = np.zeros((2, len(chosen), sequence.n_pulses))
+        weights[:, :, ~inverts] = ordinary_weights.swapaxes(1, 2)
+    chunks = [
+        np.swapaxes(in_chunks(w, sequence.train_offsets)[:, : len(w)], 1, 2)
+        for w in weights
+    ]
+    return Pulses(
+        nodes,
+        index.ravel(),
+        np.ascontiguousarray(np.stack(chunks, axis=1)),
+        sequence.train_offsets,
+        sequence.tr,
+        steady_state == "thermal",
+    )
+
+
+def _interpolation(sequence, lineshape, pulses, ranges):
+    """Nodes (n, 3) and weights (2, n_pulses, n) of ordinary pulses, None if many."""
+    alpha, trf = pulses.T
+    # A pulse of no angle is as good a node as one whose cosine differs by 1e-10 from 1.
+    even = np.stack([np.maximum(np.abs(alpha), _LEAST_ANGLE), trf], axis=1)
+    distinct, index = np.unique(even, axis=0, return_inverse=True)
+    if len(distinct) < _LEAST_PULSES:
+        return None
+    candidates = np.concatenate([distinct, np.zeros((len(distinct), 1))], axis=1)
+    snapshots = _snapshots(sequence.tr, lineshape, candidates, np.array(ranges))
+    chosen, weights = interpolation_weights(snapshots, _TOLERANCE)
+    if 2 * len(chosen) > len(distinct):
+        return None
+    weights = weights[index.ravel()]
+    odd = alpha[:, None] * weights / candidates[chosen, 0]
+    return candidates[chosen], np.stack([weights, odd])
+
+
+def _snapshots(tr, lineshape, pulses, ranges):
+    """Return even entries of maps and derivatives, scaled to 1, at random parameters.
+
+    A share of the draws sits at the ends of the domain, where functions bend most.
+    """
+    low, high = ranges.T
+    rng = np.random.default_rng(0)
+    unit = rng.random((_N_SNAPSHOTS, len(ranges)))
+    unit = np.where(rng.random(unit.shape) < 0.3, unit.round(), unit)
+    theta = np.reshape(low + (high - low) * unit, (-1, LANES, len(ranges)))
+    d = N_PARAMETERS
+    maps = np.empty((len(theta), len(pulses), 1 + d, N_ENTRIES, LANES))
+    for lanes, out in zip(theta.swapaxes(1, 2), maps, strict=True):
+        lanes = np.ascontiguousarray(lanes)
+        node_maps(lanes, np.arange(d), pulses, tr, rates(lineshape), out)
+    maps[:, :, :, EVEN:] /= pulses[:, 0, None, None, None]
+    maps /= np.abs(maps).max(axis=(0, 1, 3, 4), keepdims=True)
+    return np.swapaxes(maps, 0, 1).reshape(len(pulses), -1)
+
+
+def _round_up(n, multiple):
+    return -(-n // multiple) * multiple
