@@ -29,6 +29,8 @@ __all__ = [
 # Below this eigenvalue of the information scaled to a unit diagonal, a combination of
 # parameters counts as not determined: rounding alone makes eigenvalues of 1e-15.
 _SINGULAR = 1e-13
+# Up to this trace of the inverse a matrix is far from singular: no eigenvalue is needed.
+_DOUBTFUL = 1e6
 _BLOCK = 512
 
 
@@ -110,17 +112,39 @@ def crb_from_jacobian(jacobian, signal=None, *, noise_std=1.0, m0=1.0):
 def _diagonal_of_inverse(information):
     """Diagonal of the inverse; infinite for what a singular matrix leaves open.
 
-    Columns differ by 1e7 in scale, so the matrix is scaled to a unit diagonal first. A
-    parameter is open if it takes part in a null direction; the others keep their bound,
-    from the pseudo-inverse.
+    Columns differ by 1e7 in scale, so the matrix is scaled to a unit diagonal first.
     """
     norm = np.sqrt(np.einsum("nii->ni", information))
     safe = np.where(norm > 0, norm, 1.0)
-    values, vectors = np.linalg.eigh(information / (safe[:, :, None] * safe[:, None, :]))
-    null = values <= _SINGULAR * information.shape[1]
+    scaled = information / (safe[:, :, None] * safe[:, None, :])
+    diagonal = np.einsum("nii->ni", _inverses(scaled)).copy()
+    # The trace of the inverse exceeds 1/(least eigenvalue) for positive matrices.
+    doubtful = ~((diagonal > 0.5).all(axis=1) & (diagonal.sum(axis=1) < _DOUBTFUL))
+    diagonal[doubtful] = _diagonal_of_pseudo_inverse(scaled[doubtful])
+    return diagonal / safe**2
+
+
+def _inverses(matrices):
+    """Inverses; NaN where there is none. A row does not depend on the others."""
+    try:
+        return np.linalg.inv(matrices)
+    except np.linalg.LinAlgError:
+        if len(matrices) == 1:
+            return np.full(matrices.shape, np.nan)
+        return np.concatenate([_inverses(matrix[None]) for matrix in matrices])
+
+
+def _diagonal_of_pseudo_inverse(scaled):
+    """Diagonal of the inverse of matrices that are singular, or close to it.
+
+    A parameter is open if it takes part in a null direction; the others keep their bound,
+    from the pseudo-inverse.
+    """
+    values, vectors = np.linalg.eigh(scaled)
+    null = values <= _SINGULAR * scaled.shape[1]
     inverse = np.where(null, 0.0, 1 / np.where(null, 1.0, values))
     squares = vectors**2
-    diagonal = np.einsum("nij,nj->ni", squares, inverse) / safe**2
+    diagonal = np.einsum("nij,nj->ni", squares, inverse)
     open_ = np.einsum("nij,nj->ni", squares, null.astype(float)) > 1e-8
     return np.where(open_, np.inf, diagonal)
 
