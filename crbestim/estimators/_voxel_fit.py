@@ -1,4 +1,4 @@
-"""Least squares for one voxel after another, the complex factor M0 eliminated.
+"""Least squares for many voxels, the complex factor M0 eliminated.
 
 For given parameters the best factor is M0 = s^H x / s^H s, so that theta alone is
 sought: the minimum of ``norm(r)`` with r = x - M0 s(theta), the part of x orthogonal to
@@ -15,8 +15,9 @@ from enum import IntEnum
 
 import numba
 import numpy as np
-from scipy.optimize import least_squares
 from threadpoolctl import threadpool_limits
+
+from ._levenberg_marquardt import levenberg_marquardt
 
 _AT_BOUND = 1e-4
 _RESTART_MARGIN = 0.01
@@ -91,140 +92,127 @@ class VoxelFits:
 
 
 def variable_projection(x, s, ds):
-    """Project the model's signal out of the data.
+    """Project the model's signals out of the data.
 
     Parameters
     ----------
-    x : ndarray of shape (n_features,), complex
+    x : ndarray of shape (n_voxels, n_features), complex
         Data.
-    s : ndarray of shape (n_features,), complex
-        Signal.
-    ds : ndarray of shape (n_features, n_parameters), complex
-        Its derivatives.
+    s : ndarray of shape (n_voxels, n_features), complex
+        Signals.
+    ds : ndarray of shape (n_voxels, n_features, n_parameters), complex
+        Their derivatives.
 
     Returns
     -------
-    residual : ndarray of shape (n_features,)
+    residual : ndarray of shape (n_voxels, n_features)
         Data less ``m0 * s``.
-    derivatives : ndarray of shape (n_features, n_parameters)
+    derivatives : ndarray of shape (n_voxels, n_features, n_parameters)
         Those of the residual, ``-m0 P ds - s (ds^H r) / s^H s`` with the projection P
         onto what is orthogonal to s; exact, both terms of Golub and Pereyra.
-    m0 : complex
-        The factor.
+    m0 : ndarray of shape (n_voxels,)
+        The factors.
 
     Examples
     --------
     >>> import numpy as np
     >>> from crbestim.estimators._voxel_fit import variable_projection
-    >>> s = np.array([1.0, 1.0j])
-    >>> residual, _, m0 = variable_projection(2j * s, s, np.ones((2, 1)))
+    >>> s = np.array([[1.0, 1.0j]])
+    >>> residual, _, m0 = variable_projection(2j * s, s, np.ones((1, 2, 1)))
     >>> abs(residual).max() < 1e-12, m0
-    (np.True_, np.complex128(2j))
+    (np.True_, array([0.+2.j]))
     """
-    energy = np.vdot(s, s).real
-    m0 = np.vdot(s, x) / energy
-    residual = x - m0 * s
-    projected = ds - np.outer(s, s.conj() @ ds) / energy
-    along = np.outer(s, ds.conj().T @ residual) / energy
-    return residual, -m0 * projected - along, m0
+    adjoint = s.conj()[:, None, :]
+    energy = (np.abs(s) ** 2).sum(axis=1)
+    m0 = (adjoint @ x[:, :, None])[:, 0, 0] / energy
+    residual = x - m0[:, None] * s
+    unit = s[:, :, None] / energy[:, None, None]
+    projected = ds - unit * (adjoint @ ds)
+    along = unit * (residual[:, None, :] @ ds.conj())
+    return residual, -m0[:, None, None] * projected - along, m0
 
 
 class VoxelObjective:
-    """Residual of one voxel and its Jacobian, from one call of the model.
+    """Residuals of voxels and their derivatives, from one call of the model.
 
     Parameters
     ----------
     model : SignalModel
         The model.
-    x : ndarray of shape (n_features,)
-        Data of the voxel, complex if the model is.
+    X : ndarray of shape (n_voxels, n_features)
+        Data, complex if the model is.
     """
 
-    def __init__(self, model, x):
-        self.model, self.x = model, x
+    def __init__(self, model, X):
+        self.model, self.X = model, X
         self.low, self.high = model.bounds.T
         self.width = self.high - self.low
-        self.norm = np.linalg.norm(x) or 1.0
-        self.n_evaluations = 0
-        self._unit = None
+        norm = np.linalg.norm(X, axis=1)
+        self.norm = np.where(norm > 0, norm, 1.0)
 
     def theta(self, unit):
         """Return parameters for their fractions of the bounds."""
         return np.clip(self.low + self.width * unit, self.low, self.high)
 
-    def residual(self, unit):
-        """Return the residual, real and imaginary parts stacked."""
-        self._evaluate(unit)
-        return self._residual
+    def unit(self, theta):
+        """Return fractions of the bounds for parameters."""
+        return (theta - self.low) / self.width
 
-    def jacobian(self, unit):
-        """Return the derivatives of the residual."""
-        self._evaluate(unit)
-        if not np.isfinite(self._jacobian).all():
-            raise FloatingPointError("the Jacobian of the model is not finite")
-        return self._jacobian
+    def evaluate(self, rows, unit):
+        """Return residuals, real and imaginary parts stacked, and their derivatives."""
+        residual, derivatives, _ = self._evaluate(rows, unit)
+        norm = self.norm[rows]
+        if self.X.dtype.kind == "c":
+            residual = np.concatenate([residual.real, residual.imag], axis=1)
+            derivatives = np.concatenate([derivatives.real, derivatives.imag], axis=1)
+        return residual / norm[:, None], derivatives / norm[:, None, None]
 
     def m0(self, unit):
-        """Return the factor M0."""
-        self._evaluate(unit)
-        return self._m0
+        """Return the factors M0 of all voxels."""
+        return self._evaluate(np.arange(len(unit)), unit)[2]
 
-    def _evaluate(self, unit):
-        # SciPy asks for the Jacobian where it asked for the residual before.
-        if self._unit is not None and np.array_equal(unit, self._unit):
-            return
-        s, ds = self.model.evaluate(self.theta(unit)[None], jacobian=True)
-        s, ds = s[0], ds[0] * self.width
-        if self.x.dtype.kind == "c":
-            residual, derivatives, self._m0 = variable_projection(self.x, s, ds)
-            residual = np.concatenate([residual.real, residual.imag])
-            derivatives = np.concatenate([derivatives.real, derivatives.imag])
-        else:
-            residual, derivatives, self._m0 = self.x - s, -ds, 1.0
-        self._residual, self._jacobian = residual / self.norm, derivatives / self.norm
-        self._unit = np.array(unit)
-        self.n_evaluations += 1
+    def _evaluate(self, rows, unit):
+        s, ds = self._simulate(self.theta(unit))
+        ds = ds * self.width
+        if self.X.dtype.kind == "c":
+            return variable_projection(self.X[rows], s, ds)
+        return self.X[rows] - s, -ds, np.ones(len(rows))
 
-
-def _minimize(objective, start, max_nfev, tol):
-    """Run SciPy from one start; without a test of the gradient, which has no scale."""
-    if not np.isfinite(objective.residual(start)).all():
-        raise FloatingPointError("the model is not finite at the start values")
-    return least_squares(
-        objective.residual,
-        start,
-        jac=objective.jacobian,
-        bounds=(0.0, 1.0),
-        ftol=tol,
-        xtol=tol,
-        gtol=None,
-        max_nfev=max_nfev,
-    )
+    def _simulate(self, theta):
+        """Simulate all voxels at once, one after another if the model fails in some."""
+        try:
+            return self.model.simulate(theta, jacobian=True)
+        except (FloatingPointError, np.linalg.LinAlgError):
+            if len(theta) > 1:
+                parts = [self._simulate(row[None]) for row in theta]
+                return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+        n_features = self.X.shape[1]
+        s = np.full((1, n_features), np.nan, dtype=self.X.dtype)
+        return s, np.full((1, n_features, len(self.low)), np.nan, dtype=self.X.dtype)
 
 
 def _across_the_border(model, unit):
-    """Start on the other side for periodic parameters at a bound, or None."""
+    """Start on the other side for periodic parameters at a bound; and where that is."""
     period = model.periods / np.diff(model.bounds, axis=1).ravel()
     at_low, at_high = unit < _AT_BOUND, unit > 1 - _AT_BOUND
     there = np.where(at_low, unit + period, unit - period)
     # A period leads back between the bounds only if they span one.
     wraps = (at_low | at_high) & (there > -_AT_BOUND) & (there < 1 + _AT_BOUND)
-    if not wraps.any():
-        return None
     margin = _RESTART_MARGIN
-    return np.where(wraps, np.clip(there, margin, 1 - margin), unit)
+    moved = np.where(wraps, np.clip(there, margin, 1 - margin), unit)
+    return moved, np.flatnonzero(wraps.any(axis=1))
 
 
-def fit_voxel(model, x, start, max_nfev, tol):
-    """Fit one voxel; on failure, say so in its status.
+def fit_chunk(model, X, starts, max_nfev, tol):
+    """Fit voxels, in one thread; on failure, say so in their status.
 
     Parameters
     ----------
     model : SignalModel
         The model.
-    x : ndarray of shape (n_features,)
+    X : ndarray of shape (n_voxels, n_features)
         Data, complex if the model is.
-    start : ndarray of shape (n_parameters,)
+    starts : ndarray of shape (n_voxels, n_parameters)
         Start values, in SI units, inside the bounds.
     max_nfev : int
         Most evaluations of the model from one start.
@@ -234,77 +222,57 @@ def fit_voxel(model, x, start, max_nfev, tol):
     Returns
     -------
     VoxelFits
-        One row.
-    """
-    if x.dtype.kind == "c" and not x.any():
-        return _no_fit(model, VoxelStatus.EMPTY, 0)
-    objective = VoxelObjective(model, x)
-    try:
-        best = _minimize(
-            objective, (start - objective.low) / objective.width, max_nfev, tol
-        )
-        restart = _across_the_border(model, best.x)
-        if restart is not None:
-            other = _minimize(objective, restart, max_nfev, tol)
-            best = min(best, other, key=lambda result: result.cost)
-        m0 = objective.m0(best.x)
-    except (FloatingPointError, np.linalg.LinAlgError):
-        return _no_fit(model, VoxelStatus.FAILED, objective.n_evaluations)
-    # SciPy's status is 0 at max_nfev, and positive for the test that was met.
-    status = VoxelStatus.CONVERGED if best.status else VoxelStatus.ITERATION_LIMIT
-    return _row(
-        objective.theta(best.x),
-        m0,
-        best.cost * objective.norm**2,
-        np.sqrt(2 * best.cost),
-        status,
-        objective.n_evaluations,
-        (best.x < _AT_BOUND) | (best.x > 1 - _AT_BOUND),
-    )
-
-
-def _no_fit(model, status, n_evaluations):
-    theta = np.full(model.n_parameters, np.nan)
-    return _row(theta, np.nan, np.nan, np.nan, status, n_evaluations, theta > 0)
-
-
-def _row(theta, m0, cost, relative_residual, status, n_evaluations, at_bound):
-    return VoxelFits(
-        theta[None],
-        np.array([m0], dtype=complex),
-        np.array([cost]),
-        np.array([relative_residual]),
-        np.array([status], dtype=int),
-        np.array([n_evaluations]),
-        at_bound[None],
-    )
-
-
-def fit_chunk(model, X, starts, max_nfev, tol):
-    """Fit voxels one after another, in one thread; arguments as in `fit_voxel`.
-
-    Parameters
-    ----------
-    model : SignalModel
-        The model.
-    X : ndarray of shape (n_voxels, n_features)
-        Data.
-    starts : ndarray of shape (n_voxels, n_parameters)
-        Start values.
-    max_nfev, tol : int, float
-        When to stop.
-
-    Returns
-    -------
-    VoxelFits
         One row a voxel.
     """
     with _one_thread(), np.errstate(all="ignore"):
-        rows = [
-            fit_voxel(model, x, start, max_nfev, tol)
-            for x, start in zip(X, starts, strict=True)
-        ]
-    return VoxelFits.concatenate(rows)
+        empty = ~X.any(axis=1) if X.dtype.kind == "c" else np.zeros(len(X), dtype=bool)
+        fits = _no_fits(model, len(X), VoxelStatus.EMPTY)
+        if not empty.all():
+            full = np.flatnonzero(~empty)
+            found = _fit_full(model, X[full], starts[full], max_nfev, tol)
+            for field in fields(fits):
+                getattr(fits, field.name)[full] = getattr(found, field.name)
+        return fits
+
+
+def _fit_full(model, X, starts, max_nfev, tol):
+    """Fit voxels that have a signal."""
+    objective = VoxelObjective(model, X)
+    best = levenberg_marquardt(objective.evaluate, objective.unit(starts), max_nfev, tol)
+    moved, rows = _across_the_border(model, best.x)
+    if rows.size:
+        again = levenberg_marquardt(
+            lambda some, unit: objective.evaluate(rows[some], unit),
+            moved[rows],
+            max_nfev,
+            tol,
+        )
+        best.replace(rows, again)
+    status = np.where(best.converged, VoxelStatus.CONVERGED, VoxelStatus.ITERATION_LIMIT)
+    lost = best.failed
+    at_bound = (best.x < _AT_BOUND) | (best.x > 1 - _AT_BOUND)
+    return VoxelFits(
+        np.where(lost[:, None], np.nan, objective.theta(best.x)),
+        np.where(lost, np.nan, objective.m0(best.x)).astype(complex),
+        np.where(lost, np.nan, best.cost * objective.norm**2),
+        np.where(lost, np.nan, np.sqrt(2 * best.cost)),
+        np.where(lost, VoxelStatus.FAILED, status),
+        best.n_evaluations,
+        at_bound & ~lost[:, None],
+    )
+
+
+def _no_fits(model, n, status):
+    nan = np.full(n, np.nan)
+    return VoxelFits(
+        np.full((n, model.n_parameters), np.nan),
+        nan.astype(complex),
+        nan,
+        nan.copy(),
+        np.full(n, status, dtype=int),
+        np.zeros(n, dtype=int),
+        np.zeros((n, model.n_parameters), dtype=bool),
+    )
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Nonlinear least squares, voxel by voxel: what other estimators are held against."""
+"""Nonlinear least squares for each voxel: what other estimators are held against."""
 
 import warnings
 from dataclasses import replace
@@ -18,18 +18,19 @@ __all__ = ["NLLSRegressor", "VoxelFits", "VoxelStatus"]
 
 _MATCH_BLOCK = 256
 _DECIMALS = 12
-_LARGEST_CHUNK = 512
-_SERIAL_CHUNK = 16
+_LARGEST_CHUNK = 256
+_SERIAL_CHUNK = 256
 
 
 class NLLSRegressor(BoundedRegressor):
-    """Nonlinear least squares with bounds, one voxel at a time.
+    """Nonlinear least squares with bounds, each voxel on its own.
 
     Finds the parameters whose signal, times a free complex factor M0, is nearest to the
-    measured one, by SciPy's ``least_squares`` with the model's Jacobian; M0 is
-    eliminated by variable projection. A real signal has no such factor: a real model
-    carries its amplitude as a parameter. White Gaussian noise makes this the
-    maximum-likelihood estimator, efficient at high SNR.
+    measured one; M0 is eliminated by variable projection. A real signal has no such
+    factor: a real model carries its amplitude as a parameter. White Gaussian noise makes
+    this the maximum-likelihood estimator, efficient at high SNR. The search is Levenberg
+    and Marquardt's with the model's Jacobian, extended by the curvature of the residual
+    (Dennis, Gay and Welsch 1981, doi 10.1145/355958.355965).
 
     Without a model it learns a linear one from (y, X), the classical calibration of
     chemometrics, and inverts it by linear least squares, without bounds. Complex

@@ -17,7 +17,7 @@ from .interpolation import weighted_sums
 from .lanes import LANES, vectors, zeros
 
 Rates = namedtuple("Rates", "table domain")
-"""Coefficients, (n_x, n_v) with n_x a multiple of 8, and what scales x and v,
+"""Coefficients, (n_x, n_v), n_x a multiple of 8 and n_v at least 2; what scales x and v,
 (log tau_min, log tau_max, alpha_max)."""
 
 

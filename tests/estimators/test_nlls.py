@@ -136,7 +136,7 @@ def test_does_not_depend_on_a_complex_factor(factor):
 
 def test_a_factor_does_not_show_where_the_cost_is_flat(model):
     X, y = make_fingerprints(model, 10, snr=100, random_state=0)
-    reg = NLLSRegressor(model, max_nfev=40).fit(X, y)
+    reg = NLLSRegressor(model, max_nfev=8).fit(X, y)
     with pytest.warns(ConvergenceWarning):
         one, other = reg.predict(X), reg.predict((0.3 + 0.7j) * X)
     np.testing.assert_allclose(other, one, rtol=1e-12)

@@ -1,45 +1,68 @@
-"""Variable projection: exact derivatives, one call of the model for each point."""
+"""Variable projection: exact derivatives of many voxels at once."""
 
 import numpy as np
 import pytest
 
-from crbestim.estimators._voxel_fit import VoxelObjective
+from crbestim.estimators._voxel_fit import VoxelObjective, fit_chunk
+from crbestim.estimators.nlls import VoxelStatus
+
+ROWS = np.arange(3)
 
 
 @pytest.fixture
 def objective(model):
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((model.n_features, 2)).view(complex)[..., 0]
-    return VoxelObjective(model, x)
+    X = rng.standard_normal((3, model.n_features, 2)).view(complex)[..., 0]
+    return VoxelObjective(model, X)
 
 
 def test_jacobian_against_differences(objective):
-    # x is far from every signal, so that both terms of the derivative count.
-    unit = np.random.default_rng(1).uniform(0.2, 0.8, 7)
-    jacobian = objective.jacobian(unit).copy()
+    # X is far from every signal, so that both terms of the derivative count.
+    unit = np.random.default_rng(1).uniform(0.2, 0.8, (3, 7))
+    _, jacobian = objective.evaluate(ROWS, unit)
     for k, step in enumerate(1e-5 * np.eye(7)):
-        difference = objective.residual(unit + step) - objective.residual(unit - step)
-        error = np.linalg.norm(difference / 2e-5 - jacobian[:, k])
-        assert error < 1e-5 * np.linalg.norm(jacobian[:, k])
+        above, below = (objective.evaluate(ROWS, unit + s)[0] for s in (step, -step))
+        error = np.linalg.norm((above - below) / 2e-5 - jacobian[:, :, k], axis=1)
+        assert (error < 1e-5 * np.linalg.norm(jacobian[:, :, k], axis=1)).all()
 
 
 def test_residual_is_orthogonal_to_the_signal(objective):
-    unit = np.full(7, 0.4)
-    real, imaginary = np.split(objective.residual(unit), 2)
-    s = objective.model.signal(objective.theta(unit)[None])[0]
-    assert abs(np.vdot(s, real + 1j * imaginary)) < 1e-12 * np.linalg.norm(s)
+    unit = np.full((3, 7), 0.4)
+    real, imaginary = np.split(objective.evaluate(ROWS, unit)[0], 2, axis=1)
+    s = objective.model.signal(objective.theta(unit))
+    overlap = np.abs((s.conj() * (real + 1j * imaginary)).sum(axis=1))
+    assert (overlap < 1e-12 * np.linalg.norm(s, axis=1)).all()
 
 
-def test_one_call_of_the_model_gives_residual_and_jacobian(objective):
-    unit = np.full(7, 0.4)
-    objective.residual(unit), objective.jacobian(unit), objective.m0(unit)
-    assert objective.n_evaluations == 1
-    objective.residual(unit + 0.1)
-    assert objective.n_evaluations == 2
+def test_rows_name_the_voxels(objective):
+    unit = np.random.default_rng(2).uniform(0.2, 0.8, (3, 7))
+    whole = objective.evaluate(ROWS, unit)
+    part = objective.evaluate(np.array([2, 0]), unit[[2, 0]])
+    for some, every in zip(part, whole, strict=True):
+        np.testing.assert_array_equal(some, every[[2, 0]])
 
 
 def test_parameters_never_leave_their_bounds(objective):
     low, high = objective.model.bounds.T
-    for unit in (np.zeros(7), np.ones(7), np.full(7, 1 + 1e-15)):
-        theta = objective.theta(unit)
+    for value in (0.0, 1.0, 1 + 1e-15):
+        theta = objective.theta(np.full((3, 7), value))
         assert ((theta >= low) & (theta <= high)).all()
+
+
+def test_a_model_that_raises_for_one_voxel_leaves_the_others(model):
+    class Raising(type(model)):
+        def simulate(self, theta, jacobian=False):
+            if (theta[:, 0] > 0.2).any():
+                raise FloatingPointError("too large")
+            return super().simulate(theta, jacobian)
+
+    raising = Raising(model.model, model.basis)
+    low, high = model.bounds.T
+    starts = low + (high - low) * np.full((3, 7), 0.3)
+    starts[1, 0] = 0.3
+    X = model.signal(starts * [1.01, 1, 1, 1, 1, 1, 1])
+    fits = fit_chunk(raising, X, starts, 30, 1e-6)
+    assert fits.status[1] == VoxelStatus.FAILED and np.isnan(fits.theta[1]).all()
+    alone = fit_chunk(raising, X[[0, 2]], starts[[0, 2]], 30, 1e-6)
+    np.testing.assert_array_equal(fits.theta[[0, 2]], alone.theta)
+    assert np.isfinite(alone.theta).all()
