@@ -8,12 +8,11 @@ coefficients, with derivatives and Cramér-Rao bound:
 References are the dense matrix exponentials of the tests and, where it is installed,
 blochsim. blochsim reaches the steady state by playing the train twice, saturates the
 semi-solid pool by another model, gives no derivative by T2s and works in single precision.
-Medians of seven runs; a single run of what takes over 20 s.
+Medians of seven runs, or as many as fit in 20 s.
 """
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -31,36 +30,56 @@ from crbestim.sequences import HybridStateSequence
 
 ROOT = Path(__file__).resolve().parents[1]
 N_COMPONENTS, N_RUNS = 13, 7
-FIRST_CALL = """
+PREPARE = """
 import time
 start = time.perf_counter()
+import numpy as np
 from crbestim.models import MagnetizationTransfer
 from crbestim.sequences import HybridStateSequence
-model = MagnetizationTransfer(HybridStateSequence.from_file({file!r}))
+data = np.load({file!r})
+sequence = HybridStateSequence(data["alpha"], data["trf"], float(data["tr"]))
+small = MagnetizationTransfer(sequence).compress(data["basis"])
 imported = time.perf_counter()
-model.signal([[0.1, 0.7, 13, 30, 1e-5, 0, 1]], jacobian=True)
+"""
+FIRST_CALL = """
+small.signal([[0.1, 0.7, 13, 30, 1e-5, 0, 1]], jacobian=True)
 print(imported - start, time.perf_counter() - imported)
+"""
+MEMORY = """
+from crbestim.bounds import signal_and_bound
+from crbestim.datasets.distributions import draw_parameters
+def megabytes(entry):
+    lines = open("/proc/self/status").read().splitlines()
+    return int(next(x for x in lines if x.startswith(entry)).split()[1]) / 1024
+theta = draw_parameters(small, {voxels}, np.random.default_rng(1))
+signal_and_bound(small, theta[:2048])
+open("/proc/self/clear_refs", "w").write("5")  # the peak counts from here
+before = megabytes("VmRSS")
+results = signal_and_bound(small, theta)
+print(sum(part.nbytes for part in results) / 2**20, megabytes("VmHWM") - before)
 """
 
 
-def rate(work, n):
-    """Return the median number of voxels a second, by the clock and by CPU time."""
+def timed(work):
+    """Return seconds by the clock and by CPU time."""
+    start, cpu_start = time.perf_counter(), time.process_time()
     work()
-    clock, cpu = [], []
-    for _ in range(N_RUNS):
-        start, cpu_start = time.perf_counter(), time.process_time()
-        work()
-        clock.append(time.perf_counter() - start)
-        cpu.append(time.process_time() - cpu_start)
-        if clock[0] > 20:
-            break
-    return n / np.median(clock), n / np.median(cpu)
+    return time.perf_counter() - start, time.process_time() - cpu_start
+
+
+def rate(work, n):
+    """Return the median number of voxels a second, by the clock."""
+    work()
+    clock = []
+    while len(clock) < N_RUNS and sum(clock) < 20:
+        clock.append(timed(work)[0])
+    return n / np.median(clock)
 
 
 def products_per_second():
     """Return floating-point operations a second of a matrix product on one thread."""
     a = np.random.default_rng(0).standard_normal((1500, 1500))
-    return 2 * len(a) ** 3 * rate(lambda: a @ a, 1)[0]
+    return 2 * len(a) ** 3 * rate(lambda: a @ a, 1)
 
 
 def operations(model, n_components, n_derivatives):
@@ -131,44 +150,52 @@ def dense_simulator(sequence):
     return lambda x: every(dense.signal, x), lambda x: every(dense.jacobian, x)
 
 
-def memory_growth(small, n):
-    """Return by how many MB the process grows beyond what it returns, and that."""
-    theta = draw_parameters(small, n, np.random.default_rng(1))
-    signal_and_bound(small, theta[:64])
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    results = signal_and_bound(small, theta)
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    size = sum(part.nbytes for part in results) / 2**20
-    return grown, size
-
-
-def first_calls(sequence):
-    """Return seconds of import and first call, compiled anew and from the cache."""
+def in_new_processes(small, voxels):
+    """Print times of a first call, compiled anew and from the cache, and memory."""
     with tempfile.TemporaryDirectory() as folder:
-        file = os.path.join(folder, "sequence.npz")
-        np.savez(file, alpha=sequence.alpha, trf=sequence.trf, tr=sequence.tr)
-        environment = os.environ | {"NUMBA_CACHE_DIR": folder}
-        for _ in range(2):
-            command = [sys.executable, "-c", FIRST_CALL.format(file=file)]
+        file, sequence = os.path.join(folder, "data.npz"), small.model.sequence
+        parts = dict(alpha=sequence.alpha, trf=sequence.trf, tr=sequence.tr)
+        np.savez(file, basis=small.basis, **parts)
+
+        def run(code):
             result = subprocess.run(
-                command, env=environment, capture_output=True, text=True, check=True
+                [sys.executable, "-c", (PREPARE + code).format(file=file, voxels=voxels)],
+                env=os.environ | {"NUMBA_CACHE_DIR": folder},
+                capture_output=True,
+                text=True,
+                check=True,
             )
-            yield tuple(map(float, result.stdout.split()))
+            return tuple(map(float, result.stdout.split()))
+
+        for kind in ("cold", "cached"):
+            times = run(FIRST_CALL)
+            print("{}: import {:.2f} s, first call {:.2f} s".format(kind, *times))
+        words = "{} voxels with CRB: {:.0f} MB of results, peak memory grew by {:.0f} MB"
+        print(words.format(voxels, *run(MEMORY)))
 
 
-def ours(small, theta, n_threads):
-    """Print the rates of this library, and return them by what is computed."""
+def ours(small, theta):
+    """Print the rates of this library; return those of one thread by what is computed."""
     works = {
         "signal": lambda: small.simulate(theta),
         "signal + Jacobian": lambda: small.simulate(theta, jacobian=True),
         "signal + Jacobian + CRB": lambda: signal_and_bound(small, theta),
     }
-    numba.set_num_threads(n_threads)
-    rates = {}
+    several, rates = min(2, numba.config.NUMBA_NUM_THREADS), {}
+    print(f"{'crbestim, voxels/s':26}  1 thread  by CPU time  {several} threads  ratio")
     for name, work in works.items():
-        clock, cpu = rates[name] = rate(work, len(theta))
-        cpu_note = f"   by CPU time {cpu:8.0f}" if n_threads == 1 else ""
-        print(f"  {name:26}{clock:9.0f} /s{cpu_note}")
+        work()
+        one, two = [], []
+        for _ in range(N_RUNS):  # in turn, since machines are faster at some times
+            numba.set_num_threads(1)
+            one.append(timed(work))
+            numba.set_num_threads(several)
+            two.append(timed(work))
+        (clock, cpu), (parallel, _) = np.median(one, axis=0), np.median(two, axis=0)
+        ratio = np.median(np.array(one)[:, 0] / np.array(two)[:, 0])
+        n = rates[name] = len(theta) / clock
+        print(f"  {name:24}{n:10.0f}{len(theta) / cpu:13.0f}"
+              f"{len(theta) / parallel:11.0f}{ratio:7.2f}")  # fmt: skip
     return rates
 
 
@@ -181,43 +208,31 @@ def main():
     if options.sequence:
         sequence = HybridStateSequence.from_file(options.sequence)
     model = MagnetizationTransfer(sequence)
-    theta = draw_parameters(model, 1024, np.random.default_rng(0))
-    signals = model.signal(theta)
+    theta = draw_parameters(model, 4096, np.random.default_rng(0))
+    signals = model.signal(theta[::4])
     parts = np.concatenate([signals.real, signals.imag])
     basis = np.linalg.svd(parts, full_matrices=False)[2][:N_COMPONENTS].T
     small = model.compress(basis)
     print(f"{sequence.n_pulses} pulses, {model._pulses.weights.shape[3]} nodes, "
           f"{N_COMPONENTS} coefficients, {len(theta)} voxels")  # fmt: skip
-    grown, size = memory_growth(small, options.voxels)
-    print(f"{options.voxels} voxels with CRB: {size:.0f} MB of results, memory grew by "
-          f"{grown:.0f} MB")  # fmt: skip
-    for kind, (imported, called) in zip(
-        ("cold", "cached"), first_calls(sequence), strict=True
-    ):
-        print(f"{kind:7} import {imported:5.2f} s, first call {called:6.2f} s")
-
+    in_new_processes(small, options.voxels)
     with threadpool_limits(1):
         peak = products_per_second()
-        print("crbestim, 1 thread")
-        one = ours(small, theta, 1)
+        one = ours(small, theta)
         for name, d in (("signal", 0), ("signal + Jacobian", model.n_parameters)):
             flops = operations(model, N_COMPONENTS, d)
-            print(f"  {name}: {flops / 1e6:.1f} Mflop a voxel, "
-                  f"{flops * one[name][0] / 1e9:.1f} Gflop/s; a matrix product reaches "
+            print(f"{name}: {flops / 1e6:.1f} Mflop a voxel, "
+                  f"{flops * one[name] / 1e9:.1f} Gflop/s; a matrix product reaches "
                   f"{peak / 1e9:.1f}")  # fmt: skip
-        if numba.config.NUMBA_NUM_THREADS > 1:
-            print("crbestim, 2 threads")
-            two = ours(small, theta, 2)
-            ratios = (f"{two[name][0] / one[name][0]:.2f}" for name in one)
-            print(f"  2 threads over 1: {', '.join(ratios)}")
         references = {"dense exponentials": (dense_simulator(sequence), 1)}
         if simulator := blochsim_simulator(sequence):
             references["blochsim, two passes"] = simulator, 128
         for name, ((signal, derivatives), n) in references.items():
             print(f"{name}, 1 thread")
             for what, work in (("signal", signal), ("signal + Jacobian", derivatives)):
-                clock = rate(lambda work=work, n=n: work(theta[:n]), n)[0]
-                print(f"  {what:26}{clock:9.1f} /s   ours {one[what][0] / clock:.0f} times")
+                clock = rate(lambda work=work, n=n: work(theta[:n]), n)
+                times = one[what] / clock
+                print(f"  {what:24}{clock:10.1f}   ours is {times:.0f} times as fast")
 
 
 if __name__ == "__main__":

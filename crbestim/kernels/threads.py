@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 
 
-def in_threads(kernel, n_blocks, *arguments, per_piece=32):
+def in_threads(kernel, n_blocks, *arguments, per_piece=8):
     """Call ``kernel(first, last, *arguments)`` until all blocks are done.
 
     The number of threads is numba's, ``numba.get_num_threads()``. Pieces are small, so
@@ -20,7 +20,7 @@ def in_threads(kernel, n_blocks, *arguments, per_piece=32):
         Number of blocks.
     *arguments
         What the kernel needs besides.
-    per_piece : int, default=32
+    per_piece : int, default=8
         Most blocks in a call.
     """
     n_threads = min(numba.get_num_threads(), n_blocks)

@@ -77,10 +77,10 @@ def test_many_threads(set_threads, n, n_blocks):
     assert len(kernel.threads) <= n
 
 
-def test_pieces_are_32_blocks_at_most(n_threads):
+def test_pieces_are_eight_blocks_at_most(n_threads):
     kernel = Recorder(1000)
     in_threads(kernel, 1000)
-    assert max(kernel.pieces) == 32
+    assert max(kernel.pieces) == 8
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_pieces_are_32_blocks_at_most(n_threads):
         (3, 7, [1, 3, 3]),
         (4, 4, [1] * 4),
         (5, 2, [1, 1]),
-        (2, 70, [6, 32, 32]),
+        (2, 22, [6, 8, 8]),
     ],
 )
 def test_few_blocks_are_shared_among_the_threads(set_threads, n, n_blocks, pieces):
