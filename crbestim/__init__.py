@@ -15,7 +15,26 @@ Modules, in the order in which they build on each other:
 - :mod:`crbestim.estimators`: the estimators.
 """
 
-from .estimators import CRBRegressor, NLLSRegressor
+import importlib
 
 __all__ = ["CRBRegressor", "NLLSRegressor"]
 __version__ = "0.1.0.dev0"
+
+_MODULES = ("bounds", "datasets", "estimators", "metrics", "models", "sequences")
+
+
+def __getattr__(name):
+    """Import what is asked for, when it is: scikit-learn alone takes a second."""
+    if name in __all__:
+        value = getattr(importlib.import_module(".estimators", __name__), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f".{name}", __name__)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    """List what can be imported, whether it has been yet or not."""
+    return sorted({*globals(), *__all__, *_MODULES})

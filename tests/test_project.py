@@ -136,6 +136,25 @@ def test_import_leaves_torch_and_matplotlib_out():
     assert (result.stdout.strip(), result.stderr) == ("set()", "")
 
 
+def test_import_is_quick_and_brings_estimators_and_modules_when_asked_for():
+    code = """
+import sys, crbestim
+assert not {"sklearn", "scipy", "numba", "numpy"} & set(sys.modules)
+assert {"CRBRegressor", "NLLSRegressor", "metrics"} <= set(dir(crbestim))
+assert crbestim.metrics.crb_loss and crbestim.CRBRegressor is crbestim.CRBRegressor
+from crbestim import *
+assert NLLSRegressor is crbestim.estimators.NLLSRegressor
+try:
+    crbestim.CRBRegresor
+except AttributeError as error:
+    print(error)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert result.stdout.strip() == "module 'crbestim' has no attribute 'CRBRegresor'"
+
+
 def test_no_file_is_over_400_lines():
     folders = ("crbestim", "tests", "examples", "benchmarks", "docs")
     sources = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
