@@ -30,7 +30,8 @@ Pulses = namedtuple("Pulses", "nodes index weights starts tr thermal")
 """A sequence, ready to be played.
 
 nodes : (n_nodes, 3), flip angle, duration and whether it is the inversion pulse.
-index : (N,), the node that a repetition has; negative where its map is interpolated.
+index : (N,), the node that a repetition has; negative where its map is interpolated. The
+    first of a train always has one.
 weights : (n_chunks, 2, CHUNK, n), of the first n nodes, for even and odd entries of maps;
     n = 0 where nothing is interpolated. A chunk never holds parts of two trains.
 starts : (n_trains + 1,), where each train begins, and the end.
