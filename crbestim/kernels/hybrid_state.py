@@ -4,10 +4,13 @@ A block of eight voxels takes three steps:
   1. `node_maps` of `magnetization_transfer.py`: maps of the pulses that serve as nodes.
   2. `fill`: maps of CHUNK repetitions at a time as weighted sums of those.
   3. The sweeps of `trains.py` through these maps; samples go to the basis at once.
+
+numba compiles a kernel anew for arguments that are literal numbers: np.int64(1) is none.
 """
 
 from collections import namedtuple
 
+import numpy as np
 from numba import njit
 
 from .interpolation import weighted_sums
@@ -48,8 +51,8 @@ def fill(weights, maps, n_orders, out):
     if weights.shape[2]:
         for first in range(0, n_orders * N_ENTRIES, N_ENTRIES):
             odd, last = first + EVEN, first + N_ENTRIES
-            weighted_sums(weights[0], maps, out, first, odd, False)
-            weighted_sums(weights[1], maps, out, odd, last, False)
+            weighted_sums(weights[0], maps, out, first, odd, np.bool_(False))
+            weighted_sums(weights[1], maps, out, odd, last, np.bool_(False))
 
 
 @njit(cache=True, error_model="numpy")
@@ -60,7 +63,7 @@ def collect(basis, path, first, n, sums):
     row `first` of the sums on.
     """
     if basis.shape[0]:
-        weighted_sums(basis, path, sums, 0, path.shape[1], True)
+        weighted_sums(basis, path, sums, np.int64(0), path.shape[1], np.bool_(True))
     else:
         path, sums = vectors(path), vectors(sums)
         for i in range(n):
@@ -105,7 +108,7 @@ def play(train, theta, columns, maps, between, r, pulses, basis, out):
             path_map[j, j, lane] = 1.0
     for low in range(first, last, CHUNK):
         c, high = chunk + (low - first) // CHUNK, min(low + CHUNK, last)
-        fill(pulses.weights[c], flat, 1, filled)
+        fill(pulses.weights[c], flat, np.int64(1), filled)
         sweep_columns(maps, between, pulses.index, low, high, first, r, path_map, path)
         collect(basis[c], path, low - first, high - low, sums)
     initial_echo(theta, columns, closing, r, path_map, resolvent, pulses.thermal, start)
@@ -170,7 +173,7 @@ def simulate(first, last, theta, columns, pulses, rates, basis, s, ds):
     for b in range(first, last):
         load(theta, b * LANES, columns, lanes, r)
         node_maps(lanes, columns, pulses.nodes, pulses.tr, rates, maps)
-        chunk = 0
+        chunk = np.int64(0)
         for k in range(pulses.starts.size - 1):
             low, high = pulses.starts[k], pulses.starts[k + 1]
             rows = out if basis.shape[1] else out[low:high]

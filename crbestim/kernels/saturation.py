@@ -11,6 +11,7 @@ in x = log(tau), scaled to -1..1, and v = 2 (a / alpha_max)^2 - 1.
 import math
 from collections import namedtuple
 
+import numpy as np
 from numba import njit
 
 from .interpolation import weighted_sums
@@ -50,7 +51,7 @@ def _chebyshev_sums(points, table, sums):
     rows = zeros((n_x, 2, LANES))
     _chebyshev(points[0], t_x)
     _chebyshev(points[1], t_v)
-    weighted_sums(table, t_v, rows, 0, 2, False)
+    weighted_sums(table, t_v, rows, np.int64(0), np.int64(2), np.bool_(False))
     t_x, rows, sums = vectors(t_x), vectors(rows), vectors(sums)
     for i in range(n_x):
         sums[0] = sums[0] + t_x[i, 0] * rows[i, 0]
