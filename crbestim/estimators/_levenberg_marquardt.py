@@ -10,7 +10,7 @@ that the step would carry out of the box stop at its side, and the others solve 
 damping follows the gain ratio (Nielsen 1999, IMM-REP-1999-05). S stands for the curvature
 of the residual itself, gathered from the change of J over past steps (Dennis, Gay and
 Welsch 1981, doi 10.1145/355958.355965); it is used while it foresees gains better than
-J^T J alone does. Where data hardly determine a parameter, that saves most of the steps.
+J^T J alone does. Along flat valleys that saves most of the steps.
 """
 
 from dataclasses import dataclass

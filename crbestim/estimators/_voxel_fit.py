@@ -226,7 +226,7 @@ def fit_chunk(model, X, starts, max_nfev, tol):
     """
     with _one_thread(), np.errstate(all="ignore"):
         empty = ~X.any(axis=1) if X.dtype.kind == "c" else np.zeros(len(X), dtype=bool)
-        fits = _no_fits(model, len(X), VoxelStatus.EMPTY)
+        fits = _empty_fits(model, len(X))
         if not empty.all():
             full = np.flatnonzero(~empty)
             found = _fit_full(model, X[full], starts[full], max_nfev, tol)
@@ -262,14 +262,14 @@ def _fit_full(model, X, starts, max_nfev, tol):
     )
 
 
-def _no_fits(model, n, status):
+def _empty_fits(model, n):
     nan = np.full(n, np.nan)
     return VoxelFits(
         np.full((n, model.n_parameters), np.nan),
         nan.astype(complex),
         nan,
         nan.copy(),
-        np.full(n, status, dtype=int),
+        np.full(n, VoxelStatus.EMPTY, dtype=int),
         np.zeros(n, dtype=int),
         np.zeros((n, model.n_parameters), dtype=bool),
     )
