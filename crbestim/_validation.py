@@ -15,7 +15,19 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:  # scikit-learn before 1.9
+
+    class CallbackSupportMixin:
+        """Stand in for scikit-learn's mixin: there are no callbacks to call."""
+
+        def _init_callback_context(self, **_):
+            return _NoCallbacks()
+
+
 __all__ = [
+    "CallbackSupportMixin",
     "Interval",
     "StrOptions",
     "check_crb",
@@ -26,6 +38,20 @@ __all__ = [
 ]
 
 fit_context = _fit_context
+
+
+class _NoCallbacks:
+    """Context without callbacks, whose answer is never to stop."""
+
+    def subcontext(self, **_):
+        return self
+
+    def call_on_fit_task_begin(self, **_):
+        return self
+
+    def call_on_fit_task_end(self, **_):
+        return False
+
 
 COMPLEX_TARGET = "Complex data not supported"
 

@@ -67,7 +67,9 @@ def fisher_information(jacobian, noise_std=1.0):
     return np.swapaxes(stacked, 1, 2) @ stacked / sigma[:, None, None] ** 2
 
 
-def crb_from_jacobian(jacobian, signal=None, *, noise_std=1.0, m0=1.0):
+def crb_from_jacobian(
+    jacobian, signal=None, *, noise_std=1.0, m0=1.0, prior_precision=None
+):
     """Cramér-Rao bound from derivatives.
 
     Parameters
@@ -80,12 +82,16 @@ def crb_from_jacobian(jacobian, signal=None, *, noise_std=1.0, m0=1.0):
         Standard deviation of the noise per (real or imaginary) channel.
     m0 : complex or array-like of shape (n_samples,), default=1.0
         The factor M0; its phase has no effect.
+    prior_precision : array-like of shape (n_parameters, n_parameters), default=None
+        Inverse covariance of a normal prior, which adds to the information (van Trees,
+        Detection, Estimation, and Modulation Theory, 1968, chapter 2.4).
 
     Returns
     -------
     ndarray of shape (n_samples, n_parameters)
-        Least variance of an unbiased estimator; infinite where the information is
-        singular, without a warning.
+        Least variance of an unbiased estimator, or with a prior the variance of the
+        linearized posterior; infinite where the information is singular, without a
+        warning.
 
     Raises
     ------
@@ -105,8 +111,11 @@ def crb_from_jacobian(jacobian, signal=None, *, noise_std=1.0, m0=1.0):
     if signal is not None:
         signal = np.asarray(signal)[:, :, None]
         jacobian = np.concatenate([jacobian, signal, 1j * signal], axis=2)
-    unit = _diagonal_of_inverse(fisher_information(jacobian))[:, :n_parameters]
-    return unit * (sigma / scale)[:, None] ** 2
+    information, noise = fisher_information(jacobian), (sigma / scale)[:, None] ** 2
+    if prior_precision is not None:
+        prior = np.asarray(prior_precision) * noise[:, :, None]
+        information[:, :n_parameters, :n_parameters] += prior
+    return _diagonal_of_inverse(information)[:, :n_parameters] * noise
 
 
 def _diagonal_of_inverse(information):

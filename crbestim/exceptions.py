@@ -6,6 +6,7 @@ error: ``warnings.simplefilter("error", SingularInformationWarning)``.
 
 __all__ = [
     "ImplausibleValueWarning",
+    "NoiseLevelWarning",
     "SequenceFileError",
     "SingularInformationWarning",
 ]
@@ -37,6 +38,19 @@ class ImplausibleValueWarning(UserWarning):
     Traceback (most recent call last):
     ...
     crbestim.exceptions.ImplausibleValueWarning: TR = 3.5 s
+    """
+
+
+class NoiseLevelWarning(UserWarning):
+    """Data are much noisier, or much less noisy, than what a network was trained for.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from crbestim.exceptions import NoiseLevelWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", NoiseLevelWarning)
+    ...     warnings.warn("trained for 20 to 100", NoiseLevelWarning)
     """
 
 

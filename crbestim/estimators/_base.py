@@ -18,15 +18,18 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     :meth:`_check_fit` first in ``fit``.
     """
 
-    def _check_fit(self, X, y, crb):
-        """Check the training data; return X, y and crb as arrays (crb may be None)."""
+    def _check_fit(self, X, y, crb, *, reset=True):
+        """Check the training data; return X, y and crb as arrays (crb may be None).
+
+        What they tell is stored, or if not `reset` compared with what is stored.
+        """
         # Targets first: complex y is refused with scikit-learn's own words.
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
         y_array = check_targets(y)
-        X = check_features(self, X, reset=True)
+        X = check_features(self, X, reset=reset)
         if len(X) != len(y_array):
             raise ValueError(
                 f"Found input variables with inconsistent numbers of samples: "
@@ -35,13 +38,32 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self._check_model(X, y_array)
         if crb is not None:
             crb = check_crb(crb, y_array.shape)
-        self.y_ndim_ = np.asarray(y).ndim
-        self.n_outputs_ = y_array.shape[1]
-        varies = np.ptp(y_array, axis=0) > 0
-        self.target_variance_ = np.where(varies, y_array.var(axis=0), 1.0)
-        self.is_complex_ = X.dtype.kind == "c"
+        if reset:
+            self._remember(X, y_array, np.asarray(y).ndim)
+        elif y_array.shape[1] != self.n_outputs_:
+            raise ValueError(
+                f"y has {y_array.shape[1]} columns, but {type(self).__name__} was fitted "
+                f"to {self.n_outputs_}."
+            )
+        self._check_kind(X)
         self.fitted_with_crb_ = crb is not None
         return X, y_array, crb
+
+    def _remember(self, X, y, y_ndim):
+        self.y_ndim_ = y_ndim
+        self.n_outputs_ = y.shape[1]
+        varies = np.ptp(y, axis=0) > 0
+        self.target_variance_ = np.where(varies, y.var(axis=0), 1.0)
+        self.is_complex_ = X.dtype.kind == "c"
+
+    def _check_kind(self, X):
+        """Refuse complex X after real X, and the other way round."""
+        is_complex = X.dtype.kind == "c"
+        if is_complex != self.is_complex_:
+            kinds = ("complex", "real") if is_complex else ("real", "complex")
+            raise ValueError(
+                f"X is {kinds[0]}, but {type(self).__name__} was fitted to {kinds[1]} X."
+            )
 
     def _check_model(self, X, y):
         """Check that data and model belong together, if there is a model."""
@@ -94,13 +116,8 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """Check new data; return X as an array and which rows can be estimated."""
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
-        is_complex = X.dtype.kind == "c"
-        if is_complex != self.is_complex_:
-            kinds = ("complex", "real") if is_complex else ("real", "complex")
-            raise ValueError(
-                f"X is {kinds[0]}, but {type(self).__name__} was fitted to {kinds[1]} X."
-            )
-        if is_complex:
+        self._check_kind(X)
+        if self.is_complex_:
             return X, (X != 0).any(axis=1)
         return X, np.ones(len(X), dtype=bool)
 

@@ -1,10 +1,6 @@
-"""Between estimators, which hold NumPy arrays, and networks, which hold tensors.
+"""Networks for estimators: arrays in and out, torch in between."""
 
-torch is imported inside the functions: it takes seconds, and only fitting and predicting
-need it.
-"""
-
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +8,9 @@ from joblib import effective_n_jobs
 
 from .._optional import import_optional
 
-_BLOCK = 8192
+# Rows that a network sees at once. With always as many rows, the arithmetic of a row
+# does not depend on how many come with it.
+_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -22,19 +20,27 @@ class Architecture:
     hidden_layer_sizes: tuple
     activation: str
     periods: np.ndarray
+    dtype: str
 
     def build(self, n_inputs):
         """Return a network with weights that are not set yet."""
         from ..network.modules import FingerprintNetwork
 
-        return FingerprintNetwork(
+        network = FingerprintNetwork(
             n_inputs, self.hidden_layer_sizes, self.periods, self.activation
         )
+        return network.to(getattr(_torch(), self.dtype))
+
+    def load(self, weights):
+        """Return a network with given weights."""
+        network = self.build(weights["mean"].size)
+        network.load_state_dict(_tensors(weights))
+        return network
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Signals with scaled targets; see `crbestim.network.training.Fingerprints`."""
+    """Signals with scaled targets; see `crbestim.network.data.Fingerprints`."""
 
     signals: np.ndarray
     targets: np.ndarray
@@ -42,89 +48,135 @@ class TrainingSet:
     snr: np.ndarray | None = None
     scale_precision: bool = False
 
-    def to_tensors(self, reference, device):
-        """Return the same as single-precision tensors on a device."""
-        from ..network.training import Fingerprints
+    def to_tensors(self, reference, dtype, device):
+        """Return the same as tensors on a device."""
+        from ..network.data import Fingerprints
 
-        return Fingerprints(
-            signals=_tensor(self.signals, device),
-            targets=_tensor(self.targets, device),
-            precision=_tensor(self.precision, device),
-            reference=_tensor(reference, device),
-            snr=None if self.snr is None else _tensor(self.snr, device),
-            scale_precision=self.scale_precision,
+        arrays = dict(
+            signals=self.signals,
+            targets=self.targets,
+            precision=self.precision,
+            reference=reference,
+        )
+        if self.snr is not None:
+            arrays["snr"] = self.snr
+        tensors = {k: _tensor(v, dtype, device) for k, v in arrays.items()}
+        return Fingerprints(**tensors, scale_precision=self.scale_precision)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss: weights by parameter, and what `crbestim.network.losses` calls them."""
+
+    weights: np.ndarray
+    threshold: float
+    bias_reduced: dict | None = None
+
+    def build(self, periods, dtype, device):
+        """Return the loss with its tensors."""
+        from ..network.losses import BiasReduced, SquaredErrors
+
+        kind = SquaredErrors if self.bias_reduced is None else BiasReduced
+        return kind(
+            _tensor(np.asarray(periods), dtype, device),
+            _tensor(self.weights, dtype, device),
+            self.threshold,
+            **(self.bias_reduced or {}),
         )
 
 
-@contextmanager
-def _threads(n_jobs):
-    """Let torch use as many threads as there are jobs, as long as the block lasts."""
-    torch = import_optional("torch", "CRBRegressor")
-    before = torch.get_num_threads()
-    torch.set_num_threads(effective_n_jobs(n_jobs))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+@dataclass(frozen=True)
+class Start:
+    """Where training begins: given weights and optimizer, or (None) new ones."""
+
+    weights: dict | None = None
+    optimizer: dict | None = None
 
 
 def train_network(
-    architecture, X, reference, train, held_out, *, device, rng, n_jobs, **settings
+    architecture,
+    X,
+    reference,
+    train,
+    held_out,
+    objective,
+    *,
+    start=None,
+    device,
+    rng,
+    n_jobs,
+    on_epoch=None,
+    **settings,
 ):
-    """Train a network and return its weights and the progress of training.
+    """Train a network.
 
     Parameters
     ----------
     architecture : Architecture
         The network.
     X : ndarray of shape (n_samples, n_features)
-        Measured signals, which set mean and scale of the network's inputs.
+        Measured signals, which set mean and spread of the network's inputs.
     reference : ndarray of shape (n_features,)
         Phase reference of complex signals.
     train, held_out : TrainingSet
         Data to train on and to validate with; the latter may be None.
+    objective : Objective
+        The loss.
+    start : Start, default=None
+        Weights and optimizer to go on with.
     device : {"auto", "cpu", "cuda"}
         Where to train.
     rng : RandomState
         Source of the seeds of weights, order and noise.
     n_jobs : int or None
         Number of threads.
+    on_epoch : callable, default=None
+        Called with the record of each epoch and a function that returns the weights;
+        if it returns True, training ends.
     **settings
-        Fields of `crbestim.network.training.Settings`.
+        Other fields of `crbestim.network.training.Settings`.
 
     Returns
     -------
-    weights : dict of ndarray
-        Weights of the network by name.
+    reached : Start
+        Weights of the network, and the state of the optimizer, as arrays by name.
     progress : Progress
         History and best loss.
     """
-    torch = import_optional("torch", "CRBRegressor")
-    from ..network import training
+    torch = _torch()
     from ..network.modules import align
+    from ..network.training import Settings, Trainer
 
-    device = _choose_device(device)
+    device, dtype, start = _choose_device(device), architecture.dtype, start or Start()
     seeds = [int(seed) for seed in rng.randint(2**31 - 1, size=2)]
-    features = align(_tensor(X, "cpu"), _tensor(reference, "cpu"))
-    network = architecture.build(features.shape[1])
-    network.initialize(torch.Generator().manual_seed(seeds[0]))
-    network.standardize(features)
-    network.to(device)
-    with _threads(n_jobs):
-        progress = training.fit(
-            network,
-            train.to_tensors(reference, device),
-            None if held_out is None else held_out.to_tensors(reference, device),
-            _tensor(architecture.periods, device),
-            training.Settings(**settings),
-            torch.Generator(device).manual_seed(seeds[1]),
-        )
-    state = network.state_dict()
-    return {name: value.cpu().numpy().copy() for name, value in state.items()}, progress
+    if start.weights is None:
+        features = align(torch.as_tensor(np.array(X)), torch.as_tensor(reference))
+        network = architecture.build(features.shape[1])
+        network.initialize(torch.Generator().manual_seed(seeds[0]))
+        network.whiten(features)
+    else:
+        network = architecture.load(start.weights)
+    trainer = Trainer(
+        network.to(device),
+        train.to_tensors(reference, dtype, device),
+        None if held_out is None else held_out.to_tensors(reference, dtype, device),
+        objective.build(architecture.periods, dtype, device),
+        Settings(n_threads=effective_n_jobs(n_jobs), **settings),
+        torch.Generator(device).manual_seed(seeds[1]),
+    )
+    if start.optimizer is not None:
+        trainer.optimizer.load_state_dict(_tensors(start.optimizer))
+
+    def end_of_epoch(record):
+        return on_epoch(record, lambda: _arrays(network.state_dict()))
+
+    progress = trainer.fit(None if on_epoch is None else end_of_epoch)
+    reached = network.state_dict(), trainer.optimizer.state_dict()
+    return Start(*map(_arrays, reached)), progress
 
 
 def run_network(architecture, weights, reference, X, n_jobs):
-    """Estimate scaled targets, in double precision so that rows stay independent.
+    """Estimate scaled targets; a row's estimate does not depend on the other rows.
 
     Parameters
     ----------
@@ -144,18 +196,34 @@ def run_network(architecture, weights, reference, X, n_jobs):
     ndarray of shape (n_samples, n_outputs)
         Estimates.
     """
-    torch = import_optional("torch", "CRBRegressor")
+    torch = _torch()
     from ..network.modules import align
 
-    network = architecture.build(weights["mean"].size).double().eval()
-    network.load_state_dict({k: torch.as_tensor(v) for k, v in weights.items()})
+    network = architecture.load(weights).eval()
+    dtype = getattr(torch, architecture.dtype)
     reference = torch.as_tensor(reference)
-    blocks = []
-    with torch.no_grad(), _threads(n_jobs):
-        for first in range(0, len(X), _BLOCK):
-            x = torch.as_tensor(unit_amplitude(X[first : first + _BLOCK]))
-            blocks.append(network(align(x, reference)).numpy())
-    return np.concatenate(blocks)
+
+    def estimate(first):
+        rows = X[first : first + _ROWS]
+        # Alignment in double precision leaves nothing of a complex factor but, rarely,
+        # another rounding of the last digit to single precision.
+        signals = torch.as_tensor(unit_amplitude(np.array(rows)))
+        features = align(signals, reference).to(dtype)
+        padded = torch.nn.functional.pad(features, (0, 0, 0, _ROWS - len(rows)))
+        with torch.no_grad():
+            return network(padded)[: len(rows)].numpy()
+
+    starts = range(0, len(X), _ROWS)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(
+            effective_n_jobs(n_jobs), initializer=torch.set_num_threads, initargs=(1,)
+        ) as executor:
+            blocks = list((executor.map if len(starts) > 1 else map)(estimate, starts))
+    finally:
+        torch.set_num_threads(threads)
+    return np.concatenate(blocks).astype(float)
 
 
 def unit_amplitude(X):
@@ -197,7 +265,7 @@ def phase_reference(X):
 
 
 def _choose_device(device):
-    torch = import_optional("torch", "CRBRegressor")
+    torch = _torch()
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
@@ -207,8 +275,22 @@ def _choose_device(device):
     return device
 
 
-def _tensor(array, device):
-    """Return a single-precision tensor."""
-    torch = import_optional("torch", "CRBRegressor")
-    kind = np.complex64 if array.dtype.kind == "c" else np.float32
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=kind)).to(device)
+def _torch():
+    return import_optional("torch", "CRBRegressor")
+
+
+def _arrays(state):
+    return {name: value.cpu().numpy().copy() for name, value in state.items()}
+
+
+def _tensors(arrays):
+    return {name: _torch().as_tensor(value) for name, value in arrays.items()}
+
+
+def _tensor(array, dtype, device):
+    """Return a tensor of a real precision or the complex one that goes with it."""
+    kind = np.dtype(dtype)
+    if array.dtype.kind == "c":
+        kind = np.result_type(kind, np.complex64)
+    # A copy: torch does not take arrays that cannot be written to.
+    return _torch().from_numpy(np.array(array, dtype=kind)).to(device)

@@ -1,28 +1,16 @@
 """CRBRegressor: a network trained with errors in units of the Cramér-Rao bound."""
 
-import warnings
-from functools import partial
 from numbers import Integral, Real
 
-import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
-
 from .._validation import Interval, StrOptions, fit_context
-from ..bounds import implied_snr, signal_and_bound
-from ..datasets.noise import check_snr
-from ._base import BoundedRegressor
-from ._network import (
-    Architecture,
-    TrainingSet,
-    phase_reference,
-    run_network,
-    train_network,
-    unit_amplitude,
-)
+from ._network import Start
+from ._network_training import NetworkTraining
+
+# Voxels of each noise level that a fit is judged by.
+_N_PROBES = 4096
 
 
-class CRBRegressor(BoundedRegressor):
+class CRBRegressor(NetworkTraining):
     r"""Neural network that estimates parameters from signals, trained with the CRB loss.
 
     The loss is the mean of (estimate - truth)^2 / CRB over fingerprints and parameters
@@ -39,20 +27,31 @@ class CRBRegressor(BoundedRegressor):
     model : SignalModel, default=None
         Model of the rows of X. Without one, the network learns from X as given and the
         bound must come through ``crb``, or the variance of the targets stands in.
-    loss : {"crb", "mse"}, default="crb"
-        Squared errors over the bound, or over the variance of each target.
+    loss : {"crb", "mse", "bias-reduced"}, default="crb"
+        Squared errors over the bound, or over the variance of each target; or squared
+        bias over the bound, plus what the variance has in excess of `variance_limit`
+        bounds (Mao et al., arXiv 2312.11468), which needs a model and `resample_noise`.
     huber_threshold : float, default=2.0
-        With the CRB loss, errors beyond this many standard deviations of the bound count
-        linearly (Huber). Rare fingerprints whose bound is tiny, such as fluid near the
-        ends of the interval of omega0, otherwise rule the mean and keep the network from
-        learning all others. None is the pure loss.
-    hidden_layer_sizes : tuple of int, default=(256, 256, 256, 256, 256)
+        With losses in units of the bound, errors beyond this many standard deviations
+        count linearly (Huber). Rare fingerprints whose bound is tiny, such as fluid near
+        the ends of the interval of omega0, otherwise rule the mean and keep the network
+        from learning all others. None is the pure loss.
+    n_realizations : int, default=8
+        Noise realizations of a fingerprint from which the bias-reduced loss takes bias
+        and variance. A batch has as many fewer fingerprints.
+    variance_weight, variance_limit : float, default=0.5, 0.0
+        Weight of the excess variance in the bias-reduced loss, and the ratio of variance
+        to bound from which it counts.
+    output_weights : dict or array-like, default=None
+        Weights of the parameters in the loss, by name (1 for those left out) or one a
+        column of y. Zero leaves a parameter untrained.
+    hidden_layer_sizes : tuple of int, default=10 times 128
         Widths of the hidden layers. Layers of equal width have residual connections.
-    activation : {"relu", "silu", "gelu", "tanh"}, default="silu"
+    activation : {"gelu", "silu", "relu", "tanh"}, default="gelu"
         Activation of the hidden layers.
     noise_std : float, default=0.01
         Standard deviation of the noise per channel for M0 = 1, where ``crb`` is not
-        given: for the bound of held-out rows, for ``score`` and for ``return_std``.
+        given: for the bound of held-out rows, and for ``score``.
     snr : float or tuple of float, default=None
         abs(M0)/sigma of the noise that training draws with a model: a number, or a
         range from which each draw is uniform. By default the ratios that ``crb`` implies
@@ -62,11 +61,14 @@ class CRBRegressor(BoundedRegressor):
         network learns from X as given.
     alpha : float, default=1e-4
         Weight decay.
-    batch_size : int, default=128
-        Fingerprints per step of the optimizer.
-    learning_rate_init : float, default=2e-3
-        Highest learning rate. It falls to zero along half a cosine over `max_iter`
-        epochs, or over `max_time` if that ends first.
+    batch_size : int or "auto", default="auto"
+        Fingerprints per step of the optimizer. "auto" makes about 100 steps an epoch, with
+        32 fingerprints at least and 1024 at most.
+    learning_rate_init : float, default=5e-3
+        Highest learning rate.
+    learning_rate : {"cosine", "constant"}, default="cosine"
+        The rate rises quickly and falls to zero along half a cosine over `max_iter`
+        epochs, or over `max_time` if that ends first; or it stays.
     max_iter : int, default=100
         Number of epochs at most.
     max_time : float, default=None
@@ -74,18 +76,24 @@ class CRBRegressor(BoundedRegressor):
         of the machine.
     early_stopping : bool, default=True
         Whether to hold out a part of the rows of X as given, keep the weights of the
-        epoch that does best on it, and stop when nothing improves.
+        epoch that does best on it, and stop when nothing improves. The bias-reduced loss
+        gives the held-out rows simulated noise.
     validation_fraction : float, default=0.1
         Share of rows held out.
     n_iter_no_change : int, default=20
         Epochs without improvement after which training stops.
     tol : float, default=0.0
         What counts as improvement of the validation loss.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the weights of an earlier ``fit``, with the scales
+        of that time.
     device : {"auto", "cpu", "cuda"}, default="auto"
         Where to train; "auto" takes a GPU if there is one.
+    dtype : {"float32", "float64"}, default="float32"
+        Precision of the network in training and in ``predict``.
     n_jobs : int, default=None
-        Number of threads of the CPU; None is one, -1 all. Threads that share their core
-        with other programs wait for each other for most of the time.
+        Number of threads of the CPU; None is one, -1 all. Training gives each of them 512
+        rows of a batch. The result does not depend on it.
     random_state : int, RandomState instance or None, default=None
         Seed of weights, noise, order and split.
     verbose : bool, default=False
@@ -95,6 +103,8 @@ class CRBRegressor(BoundedRegressor):
     ----------
     weights_ : dict of ndarray
         Weights of the network by name.
+    optimizer_ : dict of ndarray
+        State of the optimizer, from which ``partial_fit`` goes on.
     history_ : list of dict
         A record per epoch: loss, validation_loss, learning_rate, time.
     loss_curve_ : list of float
@@ -103,6 +113,14 @@ class CRBRegressor(BoundedRegressor):
         Best validation loss, NaN without early stopping, and number of epochs.
     snr_range_ : tuple of float
         Signal-to-noise ratios that training drew from; (nan, nan) for X as given.
+    apparent_snr_range_ : tuple of float
+        What simulated signals at the ends of `snr_range_` look like from the estimates,
+        by abs(M0) over the noise that the unexplained part implies: the fifth percentile
+        at the low end, and the 95th at the high one.
+    std_factors_ : dict of ndarray
+        Calibration of standard deviations: ``snr``, and a ``factor`` a parameter for each.
+    prior_precision_ : ndarray of shape (n_outputs, n_outputs)
+        Inverse covariance of the training targets.
     n_features_in_ : int
         Number of features.
 
@@ -122,23 +140,30 @@ class CRBRegressor(BoundedRegressor):
 
     _parameter_constraints = {
         "model": "no_validation",
-        "loss": [StrOptions({"crb", "mse"})],
+        "loss": [StrOptions({"crb", "mse", "bias-reduced"})],
         "huber_threshold": [None, Interval(Real, 0, None, closed="neither")],
+        "n_realizations": [Interval(Integral, 2, None, closed="left")],
+        "variance_weight": [Interval(Real, 0, None, closed="left")],
+        "variance_limit": [Interval(Real, 0, None, closed="left")],
+        "output_weights": [None, dict, "array-like"],
         "hidden_layer_sizes": ["array-like"],
-        "activation": [StrOptions({"relu", "silu", "gelu", "tanh"})],
+        "activation": [StrOptions({"gelu", "silu", "relu", "tanh"})],
         "noise_std": [Interval(Real, 0, None, closed="neither")],
         "snr": [None, Interval(Real, 0, None, closed="neither"), "array-like"],
         "resample_noise": ["boolean"],
         "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate": [StrOptions({"cosine", "constant"})],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "max_time": [None, Interval(Real, 0, None, closed="neither")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
+        "warm_start": ["boolean"],
         "device": [StrOptions({"auto", "cpu", "cuda"})],
+        "dtype": [StrOptions({"float32", "float64"})],
         "n_jobs": [None, Integral],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -150,21 +175,28 @@ class CRBRegressor(BoundedRegressor):
         *,
         loss="crb",
         huber_threshold=2.0,
-        hidden_layer_sizes=(256, 256, 256, 256, 256),
-        activation="silu",
+        n_realizations=8,
+        variance_weight=0.5,
+        variance_limit=0.0,
+        output_weights=None,
+        hidden_layer_sizes=(128,) * 10,
+        activation="gelu",
         noise_std=0.01,
         snr=None,
         resample_noise=True,
         alpha=1e-4,
-        batch_size=128,
-        learning_rate_init=2e-3,
+        batch_size="auto",
+        learning_rate_init=5e-3,
+        learning_rate="cosine",
         max_iter=100,
         max_time=None,
         early_stopping=True,
         validation_fraction=0.1,
         n_iter_no_change=20,
         tol=0.0,
+        warm_start=False,
         device="auto",
+        dtype="float32",
         n_jobs=None,
         random_state=None,
         verbose=False,
@@ -172,6 +204,10 @@ class CRBRegressor(BoundedRegressor):
         self.model = model
         self.loss = loss
         self.huber_threshold = huber_threshold
+        self.n_realizations = n_realizations
+        self.variance_weight = variance_weight
+        self.variance_limit = variance_limit
+        self.output_weights = output_weights
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.noise_std = noise_std
@@ -180,13 +216,16 @@ class CRBRegressor(BoundedRegressor):
         self.alpha = alpha
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
+        self.learning_rate = learning_rate
         self.max_iter = max_iter
         self.max_time = max_time
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
+        self.warm_start = warm_start
         self.device = device
+        self.dtype = dtype
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
@@ -216,185 +255,80 @@ class CRBRegressor(BoundedRegressor):
             If X, y, crb and model do not fit together or hold values that cannot be.
         RuntimeError
             If the loss diverges, or device="cuda" without a GPU.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If training was interrupted (Ctrl-C); the best weights so far are kept.
         """
-        X, y, crb = self._check_fit(X, y, crb)
-        self._check_for_network(X, y)
-        rng = check_random_state(self.random_state)
-        rows, held_out_rows = self._split(len(X), rng)
-        self._set_scales(y)
-        X = unit_amplitude(X)
-        self.reference_ = phase_reference(X)
-        take = partial(_take_rows, X, y, crb)
-        self.weights_, progress = train_network(
-            self._architecture,
+        goes_on = self.warm_start and hasattr(self, "weights_")
+        X, y, crb = self._check_fit(X, y, crb, reset=not goes_on)
+        self._check_settings(X, y)
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        start = self._start() if goes_on else Start()
+        if not goes_on:
+            self._set_up(X, y)
+        self._train(
             X,
-            self.reference_,
-            self._training_set(*take(rows)),
-            self._measured(*take(held_out_rows)) if len(held_out_rows) else None,
-            device=self.device,
-            rng=rng,
-            n_jobs=self.n_jobs,
+            y,
+            crb,
+            rng=self._random_state,
+            held_out=self.early_stopping,
+            start=start,
+            context=context,
+            n_probes=_N_PROBES,
             max_iter=self.max_iter,
-            max_time=np.inf if self.max_time is None else self.max_time,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate_init,
-            alpha=self.alpha,
-            n_iter_no_change=self.n_iter_no_change,
-            tol=self.tol,
-            threshold=np.inf if self.loss == "mse" else self.huber_threshold or np.inf,
-            verbose=bool(self.verbose),
+            schedule=self.learning_rate,
         )
-        self._keep(progress)
+        context.call_on_fit_task_end(
+            estimator=self, X=X, y=y, reconstruction_attributes=self._fitted
+        )
         return self
 
-    def _check_for_network(self, X, y):
-        """Check what a network needs beyond what all estimators need."""
-        filled = (X != 0).any(axis=1)
-        if X.dtype.kind == "c" and not filled.all():
-            raise ValueError(
-                f"X is zero throughout in {np.sum(~filled)} rows, the first is row "
-                f"{np.argmin(filled)}; leave voxels without signal out of fit."
-            )
-        if self.snr is not None:
-            check_snr(self.snr)
-        sizes = list(self.hidden_layer_sizes)
-        if not all(isinstance(size, Integral) and size > 0 for size in sizes):
-            raise ValueError(
-                f"hidden_layer_sizes = {self.hidden_layer_sizes!r}; give positive integers."
-            )
-        if self.model is not None:
-            self._check_targets_inside_bounds(y)
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, crb=None):
+        """Go once through some data, at the rate `learning_rate_init`.
 
-    def _split(self, n_samples, rng):
-        """Rows to train on, and rows held out."""
-        order = rng.permutation(n_samples)
-        n_held_out = 0
-        if self.early_stopping:
-            n_held_out = int(np.ceil(self.validation_fraction * n_samples))
-        if n_held_out >= n_samples:
-            raise ValueError(
-                f"n_samples = {n_samples} sample"
-                f"{'s' if n_samples > 1 else ''} leaves none to train on after "
-                f"validation_fraction={self.validation_fraction}; give more, or "
-                "early_stopping=False."
-            )
-        return order[n_held_out:], order[:n_held_out]
-
-    def _set_scales(self, y):
-        """Offset and scale of each target: its bounds, or its mean and spread."""
-        if self.model is None:
-            self.offset_ = y.mean(axis=0)
-            self.scale_ = np.where(np.ptp(y, axis=0) > 0, y.std(axis=0), 1.0)
-        else:
-            self.offset_ = self.model.bounds.mean(axis=1)
-            self.scale_ = np.diff(self.model.bounds, axis=1).ravel()
-
-    def _training_set(self, X, y, crb):
-        """Clean signals that get fresh noise, or signals as measured."""
-        if self.model is None or not self.resample_noise:
-            self.snr_range_ = (np.nan, np.nan)
-            return self._measured(X, y, crb)
-        if self.loss == "mse" and crb is None:
-            signals, unit = self.model.evaluate(y), None
-        else:
-            signals, unit = signal_and_bound(self.model, y)
-        snr, unit = self._training_snr(crb, unit)
-        self.snr_range_ = float(snr.min()), float(snr.max())
-        is_crb = self.loss == "crb"
-        precision = self.scale_**2 / unit if is_crb else self._mse_precision(y)
-        return TrainingSet(signals, self._scaled(y), precision, snr, is_crb)
-
-    def _measured(self, X, y, crb):
-        """Signals as measured, with the inverse variances of their scaled targets."""
-        if self.loss == "mse":
-            return TrainingSet(X, self._scaled(y), self._mse_precision(y))
-        return TrainingSet(X, self._scaled(y), self.scale_**2 / self._bound(y, crb))
-
-    def _scaled(self, y):
-        return (y - self.offset_) / self.scale_
-
-    def _mse_precision(self, y):
-        return np.broadcast_to(self.scale_**2 / self.target_variance_, y.shape)
-
-    def _training_snr(self, crb, unit):
-        """Signal-to-noise ratios to draw from, and the bound at unit noise.
-
-        A given bound counts up to the noise level of its row: the ratio that makes it
-        agree best with the model's own bound is that row's signal-to-noise ratio.
-        """
-        own = None
-        if crb is not None:
-            own = implied_snr(unit, crb, default=1 / self.noise_std)
-            unit = crb * own[:, None] ** 2
-        if self.snr is not None:
-            return np.array(check_snr(self.snr)), unit
-        if own is None:
-            return np.full(2, 1 / self.noise_std), unit
-        return own, unit
-
-    def _keep(self, progress):
-        """Store the history of training."""
-        self.history_ = progress.history
-        self.loss_curve_ = [record["loss"] for record in progress.history]
-        self.n_iter_ = len(progress.history)
-        self.best_loss_ = progress.best_loss if progress.best_state else np.nan
-        if progress.interrupted:
-            warnings.warn(
-                f"training was interrupted after {self.n_iter_} of {self.max_iter} epochs; "
-                "the best weights so far are kept",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
-
-    @property
-    def _architecture(self):
-        periods = np.inf if self.model is None else self.model.periods
-        return Architecture(
-            tuple(self.hidden_layer_sizes),
-            self.activation,
-            np.broadcast_to(periods, self.scale_.shape) / self.scale_,
-        )
-
-    def predict(self, X, return_std=False):
-        """Estimate parameters.
+        The first call sets the scales; none holds rows out, stops early or lowers the
+        rate.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Signals of any scale and, if complex, any phase.
-        return_std : bool, default=False
-            Whether to return the standard deviation, too, that the Cramér-Rao bound
-            predicts at the estimate for ``noise_std`` and M0 = 1.
+            Signals, as in ``fit``.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Parameters, as in ``fit``.
+        crb : array-like of the shape of y, default=None
+            Cramér-Rao bounds, as in ``fit``.
 
         Returns
         -------
-        y : ndarray of shape (n_samples, n_outputs), or (n_samples,) as in ``fit``
-            Parameters, in SI units; NaN for voxels whose signal is zero throughout.
-        std : ndarray of the same shape
-            Standard deviations, only if `return_std`; infinite where the data do not
-            determine a parameter.
+        self : CRBRegressor
+            The fitted estimator.
 
         Raises
         ------
         ValueError
-            If X has NaN or infinite values or other features than in ``fit``, or
-            `return_std` is asked for without a model.
+            If the data do not fit together, the model or what was learned before.
         """
-        X, usable = self._check_predict(X)
-        y = np.full((len(X), self.n_outputs_), np.nan)
-        if usable.any():
-            y[usable] = self._forward(X[usable])
-        if not return_std:
-            return self._shape_like_targets(y)
-        return self._shape_like_targets(y), self._shape_like_targets(self._predicted_std(y))
-
-    def _forward(self, X):
-        scaled = run_network(
-            self._architecture, self.weights_, self.reference_, X, self.n_jobs
+        goes_on = hasattr(self, "weights_")
+        X, y, crb = self._check_fit(X, y, crb, reset=not goes_on)
+        self._check_settings(X, y)
+        if goes_on:
+            start = Start(self._start().weights, self.optimizer_)
+        else:
+            start = Start()
+            self._set_up(X, y)
+        self._train(
+            X,
+            y,
+            crb,
+            rng=self._random_state,
+            held_out=False,
+            start=start,
+            n_probes=_N_PROBES // 16,
+            max_iter=1,
+            schedule="constant",
         )
-        y = self.offset_ + self.scale_ * scaled
-        return y if self.model is None else np.clip(y, *self.model.bounds.T)
-
-
-def _take_rows(X, y, crb, rows):
-    return X[rows], y[rows], None if crb is None else crb[rows]
+        return self

@@ -1,11 +1,13 @@
-"""The network: from a noisy fingerprint to parameters, in three parts.
+"""The network: from a noisy fingerprint to parameters, in four parts.
 
 1. Alignment. A complex signal is divided by its norm and turned to a fixed phase, that
    of its inner product with a reference signal. What follows sees the same numbers for
    x and c x, so the estimate does not depend on the factor c.
-2. Trunk. Standardized features pass through fully connected layers; layers of equal
-   width add to what comes in (residual connections).
-3. Head. One linear output a parameter, in units of its scale; a periodic parameter has
+2. Whitening. A linear map gives the features of the training signals unit variance and
+   no correlation; directions in which they do not vary are left out.
+3. Trunk. Fully connected layers; those of equal width add to what comes in (residual
+   connections).
+4. Head. One linear output a parameter, in units of its scale; a periodic parameter has
    two, read as the cosine and sine of its angle, so that both ends of its interval meet.
 """
 
@@ -15,11 +17,13 @@ import torch
 from torch import nn
 
 ACTIVATIONS = {
-    "relu": nn.functional.relu,
-    "silu": nn.functional.silu,
     "gelu": nn.functional.gelu,
+    "silu": nn.functional.silu,
+    "relu": nn.functional.relu,
     "tanh": torch.tanh,
 }
+# Variance of a direction, over the largest, below which rounding is all there is in it.
+_CONSTANT = 1e-12
 
 
 def align(x, reference):
@@ -57,7 +61,7 @@ class FingerprintNetwork(nn.Module):
         Widths of the hidden layers.
     periods : sequence of float
         Period of each parameter in units of its scale; infinite where there is none.
-    activation : {"relu", "silu", "gelu", "tanh"}
+    activation : {"gelu", "silu", "relu", "tanh"}
         Activation of the hidden layers.
     """
 
@@ -75,9 +79,10 @@ class FingerprintNetwork(nn.Module):
         self.head = nn.utils.skip_init(nn.Linear, widths[-1], n_outputs)
         self.activation = ACTIVATIONS[activation]
         self.register_buffer("mean", torch.zeros(n_inputs))
-        self.register_buffer("scale", torch.ones(n_inputs))
-        self.turns = periods[periodic] / (2 * math.pi)
-        self.periodic = periodic.nonzero().ravel()
+        self.register_buffer("whitening", torch.eye(n_inputs))
+        turns, columns = periods[periodic] / (2 * math.pi), periodic.nonzero().ravel()
+        self.register_buffer("turns", turns, persistent=False)
+        self.register_buffer("periodic", columns, persistent=False)
 
     def initialize(self, generator):
         """Draw all weights from `generator`, and from nothing else."""
@@ -89,19 +94,26 @@ class FingerprintNetwork(nn.Module):
         with torch.no_grad():
             self.head.bias[self.periodic] = 1.0
 
-    def standardize(self, features):
-        """Take mean and scale of the inputs from training features."""
+    def whiten(self, features):
+        """Take mean and covariance of the inputs from training features."""
+        features = features.double()
+        centred = features - features.mean(dim=0)
+        values, axes = torch.linalg.eigh(centred.T @ centred / len(features))
+        constant = values <= _CONSTANT * features.square().mean(dim=0).sum()
+        gains = torch.where(constant, 0.0, values.clamp(min=1e-300).rsqrt())
         self.mean.copy_(features.mean(dim=0))
-        spread = features.std(dim=0, correction=0)
-        self.scale.copy_(torch.where(spread > 0, spread, torch.ones_like(spread)))
+        self.whitening.copy_(axes * gains)
 
-    def forward(self, features):
-        """Estimate parameters, in units of their scales."""
-        x = (features - self.mean) / self.scale
+    def trunk(self, x):
+        """Pass whitened features through the hidden layers."""
         for layer in self.hidden:
             y = self.activation(layer(x))
             x = x + y if layer.in_features == layer.out_features else y
-        out = self.head(x)
+        return x
+
+    def forward(self, features):
+        """Estimate parameters, in units of their scales."""
+        out = self.head(self.trunk((features - self.mean) @ self.whitening))
         n = out.shape[1] - len(self.periodic)
         parameters = out[:, :n]
         # The head's columns after the n-th are the sines of the periodic parameters.

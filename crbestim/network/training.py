@@ -1,17 +1,21 @@
-"""The training loop, a ladder of small steps: fit, epoch, batch, step."""
+"""The training loop, a ladder of small steps: fit, epoch, step, part of a batch."""
 
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 
 import torch
 from tqdm.auto import tqdm
 
-from .losses import weighted_loss
-from .modules import align
+from .optimizers import Soap
 
 _WARM_UP = 0.03
+# Rows that one thread takes of a batch. The parts of a batch and the order of their sum
+# do not depend on the number of threads, so the weights do not, either.
+_PART = 512
 _BLOCK = 4096
 
 
@@ -23,71 +27,12 @@ class Settings:
     max_time: float
     batch_size: int
     learning_rate: float
+    schedule: str
     alpha: float
     n_iter_no_change: float
     tol: float
-    threshold: float
+    n_threads: int
     verbose: bool
-
-
-@dataclass(frozen=True)
-class Fingerprints:
-    """Signals with targets, and how much noise they get.
-
-    Parameters
-    ----------
-    signals : Tensor of shape (n_samples, n_features)
-        Signals, complex or real: measured ones, or clean ones for M0 = 1.
-    targets, precision : Tensor of shape (n_samples, n_outputs)
-        Scaled parameters and inverse variances of their errors: for measured signals as
-        they are, for clean ones at unit noise, if `scale_precision`.
-    reference : Tensor of shape (n_features,)
-        Phase reference of complex signals.
-    snr : Tensor of shape (n_snr,), default=None
-        Signal-to-noise ratios from which clean signals draw; None for measured ones. Two
-        numbers are the ends of a range, more are a set.
-    scale_precision : bool, default=False
-        Whether the precision grows with the squared signal-to-noise ratio.
-    """
-
-    signals: torch.Tensor
-    targets: torch.Tensor
-    precision: torch.Tensor
-    reference: torch.Tensor
-    snr: torch.Tensor | None = None
-    scale_precision: bool = False
-
-    def __len__(self):
-        return len(self.signals)
-
-    def batch(self, rows, generator):
-        """Features, targets and precision of some rows, with fresh noise if clean.
-
-        A fresh phase would have no effect: alignment takes it out again.
-        """
-        x, precision = self.signals[rows], self.precision[rows]
-        if self.snr is not None:
-            snr = self._draw_snr(len(rows), generator)
-            x = (
-                x + torch.view_as_complex(_normal(x, generator, 2)) / snr[:, None]
-                if (x.is_complex())
-                else x + _normal(x, generator, 1)[..., 0] / snr[:, None]
-            )
-            if self.scale_precision:
-                precision = precision * snr[:, None] ** 2
-        return align(x, self.reference), self.targets[rows], precision
-
-    def _draw_snr(self, n, generator):
-        options = dict(generator=generator, device=self.snr.device)
-        if len(self.snr) == 2:
-            low, high = self.snr
-            return low + (high - low) * torch.rand(n, **options)
-        return self.snr[torch.randint(len(self.snr), (n,), **options)]
-
-
-def _normal(x, generator, n_channels):
-    shape = (*x.shape, n_channels)
-    return torch.randn(shape, generator=generator, device=x.device, dtype=x.real.dtype)
 
 
 @dataclass
@@ -111,127 +56,197 @@ class DivergedError(RuntimeError):
     """The loss is not finite any more."""
 
 
-def fit(network, train, validation, periods, settings, generator):
-    """Train a network in place and return the progress, with its history.
+class Trainer:
+    """Everything that stays the same from epoch to epoch.
 
-    With validation data the network ends with the weights of the best epoch, without
-    with those of the last.
+    Parameters
+    ----------
+    network : FingerprintNetwork
+        Network, which :meth:`fit` trains in place.
+    train : Fingerprints
+        What to learn from.
+    validation : Fingerprints or None
+        What to judge the epochs by.
+    objective : SquaredErrors
+        The loss.
+    settings : Settings
+        How long, how fast.
+    generator : torch.Generator
+        Source of order and noise, on the device of the data.
     """
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=settings.learning_rate, weight_decay=settings.alpha
-    )
-    progress = Progress()
-    bar = tqdm(total=settings.max_iter, desc="training", disable=not settings.verbose)
-    with bar:
+
+    def __init__(self, network, train, validation, objective, settings, generator):
+        self.network, self.objective = network, objective
+        self.train, self.validation = train, validation
+        self.settings, self.generator = settings, generator
+        self.parameters = list(network.parameters())
+        self.optimizer = Soap(self.parameters, settings.alpha)
+        self.progress = Progress()
+        self._pool = map
+
+    def fit(self, on_epoch=None):
+        """Train until a limit is reached, and return the progress, with its history.
+
+        With validation data the network ends with the weights of the best epoch, without
+        with those of the last. `on_epoch` is called with each record; if it returns
+        True, training ends.
+        """
+        settings, progress = self.settings, self.progress
+        bar = tqdm(total=settings.max_iter, desc="training", disable=not settings.verbose)
+        with bar, self._threads():
+            try:
+                for epoch in range(settings.max_iter):
+                    record = self._epoch(epoch)
+                    progress.history.append(record)
+                    self._keep_best(record)
+                    bar.update()
+                    shown = {k: record[k] for k in ("loss", "validation_loss")}
+                    bar.set_postfix({k: f"{value:.4g}" for k, value in shown.items()})
+                    if self._is_done(on_epoch is not None and on_epoch(record)):
+                        break
+            except KeyboardInterrupt:
+                progress.interrupted = True
+        if progress.best_state is not None:
+            self.network.load_state_dict(progress.best_state)
+        self._check_finite(sum(p.detach().sum() for p in self.parameters), "sum of weights")
+        return progress
+
+    @contextmanager
+    def _threads(self):
+        """Share the parts of each batch among threads, with one torch thread in each."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        options = dict(initializer=torch.set_num_threads, initargs=(1,))
         try:
-            for epoch in range(settings.max_iter):
-                record = run_epoch(
-                    network,
-                    optimizer,
-                    train,
-                    periods,
-                    settings,
-                    generator,
-                    epoch,
-                    progress,
-                )
-                record["validation_loss"] = evaluate(
-                    network, validation, periods, settings.threshold
-                )
-                progress.history.append(record)
-                _keep_best(network, progress, record, settings)
-                bar.update()
-                bar.set_postfix(
-                    loss=f"{record['loss']:.4g}",
-                    validation=f"{record['validation_loss']:.4g}",
-                )
-                if _is_done(progress, settings):
-                    break
-        except KeyboardInterrupt:
-            progress.interrupted = True
-    if progress.best_state is not None:
-        network.load_state_dict(progress.best_state)
-    return progress
+            with ThreadPoolExecutor(self.settings.n_threads, **options) as executor:
+                serial = self.settings.n_threads == 1 or self.train.signals.is_cuda
+                self._pool = map if serial else executor.map
+                yield
+        finally:
+            self._pool = map
+            torch.set_num_threads(before)
 
-
-def run_epoch(network, optimizer, train, periods, settings, generator, epoch, progress):
-    """Go once through the training data in random order; return a record."""
-    network.train()
-    order = torch.randperm(len(train), generator=generator, device=train.signals.device)
-    batches = order.split(settings.batch_size)
-    total = 0.0
-    for i, rows in enumerate(batches):
-        fraction = (epoch + i / len(batches)) / settings.max_iter
-        fraction = max(fraction, progress.elapsed / settings.max_time)
-        rate = settings.learning_rate * learning_rate_factor(min(fraction, 1.0))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        batch = train.batch(rows, generator)
-        loss = step(network, optimizer, batch, periods, settings.threshold)
-        total += loss * len(rows)
-    loss = total / len(train)
-    if not math.isfinite(loss):
-        raise DivergedError(
-            f"the training loss is {loss} in epoch {epoch + 1}; lower learning_rate_init "
-            f"({settings.learning_rate:g}), or look for outliers in X and crb."
+    def _epoch(self, epoch):
+        """Go once through the training data in random order; return a record."""
+        settings = self.settings
+        order = torch.randperm(
+            len(self.train), generator=self.generator, device=self.train.signals.device
         )
-    return {
-        "epoch": epoch + 1,
-        "loss": loss,
-        "learning_rate": rate,
-        "time": progress.elapsed,
-    }
+        # A fingerprint comes with all its noise realizations, so fewer of them fit.
+        size = max(1, settings.batch_size // self.objective.n_realizations)
+        batches = order.split(size)
+        total = 0.0
+        for i, rows in enumerate(batches):
+            fraction = (epoch + i / len(batches)) / settings.max_iter
+            fraction = max(fraction, self.progress.elapsed / settings.max_time)
+            rate = settings.learning_rate * learning_rate_factor(
+                min(fraction, 1.0), settings.schedule
+            )
+            total = total + self.step(rows, rate) * len(rows)
+            if self.progress.elapsed > settings.max_time:
+                break
+        seen = min((i + 1) * size, len(self.train))
+        return {
+            "epoch": epoch + 1,
+            "loss": self._check_finite(total / seen, "training loss"),
+            "validation_loss": self.evaluate(),
+            "learning_rate": rate,
+            "time": self.progress.elapsed,
+        }
+
+    def step(self, rows, learning_rate):
+        """Take one step of the optimizer; return the loss before it."""
+        n_realizations = self.objective.n_realizations
+        batch = self.train.batch(rows, self.generator, n_realizations)
+        count = self.objective.count(batch[2]).clamp(min=1e-30)
+        results = self._pool(self._loss_and_gradients, self._parts(batch))
+        losses, gradients = zip(*results, strict=True)
+        gradients = [sum(terms) / count for terms in zip(*gradients, strict=True)]
+        # Hard samples have errors of hundreds of standard deviations early on.
+        norm = torch.stack([g.square().sum() for g in gradients]).sum().sqrt()
+        self._check_finite(norm, "norm of the gradient")
+        shrink = 1 / norm.clamp(min=1.0)
+        self.optimizer.step([g * shrink for g in gradients], learning_rate)
+        return sum(losses) / count
+
+    def _loss_and_gradients(self, part):
+        """Return loss and gradients of a part of a batch, as sums over its rows."""
+        features, targets, precision = part
+        loss = self.objective(self.network(features), targets, precision)
+        return loss.detach(), torch.autograd.grad(loss, self.parameters)
+
+    @torch.no_grad()
+    def evaluate(self):
+        """Return the loss on validation data, NaN if there are none.
+
+        Clean data get the same noise at each call.
+        """
+        data, total, count = self.validation, 0.0, 0.0
+        if data is None:
+            return math.nan
+        device = data.signals.device
+        generator = torch.Generator(device).manual_seed(0)
+        n_realizations = self.objective.n_realizations
+        for rows in torch.arange(len(data), device=device).split(_BLOCK):
+            batch = data.batch(rows, generator, n_realizations)
+            total += sum(self._pool(self._loss, self._parts(batch)))
+            count += self.objective.count(batch[2])
+        return float(total / count.clamp(min=1e-30))
+
+    def _parts(self, batch):
+        """Parts of a batch: whole groups of noise realizations; one part on a GPU."""
+        n = self.objective.n_realizations
+        size = len(batch[0]) if batch[0].is_cuda else max(1, _PART // n) * n
+        return zip(*(tensor.split(size) for tensor in batch), strict=True)
+
+    def _loss(self, part):
+        features, targets, precision = part
+        return self.objective(self.network(features), targets, precision).detach()
+
+    def _keep_best(self, record):
+        loss, progress = record["validation_loss"], self.progress
+        if math.isnan(loss):
+            return
+        if loss < progress.best_loss - self.settings.tol or progress.best_state is None:
+            progress.best_iter = record["epoch"]
+        if loss < progress.best_loss or progress.best_state is None:
+            progress.best_loss = loss
+            progress.best_state = deepcopy(self.network.state_dict())
+
+    def _is_done(self, is_told_to_stop):
+        progress, settings = self.progress, self.settings
+        patience = len(progress.history) - progress.best_iter
+        is_stuck = self.validation is not None and patience >= settings.n_iter_no_change
+        return is_told_to_stop or is_stuck or progress.elapsed > settings.max_time
+
+    def _check_finite(self, value, name):
+        value = float(value)
+        if not math.isfinite(value):
+            raise DivergedError(
+                f"the {name} is {value} after {len(self.progress.history)} whole epochs; "
+                f"lower learning_rate_init ({self.settings.learning_rate:g}), or look for "
+                "outliers in X and crb."
+            )
+        return value
 
 
-def learning_rate_factor(fraction):
-    """Learning rate over the run: a short linear rise, then half a cosine to zero."""
+def learning_rate_factor(fraction, schedule):
+    """Learning rate over the run, in units of its highest value.
+
+    Parameters
+    ----------
+    fraction : float
+        How much of the run is over, 0 to 1.
+    schedule : {"cosine", "constant"}
+        A short linear rise, then half a cosine to zero; or no change.
+
+    Returns
+    -------
+    float
+        The factor.
+    """
+    if schedule == "constant":
+        return 1.0
     if fraction < _WARM_UP:
         return 0.01 + 0.99 * fraction / _WARM_UP
     return 0.5 * (1 + math.cos(math.pi * (fraction - _WARM_UP) / (1 - _WARM_UP)))
-
-
-def step(network, optimizer, batch, periods, threshold):
-    """Take one step of the optimizer; return the loss before it."""
-    features, targets, precision = batch
-    loss = weighted_loss(network(features), targets, precision, periods, threshold)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    # Hard samples have errors of hundreds of standard deviations early on.
-    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    optimizer.step()
-    return float(loss.detach())
-
-
-@torch.no_grad()
-def evaluate(network, data, periods, threshold=math.inf):
-    """Return the loss on data as they are, NaN if there are none."""
-    if data is None:
-        return math.nan
-    network.eval()
-    total, count = 0.0, 0
-    for first in range(0, len(data), _BLOCK):
-        rows = torch.arange(first, min(first + _BLOCK, len(data)))
-        features, targets, precision = data.batch(rows.to(data.signals.device), None)
-        n_known = int((precision > 0).sum())
-        loss = weighted_loss(network(features), targets, precision, periods, threshold)
-        total, count = total + float(loss) * n_known, count + n_known
-    return total / max(count, 1)
-
-
-def _keep_best(network, progress, record, settings):
-    loss = record["validation_loss"]
-    if math.isnan(loss):
-        return
-    if loss < progress.best_loss - settings.tol or progress.best_state is None:
-        progress.best_iter = record["epoch"]
-    if loss < progress.best_loss:
-        progress.best_loss = loss
-        progress.best_state = deepcopy(network.state_dict())
-
-
-def _is_done(progress, settings):
-    if progress.elapsed > settings.max_time:
-        return True
-    if progress.best_state is None:
-        return False
-    return len(progress.history) - progress.best_iter >= settings.n_iter_no_change

@@ -12,7 +12,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from crbestim import CRBRegressor
-from crbestim.bounds import cramer_rao_bound, signal_and_bound
+from crbestim.bounds import cramer_rao_bound
 from crbestim.metrics import efficiency_score
 from crbestim.models import SignalModel
 
@@ -64,18 +64,10 @@ def test_zero_voxels_are_nan_and_stop_no_other(fitted, fingerprints):
     X[2] = 0
     estimate, std = fitted.predict(X, return_std=True)
     assert np.isnan(estimate[2]).all() and np.isnan(std[2]).all()
+    assert np.isfinite(std[[0, 1, 3, 4]]).all()
     others = [0, 1, 3, 4]
-    np.testing.assert_allclose(estimate[others], fitted.predict(X[others]), rtol=1e-12)
+    np.testing.assert_array_equal(estimate[others], fitted.predict(X[others]))
     assert np.isnan(fitted.predict(0 * X)).all()
-
-
-def test_standard_deviation_is_the_bound_at_the_estimate(fitted, fingerprints, model):
-    estimate, std = fitted.predict(fingerprints[0][:4], return_std=True)
-    _, crb = signal_and_bound(model, estimate, noise_std=fitted.noise_std)
-    np.testing.assert_allclose(std, np.sqrt(crb))
-    with pytest.raises(ValueError, match="give CRBRegressor a model"):
-        reg = small().fit(fingerprints[0], fingerprints[1], crb=fingerprints[2])
-        reg.predict(fingerprints[0], return_std=True)
 
 
 def test_score_is_the_efficiency(fitted, fingerprints, model):
@@ -150,18 +142,13 @@ def test_parameter_changes_the_estimates(model, fingerprints, fitted, name):
     assert np.any(changed.predict(X) != fitted.predict(X))
 
 
-def test_noise_std_changes_score_and_std(model, fingerprints, fitted):
+def test_noise_std_changes_training_and_score(model, fingerprints):
     X, y, _ = fingerprints
-    quieter = small(model, noise_std=0.005).fit(X, y)
-    louder = small(model, noise_std=0.005).set_params(noise_std=0.01)
-    assert louder.fit(X, y).snr_range_ != quieter.snr_range_
     reference = small(model).fit(X, y)
+    assert small(model, noise_std=0.005).fit(X, y).snr_range_ == (200.0, 200.0)
     score = reference.score(X, y)
     reference.set_params(noise_std=0.005)
     assert reference.score(X, y) == pytest.approx(score / 4)
-    std = fitted.predict(X[:2], return_std=True)[1]
-    half = clone(fitted).set_params(noise_std=0.005).fit(X, y, crb=fingerprints[2])
-    np.testing.assert_allclose(half.predict(X[:2], return_std=True)[1], std / 2)
 
 
 def test_stopping_parameters(model, fingerprints):
@@ -184,13 +171,14 @@ def test_n_jobs_sets_the_threads_of_training(model, fingerprints, monkeypatch):
 
     from crbestim.network import training
 
-    seen, real = [], training.fit
+    seen, real = [], training.Trainer
 
     def spy(*args):
-        seen.append(torch.get_num_threads())
-        return real(*args)
+        trainer = real(*args)
+        seen.append(trainer.settings.n_threads)
+        return trainer
 
-    monkeypatch.setattr(training, "fit", spy)
+    monkeypatch.setattr(training, "Trainer", spy)
     before = torch.get_num_threads()
     for n_jobs in (None, 2):
         small(model, n_jobs=n_jobs).fit(*fingerprints[:2])

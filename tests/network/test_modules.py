@@ -29,7 +29,7 @@ def test_real_features_stay():
     assert align(x, torch.zeros(3)) is x
 
 
-def network(periods, activation="silu"):
+def network(periods, activation="gelu"):
     net = FingerprintNetwork(4, (8, 8), periods, activation)
     net.initialize(torch.Generator().manual_seed(0))
     return net
@@ -60,12 +60,25 @@ def test_weights_come_from_the_generator_alone():
         assert torch.equal(one, two)
 
 
-def test_standardized_inputs():
+def test_whitened_inputs():
+    net = network([math.inf]).double()
+    generator = torch.Generator().manual_seed(0)
+    mixing = torch.randn(4, 4, dtype=torch.float64, generator=generator)
+    features = torch.randn(500, 4, dtype=torch.float64, generator=generator) @ mixing + 3
+    net.whiten(features)
+    white = (features - net.mean) @ net.whitening
+    torch.testing.assert_close(white.mean(dim=0), torch.zeros_like(white[0]))
+    torch.testing.assert_close(white.T @ white / 500, torch.eye(4, dtype=torch.float64))
+
+
+def test_constant_directions_are_left_out():
     net = network([math.inf])
-    features = torch.tensor([[0.0, 1, 2, 3], [2.0, 1, 4, 9]])
-    net.standardize(features)
-    assert net.mean.tolist() == [1, 1, 3, 6]
-    assert net.scale.tolist() == [1, 1, 1, 3]  # a constant feature is only centred
+    features = torch.tensor([[0.0, 1, 2, 1], [2.0, 1, 4, 1], [0.0, 1, 2, 1]])
+    net.whiten(features)
+    # All that varies is one direction, (1, 0, 1, 0).
+    assert torch.linalg.matrix_rank(net.whitening) == 1
+    moved = features + torch.tensor([0.0, 5.0, 0.0, 0.0])
+    torch.testing.assert_close(net(moved), net(features))
 
 
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))

@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from crbestim.network import training
+from crbestim.network.data import Fingerprints
+from crbestim.network.losses import BiasReduced, SquaredErrors
 from crbestim.network.modules import FingerprintNetwork
 
 PERIODS = torch.tensor([math.inf])
+ONE = torch.ones(1)
 
 
 def settings(**changes):
@@ -18,10 +21,11 @@ def settings(**changes):
         max_time=math.inf,
         batch_size=16,
         learning_rate=1e-2,
+        schedule="cosine",
         alpha=0.0,
         n_iter_no_change=math.inf,
         tol=0.0,
-        threshold=math.inf,
+        n_threads=1,
         verbose=False,
     )
     return training.Settings(**{**defaults, **changes})
@@ -32,15 +36,25 @@ def line(n=64, **changes):
     parts = dict(
         signals=x, targets=2 * x, precision=torch.ones(n, 1), reference=torch.zeros(1)
     )
-    return training.Fingerprints(**{**parts, **changes})
+    return Fingerprints(**{**parts, **changes})
 
 
-def run(train=None, validation=None, **changes):
+def trainer(train=None, validation=None, objective=None, **changes):
     net = FingerprintNetwork(1, (8,), [math.inf], "tanh")
     net.initialize(torch.Generator().manual_seed(0))
-    generator = torch.Generator().manual_seed(1)
-    data = line() if train is None else train
-    return net, training.fit(net, data, validation, PERIODS, settings(**changes), generator)
+    return training.Trainer(
+        net,
+        line() if train is None else train,
+        validation,
+        objective or SquaredErrors(PERIODS, ONE),
+        settings(**changes),
+        torch.Generator().manual_seed(1),
+    )
+
+
+def run(*args, on_epoch=None, **changes):
+    loop = trainer(*args, **changes)
+    return loop, loop.fit(on_epoch)
 
 
 def test_loss_falls_and_history_is_complete():
@@ -90,19 +104,20 @@ def test_snr_from_a_set():
 
 
 def test_learning_rate_rises_then_falls_to_zero():
-    factors = [training.learning_rate_factor(f) for f in np.linspace(0, 1, 201)]
+    factors = [training.learning_rate_factor(f, "cosine") for f in np.linspace(0, 1, 201)]
     assert factors[0] == pytest.approx(0.01) and factors[-1] == pytest.approx(0)
     assert max(factors) == pytest.approx(1.0, abs=1e-3)
     assert np.argmax(factors) < 10
+    assert {training.learning_rate_factor(f, "constant") for f in (0, 0.5, 1)} == {1.0}
 
 
 def test_best_weights_are_kept():
     # Validation wants the opposite slope: the best epoch is the first.
     validation = line(targets=-line().targets)
-    net, progress = run(validation=validation, max_iter=30)
+    loop, progress = run(validation=validation, max_iter=30)
     losses = [record["validation_loss"] for record in progress.history]
     assert progress.best_loss == min(losses) < losses[-1]
-    assert training.evaluate(net, validation, PERIODS) == pytest.approx(progress.best_loss)
+    assert loop.evaluate() == pytest.approx(progress.best_loss)
 
 
 def test_stops_without_improvement():
@@ -127,21 +142,107 @@ def test_divergence_is_an_error():
         run(train=line(targets=torch.full((64, 1), torch.inf)))
 
 
-def test_interrupt_keeps_the_best_weights(monkeypatch):
+def interrupt_at(monkeypatch, call):
     calls = iter(range(100))
-    real = training.run_epoch
+    real = training.Trainer._epoch
 
-    def interrupt(*args):
-        if next(calls) == 3:
+    def epoch(*args):
+        if next(calls) == call:
             raise KeyboardInterrupt
         return real(*args)
 
-    monkeypatch.setattr(training, "run_epoch", interrupt)
-    net, progress = run(validation=line(), max_iter=50)
+    monkeypatch.setattr(training.Trainer, "_epoch", epoch)
+
+
+def test_interrupt_keeps_the_best_weights(monkeypatch):
+    interrupt_at(monkeypatch, 3)
+    loop, progress = run(validation=line(), max_iter=50)
     assert progress.interrupted and len(progress.history) == 3
-    assert training.evaluate(net, line(), PERIODS) == pytest.approx(progress.best_loss)
+    assert loop.evaluate() == pytest.approx(progress.best_loss)
+
+
+def test_interrupt_before_the_first_epoch_ends(monkeypatch):
+    interrupt_at(monkeypatch, 0)
+    loop, progress = run(validation=line())
+    assert progress.interrupted and progress.history == []
+    assert math.isfinite(loop.evaluate())
+
+
+def test_weights_that_are_not_finite_are_never_kept(monkeypatch):
+    interrupt_at(monkeypatch, 1)
+    loop = trainer(max_iter=3)
+    with torch.no_grad():
+        loop.parameters[0].fill_(math.nan)
+    monkeypatch.setattr(loop, "step", lambda *_: torch.zeros(()))
+    with pytest.raises(training.DivergedError, match="sum of weights is nan"):
+        loop.fit()
+
+
+def test_divergence_in_the_middle_of_training():
+    with pytest.raises(training.DivergedError, match="lower learning_rate_init"):
+        run(learning_rate=1e30, max_iter=50)
+
+
+def test_epochs_are_reported_and_may_end_training():
+    seen = []
+
+    def third(record):
+        seen.append(record["epoch"])
+        return record["epoch"] == 3
+
+    _, progress = run(max_iter=50, on_epoch=third)
+    assert seen == [1, 2, 3] == [record["epoch"] for record in progress.history]
+
+
+def wide(n_threads, objective=None, n=3000):
+    """Train on batches of several parts, with noise."""
+    data = line(n, snr=torch.tensor([5.0, 10.0]))
+    changes = dict(batch_size=2000, n_threads=n_threads, max_iter=3)
+    loop, _ = run(data, data, objective, **changes)
+    return loop
+
+
+@pytest.mark.parametrize("n_threads", [2, 3])
+def test_weights_do_not_depend_on_the_number_of_threads(n_threads):
+    one, several = wide(1), wide(n_threads)
+    for a, b in zip(one.parameters, several.parameters, strict=True):
+        assert torch.equal(a, b)
+    assert one.progress.best_loss == several.progress.best_loss
+
+
+def test_parts_of_a_batch_add_up_to_its_gradient(monkeypatch):
+    objective = SquaredErrors(PERIODS, ONE)
+    data = line(1500)
+    gradients = []
+    for part in (training._PART, 10**6):
+        monkeypatch.setattr(training, "_PART", part)
+        loop = trainer(data, objective=objective)
+        monkeypatch.setattr(loop.optimizer, "step", lambda g, _: gradients.append(g))
+        loop.step(torch.arange(1500), 0.1)
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_realizations_of_a_fingerprint_stay_together():
+    objective = BiasReduced(PERIODS, ONE, n_realizations=3)
+    data = line(1000, snr=torch.tensor([5.0, 10.0]), scale_precision=True)
+    features, targets, precision = data.batch(
+        torch.arange(1000), torch.Generator().manual_seed(0), 3
+    )
+    for same in (targets, precision):
+        groups = same.reshape(1000, 3)
+        assert torch.equal(groups, groups[:, :1].expand(-1, 3))
+    assert (features.reshape(1000, 3).std(dim=1) > 0).all()
+    loop = trainer(data, objective=objective)
+    sizes = [len(part[0]) for part in loop._parts((features, targets, precision))]
+    assert sum(sizes) == 3000 and all(size % 3 == 0 for size in sizes) and len(sizes) > 1
+
+
+def test_validation_with_noise_is_the_same_at_each_call():
+    loop = wide(1, BiasReduced(PERIODS, ONE, n_realizations=4))
+    assert loop.evaluate() == loop.evaluate() == loop.progress.best_loss
 
 
 def test_progress_bar(capsys):
     run(verbose=True)
-    assert "validation=nan" in capsys.readouterr().err
+    assert "validation_loss=nan" in capsys.readouterr().err

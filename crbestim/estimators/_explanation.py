@@ -1,0 +1,244 @@
+"""What a model leaves unexplained of measured signals, at given estimates.
+
+An error of the estimate moves the model's signal along the span of its derivatives, to
+first order. What is left of a signal outside that span, and outside the span of M0, is
+noise, or something that the model does not describe. Without anything else in the signal
+its square over sigma^2 follows a chi-square distribution with as many degrees of freedom
+as there are dimensions outside.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import chi2
+
+from ..bounds import crb_from_jacobian
+
+_BLOCK = 512
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Signals seen from the model at given estimates, one voxel a row.
+
+    Parameters
+    ----------
+    m0 : ndarray of shape (n_voxels,)
+        Factor of the signal; 1 for models of real signals.
+    unexplained : ndarray of shape (n_voxels,)
+        Norm of what no change of the parameters can explain.
+    snr : ndarray of shape (n_voxels,)
+        abs(M0)/sigma, if what is unexplained is noise, with the noise taken out of M0.
+    std : ndarray of shape (n_voxels, n_parameters)
+        Standard deviations of the linearized posterior; NaN without a prior.
+    n_free : int
+        Number of real dimensions of what is unexplained.
+    """
+
+    m0: np.ndarray
+    unexplained: np.ndarray
+    snr: np.ndarray
+    std: np.ndarray
+    n_free: int
+
+
+def explain(model, X, theta, *, sigma=None, prior_precision=None):
+    """Compare signals with a model's.
+
+    Parameters
+    ----------
+    model : SignalModel
+        The model.
+    X : ndarray of shape (n_voxels, n_features)
+        Signals.
+    theta : ndarray of shape (n_voxels, n_parameters)
+        Estimates, in SI units.
+    sigma : ndarray of shape (n_voxels,), default=None
+        Noise of X per channel for the standard deviations; by default estimated voxel
+        by voxel.
+    prior_precision : ndarray of shape (n_parameters, n_parameters), default=None
+        Inverse covariance of a normal prior; without it no standard deviations.
+
+    Returns
+    -------
+    Explanation
+        Factor, unexplained part and standard deviations.
+
+    Raises
+    ------
+    ValueError
+        If a signal has no more real numbers than the model has unknowns.
+    """
+    n_real = (2 if model.is_complex else 1) * model.n_features
+    n_unknown = model.n_parameters + (2 if model.is_complex else 0)
+    if n_real <= n_unknown and (sigma is None or prior_precision is None):
+        raise ValueError(
+            f"{model!r} has {n_unknown} unknowns (with M0) for {n_real} real numbers a "
+            "voxel, which leaves none to estimate the noise from; give sigma."
+        )
+    n_free = max(n_real - n_unknown, 0)
+    m0, unexplained, snr = (np.empty(len(X), dtype) for dtype in (X.dtype, float, float))
+    std = np.full((len(X), model.n_parameters), np.nan)
+    for first in range(0, len(X), _BLOCK):
+        part = slice(first, first + _BLOCK)
+        signal, jacobian = model.simulate(theta[part], jacobian=True)
+        m0[part], unit = _factor(model, X[part], signal)
+        unexplained[part] = _outside(model, X[part], signal, jacobian, m0[part])
+        noise = unexplained[part] / np.sqrt(max(n_free, 1))
+        snr[part] = _snr(X[part], unit, noise, n_real)
+        if prior_precision is not None:
+            level = noise if sigma is None else sigma[part]
+            std[part] = _std(model, signal, jacobian, m0[part], level, prior_precision)
+    return Explanation(m0, unexplained, snr, std, n_free)
+
+
+def _factor(model, X, signal):
+    """Factors M0 of signals, and the norm of a signal for M0 = 1; NaN if M0 is none."""
+    if not model.is_complex:
+        return np.ones(len(X)), np.full(len(X), np.nan)
+    norm = np.linalg.norm(signal, axis=1)
+    return (signal.conj() * X).sum(axis=1) / norm**2, norm
+
+
+def _snr(X, unit, noise, n_real):
+    """Signal-to-noise ratios, less what noise adds to the energy of a signal."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        energy = (np.linalg.norm(X, axis=1) / noise) ** 2 - n_real
+        ratio = np.sqrt(np.maximum(energy, 0)) / unit
+        return np.where(np.isnan(unit), 1 / noise, ratio)
+
+
+def _outside(model, X, signal, jacobian, m0):
+    """Norm of X outside the span of the signal and its derivatives."""
+    if model.is_complex:
+        phase = m0 / np.where(m0 == 0, 1, np.abs(m0))
+        signal = phase[:, None, None] * signal[:, :, None]
+        columns = np.concatenate(
+            [phase[:, None, None] * jacobian, signal, 1j * signal], axis=2
+        )
+        columns = np.concatenate([columns.real, columns.imag], axis=1)
+        left = np.concatenate([X.real, X.imag], axis=1)
+    else:
+        columns, left = jacobian, X - signal
+    norm = np.linalg.norm(columns, axis=1, keepdims=True)
+    span = np.linalg.qr(columns / np.where(norm > 0, norm, 1))[0]
+    along = (span.mT @ left[:, :, None])[:, :, 0]
+    left = left - (span @ along[:, :, None])[:, :, 0]
+    return np.linalg.norm(left, axis=1)
+
+
+def _std(model, signal, jacobian, m0, sigma, prior_precision):
+    """Return standard deviations of the posterior."""
+    # Signals without noise, or without M0, are taken to the limit.
+    tiny = np.finfo(float).tiny ** 0.25
+    variance = crb_from_jacobian(
+        jacobian,
+        signal if model.is_complex else None,
+        noise_std=np.maximum(sigma, tiny),
+        m0=np.maximum(np.abs(m0), tiny),
+        prior_precision=prior_precision,
+    )
+    return np.sqrt(variance)
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """What a model leaves unexplained, one voxel a row.
+
+    Parameters
+    ----------
+    unexplained : ndarray of shape (n_voxels,)
+        Share of the norm of the signal; NaN where the signal is zero throughout.
+    chi_square : ndarray of shape (n_voxels,)
+        Square of the unexplained part over sigma^2: of sound voxels chi-square
+        distributed with `n_free` degrees of freedom.
+    flag : ndarray of shape (n_voxels,), of bool
+        Whether the chi-square exceeds `limit`, or there is no signal.
+    sigma : ndarray of shape (n_voxels,)
+        Noise per channel.
+    n_free : int
+        Degrees of freedom.
+    limit : float
+        Chi-square that sound voxels exceed with the false-alarm rate.
+    """
+
+    unexplained: np.ndarray
+    chi_square: np.ndarray
+    flag: np.ndarray
+    sigma: np.ndarray
+    n_free: int
+    limit: float
+
+    @classmethod
+    def of_voxels(cls, model, X, usable, theta, sigma, false_alarm_rate):
+        """Compare voxels with a model's signals at estimates.
+
+        Parameters
+        ----------
+        model : SignalModel
+            The model.
+        X : ndarray of shape (n_voxels, n_features)
+            Signals.
+        usable : ndarray of shape (n_voxels,), of bool
+            Which of them are not zero.
+        theta : ndarray of shape (n_usable, n_parameters)
+            Estimates of those, in SI units.
+        sigma : float, array-like of shape (n_voxels,) or None
+            Noise per channel; None estimates one level from the median.
+        false_alarm_rate : float
+            Share of sound voxels to flag.
+
+        Returns
+        -------
+        Residuals
+            One voxel a row.
+        """
+        if not 0 < false_alarm_rate < 1:
+            raise ValueError(
+                f"false_alarm_rate = {false_alarm_rate!r}; give a share between 0 and 1."
+            )
+        explanation = explain(model, X[usable], theta)
+        n_free, norm = explanation.n_free, np.full(len(X), np.nan)
+        norm[usable] = explanation.unexplained
+        sigma = check_sigma(sigma, len(X))
+        if sigma is None:
+            typical = np.median(norm[usable]) if usable.any() else np.nan
+            sigma = np.full(len(X), typical / np.sqrt(chi2.median(n_free)))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            chi_square = (norm / sigma) ** 2
+            unexplained = norm / np.linalg.norm(X, axis=1)
+        limit = float(chi2.isf(false_alarm_rate, n_free))
+        flag = ~(chi_square <= limit)
+        return cls(unexplained, chi_square, flag, sigma, n_free, limit)
+
+
+def check_sigma(sigma, n_voxels):
+    """Return noise levels as one number a voxel, None if there are none.
+
+    Parameters
+    ----------
+    sigma : float, array-like of shape (n_voxels,) or None
+        Noise per channel.
+    n_voxels : int
+        Number of voxels.
+
+    Returns
+    -------
+    ndarray of shape (n_voxels,) or None
+        The same numbers.
+
+    Raises
+    ------
+    ValueError
+        If they are not positive and finite, or of another shape.
+    """
+    if sigma is None:
+        return None
+    values = np.asarray(sigma, dtype=float)
+    if values.shape not in ((), (n_voxels,)):
+        raise ValueError(
+            f"sigma has shape {values.shape}; give a number or one a voxel, ({n_voxels},)."
+        )
+    if not (np.isfinite(values) & (values > 0)).all():
+        raise ValueError(f"sigma = {values.min():g}; noise is positive and finite.")
+    return np.broadcast_to(values, (n_voxels,))

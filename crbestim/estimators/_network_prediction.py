@@ -1,0 +1,208 @@
+"""What a trained network says of new data: estimates, their precision, what is odd."""
+
+import warnings
+
+import numpy as np
+
+from ..datasets.noise import add_noise
+from ..exceptions import NoiseLevelWarning
+from ..metrics import wrapped_error
+from ._base import BoundedRegressor
+from ._explanation import Residuals, check_sigma, explain
+from ._network import Architecture, run_network
+
+# Voxels among which the noise is looked at. Their median signal-to-noise ratio may be as
+# far below that of all but a share of training voxels at the low end, or as far above.
+_N_PROBES, _SHARE, _FAR = 128, 0.05, 1.5
+# Shares of normal errors within so many standard deviations.
+_WIDTHS, _COVERAGES = (1.0, 1.96), (0.6827, 0.95)
+
+
+class NetworkPrediction(BoundedRegressor):
+    """Use of a network whose training has set weights, scales, reference and prior."""
+
+    def predict(self, X, return_std=False, *, sigma=None):
+        """Estimate parameters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Signals of any scale and, if complex, any phase.
+        return_std : bool, default=False
+            Whether to return standard deviations, too: the square root of the diagonal of
+            the inverse of the Fisher information at the estimate, for the M0 of each voxel
+            and its noise, plus the inverse covariance of the training targets; times the
+            factors of `std_factors_`. It is smaller than the Cramér-Rao bound's where the
+            data say less than the prior.
+        sigma : float or array-like of shape (n_samples,), default=None
+            Noise of X per channel, for the standard deviations. By default estimated voxel
+            by voxel from what the model leaves unexplained.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples, n_outputs), or (n_samples,) as in ``fit``
+            Parameters, in SI units; NaN for voxels whose signal is zero throughout.
+        std : ndarray of the same shape
+            Standard deviations, only if `return_std`.
+
+        Raises
+        ------
+        ValueError
+            If X has NaN or infinite values or other features than in ``fit``, or
+            `return_std` is asked for without a model.
+
+        Warns
+        -----
+        NoiseLevelWarning
+            If X is much noisier or less noisy than what training drew.
+        """
+        X, usable = self._check_predict(X)
+        y = np.full((len(X), self.n_outputs_), np.nan)
+        if usable.any():
+            y[usable] = self._forward(X[usable])
+            self._warn_of_noise(X[usable])
+        if not return_std:
+            return self._shape_like_targets(y)
+        self._check_has_model("return_std")
+        sigma = check_sigma(sigma, len(X))
+        std = np.full_like(y, np.nan)
+        if usable.any():
+            sigma = None if sigma is None else sigma[usable]
+            seen = explain(
+                self.model,
+                X[usable],
+                y[usable],
+                sigma=sigma,
+                prior_precision=self.prior_precision_,
+            )
+            snr = seen.snr if sigma is None else np.abs(seen.m0) / sigma
+            std[usable] = seen.std * self._std_factors(snr)
+        return self._shape_like_targets(y), self._shape_like_targets(std)
+
+    def residual(self, X, *, sigma=None, false_alarm_rate=1e-3):
+        """Tell voxels that the model cannot explain, such as fat or motion.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Signals.
+        sigma : float or array-like of shape (n_samples,), default=None
+            Noise of X per channel. By default one level for all voxels, from the median
+            of what the model leaves unexplained: more than half of them must be sound.
+        false_alarm_rate : float, default=1e-3
+            Share of sound voxels that are flagged, if the estimate is close: see Notes.
+
+        Returns
+        -------
+        Residuals
+            Per voxel: the unexplained share of the signal, its chi-square, and the flag.
+
+        Raises
+        ------
+        ValueError
+            If there is no model, or a number is not allowed.
+
+        Notes
+        -----
+        What an error of the estimate makes of the signal counts as explained to first
+        order. The share of sound voxels that are flagged is therefore the rate asked for
+        where errors are small. In fluid measured with a balanced sequence, errors of
+        omega0 are many standard deviations, and more voxels are flagged: the user guide
+        has figures.
+        """
+        X, usable = self._check_predict(X)
+        self._check_has_model("residual")
+        estimate = (
+            self._forward(X[usable]) if usable.any() else np.empty((0, self.n_outputs_))
+        )
+        return Residuals.of_voxels(self.model, X, usable, estimate, sigma, false_alarm_rate)
+
+    @property
+    def _architecture(self):
+        periods = np.inf if self.model is None else self.model.periods
+        return Architecture(
+            tuple(self.hidden_layer_sizes),
+            self.activation,
+            np.broadcast_to(periods, self.scale_.shape) / self.scale_,
+            self.dtype,
+        )
+
+    def _forward(self, X):
+        """Estimates of voxels that are not zero."""
+        scaled = run_network(
+            self._architecture, self.weights_, self.reference_, X, self.n_jobs
+        )
+        y = self.offset_ + self.scale_ * scaled
+        return y if self.model is None else np.clip(y, *self.model.bounds.T)
+
+    @property
+    def _can_probe(self):
+        """Whether training drew noise, and signals have more numbers than unknowns."""
+        if not np.isfinite(self.snr_range_).all():
+            return False
+        per_feature, extra = (2, 2) if self.model.is_complex else (1, 0)
+        n_unknown = self.model.n_parameters + extra
+        return per_feature * self.model.n_features > n_unknown
+
+    def _calibrate(self, y, rng):
+        """Simulate voxels at the trained noise; see how far estimates are off.
+
+        The factor of a standard deviation makes one and 1.96 of them cover 68 and 95 % of
+        the errors, or where it cannot do both, as much less of one as more of the other.
+        """
+        self._forget_calibration()
+        if not self._can_probe:
+            return
+        low, high = self.snr_range_
+        levels = np.unique([low, np.sqrt(low * high), high])
+        noise, clean = np.random.default_rng(rng.randint(2**31 - 1)), self.model.evaluate(y)
+        ends, factors = [], []
+        for level in levels:
+            X = add_noise(clean, level, noise)
+            estimate = self._forward(X)
+            seen = explain(self.model, X, estimate, prior_precision=self.prior_precision_)
+            ratio = np.abs(wrapped_error(y, estimate, self._periods)) / seen.std
+            both = np.concatenate([ratio / width for width in _WIDTHS])
+            ends.append(np.quantile(seen.snr, [_SHARE, 1 - _SHARE]))
+            factors.append(np.quantile(both, np.mean(_COVERAGES), axis=0))
+        self.apparent_snr_range_ = float(ends[0][0]), float(ends[-1][1])
+        self.std_factors_ = {"snr": levels, "factor": np.array(factors)}
+
+    def _forget_calibration(self):
+        self.apparent_snr_range_ = np.nan, np.nan
+        factors = np.ones((1, self.n_outputs_))
+        self.std_factors_ = {"snr": np.ones(1), "factor": factors}
+
+    def _std_factors(self, snr):
+        """Calibration of standard deviations at signal-to-noise ratios."""
+        levels = np.log(self.std_factors_["snr"])
+        columns = self.std_factors_["factor"].T
+        snr = np.log(np.clip(np.nan_to_num(snr), 1e-300, 1e300))
+        return np.column_stack([np.interp(snr, levels, column) for column in columns])
+
+    def _warn_of_noise(self, X):
+        """Warn if some of the voxels are far noisier or quieter than training data."""
+        low, high = self.apparent_snr_range_
+        if not np.isfinite(high):
+            return
+        rows = np.linspace(0, len(X) - 1, min(len(X), _N_PROBES)).astype(int)
+        snr = np.median(explain(self.model, X[rows], self._forward(X[rows])).snr)
+        if low / _FAR <= snr <= high * _FAR:
+            return
+        kind = "noisier" if snr < low else "less noisy"
+        warnings.warn(
+            f"X is much {kind} than what the network was trained for, or the model does "
+            f"not describe it: its signal-to-noise ratio looks like {snr:.3g}, and that of "
+            f"training data like {low:.3g} to {high:.3g} (in truth "
+            f"{self.snr_range_[0]:.4g} to {self.snr_range_[1]:.4g}); train with an snr "
+            "that covers the data",
+            NoiseLevelWarning,
+            stacklevel=4,
+        )
+
+    def _check_has_model(self, what):
+        if self.model is None:
+            raise ValueError(
+                f"{what} compares signals with a model's; give {type(self).__name__} a "
+                "model."
+            )

@@ -1,0 +1,70 @@
+"""Fingerprints on a device: rows on demand, with fresh noise."""
+
+from dataclasses import dataclass
+
+import torch
+
+from .modules import align
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """Signals with targets, and how much noise they get.
+
+    Parameters
+    ----------
+    signals : Tensor of shape (n_samples, n_features)
+        Signals, complex or real: measured ones, or clean ones for M0 = 1.
+    targets, precision : Tensor of shape (n_samples, n_outputs)
+        Scaled parameters and inverse variances of their errors: for measured signals as
+        they are, for clean ones at unit noise, if `scale_precision`.
+    reference : Tensor of shape (n_features,)
+        Phase reference of complex signals.
+    snr : Tensor of shape (n_snr,), default=None
+        Signal-to-noise ratios from which clean signals draw; None for measured ones. Two
+        numbers are the ends of a range, more are a set.
+    scale_precision : bool, default=False
+        Whether the precision grows with the squared signal-to-noise ratio.
+    """
+
+    signals: torch.Tensor
+    targets: torch.Tensor
+    precision: torch.Tensor
+    reference: torch.Tensor
+    snr: torch.Tensor | None = None
+    scale_precision: bool = False
+
+    def __len__(self):
+        return len(self.signals)
+
+    def batch(self, rows, generator, n_realizations=1):
+        """Features, targets and precision of some rows, with fresh noise if clean.
+
+        Noise realizations of one row follow each other and have one signal-to-noise
+        ratio. A fresh phase would have no effect: alignment takes it out again.
+        """
+        rows = rows.repeat_interleave(n_realizations)
+        x, precision = self.signals[rows], self.precision[rows]
+        if self.snr is not None:
+            snr = self._draw_snr(len(rows) // n_realizations, generator)
+            snr = snr.repeat_interleave(n_realizations)[:, None]
+            x = x + _normal(x, generator) / snr
+            if self.scale_precision:
+                precision = precision * snr**2
+        return align(x, self.reference), self.targets[rows], precision
+
+    def _draw_snr(self, n, generator):
+        options = dict(generator=generator, device=self.snr.device, dtype=self.snr.dtype)
+        if len(self.snr) == 2:
+            low, high = self.snr
+            return low + (high - low) * torch.rand(n, **options)
+        del options["dtype"]
+        return self.snr[torch.randint(len(self.snr), (n,), **options)]
+
+
+def _normal(x, generator):
+    """Noise of unit standard deviation in each channel."""
+    options = dict(generator=generator, device=x.device, dtype=x.real.dtype)
+    if x.is_complex():
+        return torch.view_as_complex(torch.randn(*x.shape, 2, **options))
+    return torch.randn(x.shape, **options)

@@ -1,0 +1,263 @@
+"""How CRBRegressor is trained: losses, going on, stopping, callbacks."""
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+from crbestim import CRBRegressor
+from crbestim.metrics import crb_loss
+
+callback = pytest.importorskip(
+    "sklearn.callback", reason="scikit-learn has callbacks from version 1.9 on"
+)
+
+
+def small(model=None, **changes):
+    options = dict(hidden_layer_sizes=(16, 16), max_iter=3, random_state=0)
+    return CRBRegressor(model, **{**options, **changes})
+
+
+def losses_by_column(reg, fingerprints):
+    X, y, crb = fingerprints
+    periods = reg.model.periods
+    return crb_loss(y, reg.predict(X), crb, multioutput="raw_values", periods=periods)
+
+
+def test_weights_by_name_shift_the_loss(model, fingerprints):
+    options = dict(max_iter=60, batch_size=32, early_stopping=False)
+    plain = small(model, **options).fit(*fingerprints)
+    only_b1 = {name: 0.0 for name in model.parameter_names} | {"B1": 1.0}
+    focused = small(model, output_weights=only_b1, **options).fit(*fingerprints)
+    b1 = model.parameter_names.index("B1")
+    plain, focused = (losses_by_column(reg, fingerprints) for reg in (plain, focused))
+    assert focused[b1] < plain[b1]
+    assert focused[:b1].mean() > 2 * plain[:b1].mean()
+
+
+def test_weights_by_name_and_by_column_agree(model, fingerprints):
+    names = small(model, output_weights={"R1": 3.0}).fit(*fingerprints)
+    columns = small(model, output_weights=[1, 3, 1, 1, 1, 1, 1]).fit(*fingerprints)
+    assert names.loss_curve_ == columns.loss_curve_
+    assert names.loss_curve_ != small(model).fit(*fingerprints).loss_curve_
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"T1": 1.0}, "output_weights has 'T1'; the parameters are m0s, R1"),
+        ([1.0, 2.0], "give 7 finite weights"),
+        ([0.0] * 7, "not all zero"),
+        ([-1.0] + [1.0] * 6, "none negative"),
+        ([np.nan] * 7, "finite"),
+    ],
+)
+def test_bad_weights(model, fingerprints, weights, message):
+    with pytest.raises(ValueError, match=message):
+        small(model, output_weights=weights).fit(*fingerprints)
+
+
+def test_names_need_a_model(fingerprints):
+    with pytest.raises(ValueError, match="without a model none: give one number a column"):
+        small(output_weights={"m0s": 1.0}).fit(*fingerprints)
+
+
+def bias_of(reg, model, theta, n=200):
+    """Mean over the parameters of bias^2/CRB and of variance/CRB at SNR 100."""
+    from crbestim.metrics import bias_variance
+
+    quality = bias_variance(reg, model, theta, 100, n, random_state=3)
+    return np.mean(quality.bias_ratio), np.mean(quality.variance_ratio)
+
+
+def test_bias_reduced_loss_trades_variance_for_bias(model, fingerprints):
+    options = dict(max_iter=150, batch_size=128, snr=100.0, n_iter_no_change=150)
+    plain = small(model, **options).fit(*fingerprints)
+    reduced = small(model, loss="bias-reduced", variance_weight=0.1, **options).fit(
+        *fingerprints
+    )
+    theta = fingerprints[1][:20]
+    (bias, variance), (less, more) = (bias_of(r, model, theta) for r in (plain, reduced))
+    assert less < 0.9 * bias
+    assert more > variance
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("n_realizations", 4), ("variance_weight", 2.0), ("variance_limit", 5.0)],
+)
+def test_parameters_of_the_bias_reduced_loss(model, fingerprints, name, value):
+    options = dict(loss="bias-reduced", batch_size=64)
+    plain = small(model, **options).fit(*fingerprints)
+    changed = small(model, **{name: value}, **options).fit(*fingerprints)
+    assert plain.loss_curve_ != changed.loss_curve_
+
+
+def test_bias_reduced_loss_needs_fresh_noise(model, fingerprints):
+    with pytest.raises(ValueError, match="several noise realizations.*it is None"):
+        small(loss="bias-reduced").fit(*fingerprints)
+    with pytest.raises(ValueError, match="resample_noise=True"):
+        small(model, loss="bias-reduced", resample_noise=False).fit(*fingerprints)
+
+
+def test_learning_rate_schedule(model, fingerprints):
+    falling = small(model, max_iter=10).fit(*fingerprints)
+    constant = small(model, max_iter=10, learning_rate="constant").fit(*fingerprints)
+    assert {record["learning_rate"] for record in constant.history_} == {5e-3}
+    assert falling.history_[-1]["learning_rate"] < 1e-3
+
+
+def test_automatic_batches(model, fingerprints):
+    assert [small()._batch_size(n) for n in (10, 6400, 10**6)] == [32, 64, 1024]
+    automatic = small(model).fit(*fingerprints)
+    assert (
+        automatic.loss_curve_ == small(model, batch_size=32).fit(*fingerprints).loss_curve_
+    )
+
+
+def test_precision_of_the_network(model, fingerprints):
+    X = fingerprints[0]
+    single, double = (
+        small(model, dtype=dtype).fit(*fingerprints) for dtype in ("float32", "float64")
+    )
+    assert {w.dtype for w in single.weights_.values()} == {np.dtype("float32")}
+    assert {w.dtype for w in double.weights_.values()} == {np.dtype("float64")}
+    error = double.predict((2 - 7j) * X) - double.predict(X)
+    np.testing.assert_allclose(error / double.scale_, 0, atol=1e-12)
+    assert (double.predict(X) != double.predict(X).astype(np.float32)).any()
+
+
+def test_warm_start_goes_on(model, fingerprints):
+    X, y, crb = fingerprints
+    reg = small(model, warm_start=True, max_iter=20).fit(X, y, crb=crb)
+    first = reg.loss_curve_[0]
+    reg.fit(X, y, crb=crb)
+    assert reg.n_iter_ == len(reg.history_) == 40
+    assert [record["epoch"] for record in reg.history_] == list(range(1, 41))
+    assert reg.loss_curve_[20] < first / 2
+    cold = small(model, max_iter=20).fit(X, y, crb=crb).fit(X, y, crb=crb)
+    assert cold.n_iter_ == 20
+
+
+def test_warm_start_with_other_layers(model, fingerprints):
+    reg = small(model, warm_start=True).fit(*fingerprints)
+    with pytest.raises(ValueError, match=r"the network to go on with has \(16, 16\)"):
+        reg.set_params(hidden_layer_sizes=(16,)).fit(*fingerprints)
+
+
+def test_partial_fit_is_an_epoch_of_fit(model, fingerprints):
+    X, y, crb = fingerprints
+    options = dict(learning_rate="constant", early_stopping=False)
+    whole = small(model, max_iter=1, **options).fit(X, y, crb=crb)
+    part = small(model, **options).partial_fit(X, y, crb=crb)
+    np.testing.assert_array_equal(whole.predict(X), part.predict(X))
+    assert part.n_iter_ == 1
+
+
+def test_partial_fit_learns_from_chunks(model, fingerprints):
+    reg = small(model)
+    for _ in range(30):
+        for rows in (slice(0, 150), slice(150, 300)):
+            reg.partial_fit(*(array[rows] for array in fingerprints))
+    assert reg.n_iter_ == 60
+    assert int(reg.optimizer_["n_steps"]) == 60 * 5
+    assert reg.loss_curve_[-1] < reg.loss_curve_[0] / 3
+    # Noise and order are new in every call.
+    assert len(set(reg.loss_curve_)) == 60
+
+
+def test_partial_fit_checks_what_comes_later(model, fingerprints):
+    X, y, crb = fingerprints
+    reg = small(model).partial_fit(X, y, crb=crb)
+    with pytest.raises(ValueError, match="X has 5 features"):
+        reg.partial_fit(X[:, :5], y, crb=crb)
+    no_model = small().partial_fit(X, y, crb=crb)
+    with pytest.raises(ValueError, match="y has 3 columns, but .* was fitted to 7"):
+        no_model.partial_fit(X, y[:, :3], crb=crb[:, :3])
+    with pytest.raises(ValueError, match="X is real, but"):
+        no_model.partial_fit(X.real, y, crb=crb)
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_interrupt_leaves_a_usable_estimator(
+    model, fingerprints, monkeypatch, early_stopping
+):
+    from crbestim.network import training
+
+    calls, real = iter(range(100)), training.Trainer.step
+
+    def step(*args):
+        if next(calls) == 25:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(training.Trainer, "step", step)
+    reg = small(model, max_iter=50, early_stopping=early_stopping)
+    with pytest.warns(ConvergenceWarning, match="interrupted after . of 50 epochs"):
+        reg.fit(*fingerprints)
+    assert 0 < reg.n_iter_ < 50
+    assert np.isfinite(reg.predict(fingerprints[0])).all()
+    if early_stopping:
+        assert reg.best_loss_ == min(r["validation_loss"] for r in reg.history_)
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+def test_divergence_is_an_error(model, fingerprints):
+    reg = small(model, learning_rate_init=1e30, max_iter=50)
+    with pytest.raises(RuntimeError, match="lower learning_rate_init"):
+        reg.fit(*fingerprints)
+    assert not hasattr(reg, "weights_")
+
+
+@pytest.mark.parametrize("n_jobs", [2, 4])
+def test_large_batches_do_not_depend_on_n_jobs(model, fingerprints, n_jobs):
+    X, y, crb = (np.tile(array, (6, 1)) for array in fingerprints)
+    options = dict(hidden_layer_sizes=(64, 64, 64), batch_size=1500)
+    one = small(model, **options).fit(X, y, crb=crb)
+    several = small(model, n_jobs=n_jobs, **options).fit(X, y, crb=crb)
+    assert one.loss_curve_ == several.loss_curve_
+    np.testing.assert_array_equal(one.predict(X), several.predict(X))
+
+
+class Recorder:
+    """Callback that counts epochs, scores them and may stop."""
+
+    def __init__(self, stop_at=None):
+        self.stop_at = stop_at
+        self.tasks, self.scores = [], []
+
+    def setup(self, estimator, context):
+        self.tasks.append("setup")
+
+    def teardown(self, estimator, context):
+        self.tasks.append("teardown")
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(
+        self, estimator, context, *, X=None, y=None, metadata=None, fitted_estimator=None
+    ):
+        self.tasks.append(context.task_name)
+        self.scores.append(fitted_estimator.score(X, y, **(metadata or {})))
+        return context.task_name == self.stop_at
+
+
+def test_callbacks_see_every_epoch(model, fingerprints):
+    X, y, crb = fingerprints
+    recorder = Recorder()
+    reg = small(model).set_callbacks(recorder).fit(X, y, crb=crb)
+    epochs = [f"epoch {i}" for i in (1, 2, 3)]
+    assert recorder.tasks == ["setup", *epochs, "fit", "teardown"]
+    assert len(set(recorder.scores[:3])) == 3
+    assert reg.predict(X).shape == y.shape
+
+
+def test_callbacks_stop_training(model, fingerprints):
+    recorder = Recorder(stop_at="epoch 2")
+    assert small(model).set_callbacks(recorder).fit(*fingerprints).n_iter_ == 2
+
+
+def test_progress_bar_of_scikit_learn(model, fingerprints, capsys):
+    pytest.importorskip("rich", reason="scikit-learn draws its progress bar with rich")
+    small(model).set_callbacks(callback.ProgressBar()).fit(*fingerprints)
+    assert "CRBRegressor" in capsys.readouterr().out
