@@ -10,7 +10,7 @@ from .._optional import import_optional
 
 # Rows that a network sees at once. With always as many rows, the arithmetic of a row
 # does not depend on how many come with it.
-_ROWS = 256
+_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ def run_network(architecture, weights, reference, X, n_jobs):
         signals = torch.as_tensor(unit_amplitude(np.array(rows)))
         features = align(signals, reference).to(dtype)
         padded = torch.nn.functional.pad(features, (0, 0, 0, _ROWS - len(rows)))
-        with torch.no_grad():
+        with torch.inference_mode():
             return network(padded)[: len(rows)].numpy()
 
     starts = range(0, len(X), _ROWS)
@@ -227,7 +227,7 @@ def run_network(architecture, weights, reference, X, n_jobs):
 
 
 def unit_amplitude(X):
-    """Divide complex signals by their largest sample, so that no norm underflows.
+    """Divide complex signals by their largest part, so that no norm underflows.
 
     Parameters
     ----------
@@ -241,7 +241,8 @@ def unit_amplitude(X):
     """
     if X.dtype.kind != "c":
         return X
-    return X / np.abs(X).max(axis=1, keepdims=True)
+    parts = np.ascontiguousarray(X).view(X.real.dtype)
+    return X / np.abs(parts).max(axis=1, keepdims=True)
 
 
 def phase_reference(X):

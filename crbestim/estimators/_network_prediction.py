@@ -13,7 +13,7 @@ from ._network import Architecture, run_network
 
 # Voxels among which the noise is looked at. Their median signal-to-noise ratio may be as
 # far below that of all but a share of training voxels at the low end, or as far above.
-_N_PROBES, _SHARE, _FAR = 128, 0.05, 1.5
+_N_PROBES, _SHARE, _FAR = 64, 0.05, 1.5
 # Shares of normal errors within so many standard deviations.
 _WIDTHS, _COVERAGES = (1.0, 1.96), (0.6827, 0.95)
 

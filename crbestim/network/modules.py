@@ -46,8 +46,8 @@ def align(x, reference):
     overlap = x @ reference.conj()
     magnitude = overlap.abs()
     turn = torch.where(magnitude > 0, overlap.conj() / magnitude, torch.ones_like(overlap))
-    norm = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    return torch.view_as_real(x * (turn[:, None] / norm)).flatten(1)
+    norm = torch.linalg.vector_norm(torch.view_as_real(x).flatten(1), dim=1)
+    return torch.view_as_real(x * (turn / norm)[:, None]).flatten(1)
 
 
 class FingerprintNetwork(nn.Module):
@@ -106,9 +106,11 @@ class FingerprintNetwork(nn.Module):
 
     def trunk(self, x):
         """Pass whitened features through the hidden layers."""
+        # Sums in place spare memory where no gradient needs what came in.
+        add = torch.add if torch.is_grad_enabled() else torch.Tensor.add_
         for layer in self.hidden:
             y = self.activation(layer(x))
-            x = x + y if layer.in_features == layer.out_features else y
+            x = add(x, y) if layer.in_features == layer.out_features else y
         return x
 
     def forward(self, features):
