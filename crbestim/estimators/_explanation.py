@@ -42,7 +42,7 @@ class Explanation:
     n_free: int
 
 
-def explain(model, X, theta, *, sigma=None, prior_precision=None):
+def explain(model, X, theta, *, sigma=None, noise_std=None, prior_precision=None):
     """Compare signals with a model's.
 
     Parameters
@@ -56,6 +56,8 @@ def explain(model, X, theta, *, sigma=None, prior_precision=None):
     sigma : ndarray of shape (n_voxels,), default=None
         Noise of X per channel for the standard deviations; by default estimated voxel
         by voxel.
+    noise_std : float, default=None
+        Noise for M0 = 1, where a signal has no more real numbers than unknowns.
     prior_precision : ndarray of shape (n_parameters, n_parameters), default=None
         Inverse covariance of a normal prior; without it no standard deviations.
 
@@ -67,29 +69,44 @@ def explain(model, X, theta, *, sigma=None, prior_precision=None):
     Raises
     ------
     ValueError
-        If a signal has no more real numbers than the model has unknowns.
+        If a signal has no more real numbers than the model has unknowns, and neither
+        `sigma` nor `noise_std` is given.
     """
     n_real = (2 if model.is_complex else 1) * model.n_features
     n_unknown = model.n_parameters + (2 if model.is_complex else 0)
-    if n_real <= n_unknown and (sigma is None or prior_precision is None):
+    if n_real <= n_unknown and sigma is None and noise_std is None:
         raise ValueError(
             f"{model!r} has {n_unknown} unknowns (with M0) for {n_real} real numbers a "
             "voxel, which leaves none to estimate the noise from; give sigma."
         )
     n_free = max(n_real - n_unknown, 0)
+    # Signals of any size, so that no square overflows.
+    size = np.ones(len(X))
+    if model.is_complex:
+        size = np.maximum(np.abs(X).max(axis=1, initial=0), np.finfo(float).tiny)
+        X, sigma = X / size[:, None], None if sigma is None else sigma / size
     m0, unexplained, snr = (np.empty(len(X), dtype) for dtype in (X.dtype, float, float))
     std = np.full((len(X), model.n_parameters), np.nan)
     for first in range(0, len(X), _BLOCK):
         part = slice(first, first + _BLOCK)
-        signal, jacobian = model.simulate(theta[part], jacobian=True)
+        signal, jacobian = _simulate(model, theta[part])
         m0[part], unit = _factor(model, X[part], signal)
         unexplained[part] = _outside(model, X[part], signal, jacobian, m0[part])
         noise = unexplained[part] / np.sqrt(max(n_free, 1))
         snr[part] = _snr(X[part], unit, noise, n_real)
         if prior_precision is not None:
-            level = noise if sigma is None else sigma[part]
+            level = noise if n_free else np.abs(m0[part]) * (noise_std or np.nan)
+            level = level if sigma is None else sigma[part]
             std[part] = _std(model, signal, jacobian, m0[part], level, prior_precision)
-    return Explanation(m0, unexplained, snr, std, n_free)
+    return Explanation(m0 * size, unexplained * size, snr, std, n_free)
+
+
+def _simulate(model, theta):
+    """Signals and derivatives; zero where the model is not finite."""
+    signal, jacobian = model.simulate(theta, jacobian=True)
+    finite = np.isfinite(signal).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2))
+    signal = np.where(finite[:, None], signal, 0)
+    return signal, np.where(finite[:, None, None], jacobian, 0)
 
 
 def _factor(model, X, signal):
@@ -97,7 +114,7 @@ def _factor(model, X, signal):
     if not model.is_complex:
         return np.ones(len(X)), np.full(len(X), np.nan)
     norm = np.linalg.norm(signal, axis=1)
-    return (signal.conj() * X).sum(axis=1) / norm**2, norm
+    return (signal.conj() * X).sum(axis=1) / np.where(norm > 0, norm, 1) ** 2, norm
 
 
 def _snr(X, unit, noise, n_real):
@@ -192,12 +209,22 @@ class Residuals:
         -------
         Residuals
             One voxel a row.
+
+        Raises
+        ------
+        ValueError
+            If a number is not allowed, or the model can explain any signal.
         """
         if not 0 < false_alarm_rate < 1:
             raise ValueError(
                 f"false_alarm_rate = {false_alarm_rate!r}; give a share between 0 and 1."
             )
-        explanation = explain(model, X[usable], theta)
+        explanation = explain(model, X[usable], theta, noise_std=1.0)
+        if explanation.n_free == 0:
+            raise ValueError(
+                f"the signals of {model!r} have no more real numbers than it has unknowns: "
+                "it can explain any, and there is no residual."
+            )
         n_free, norm = explanation.n_free, np.full(len(X), np.nan)
         norm[usable] = explanation.unexplained
         sigma = check_sigma(sigma, len(X))

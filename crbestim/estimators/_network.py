@@ -1,6 +1,5 @@
 """Networks for estimators: arrays in and out, torch in between."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +45,7 @@ class TrainingSet:
     targets: np.ndarray
     precision: np.ndarray
     snr: np.ndarray | None = None
+    snr_is_range: bool = False
     scale_precision: bool = False
 
     def to_tensors(self, reference, dtype, device):
@@ -53,7 +53,7 @@ class TrainingSet:
         from ..network.data import Fingerprints
 
         arrays = dict(
-            signals=self.signals,
+            signals=centred(self.signals, reference),
             targets=self.targets,
             precision=self.precision,
             reference=reference,
@@ -61,7 +61,11 @@ class TrainingSet:
         if self.snr is not None:
             arrays["snr"] = self.snr
         tensors = {k: _tensor(v, dtype, device) for k, v in arrays.items()}
-        return Fingerprints(**tensors, scale_precision=self.scale_precision)
+        return Fingerprints(
+            **tensors,
+            snr_is_range=self.snr_is_range,
+            scale_precision=self.scale_precision,
+        )
 
 
 @dataclass(frozen=True)
@@ -145,15 +149,18 @@ def train_network(
     """
     torch = _torch()
     from ..network.modules import align
+    from ..network.threads import pool
     from ..network.training import Settings, Trainer
 
     device, dtype, start = _choose_device(device), architecture.dtype, start or Start()
     seeds = [int(seed) for seed in rng.randint(2**31 - 1, size=2)]
     if start.weights is None:
-        features = align(torch.as_tensor(np.array(X)), torch.as_tensor(reference))
-        network = architecture.build(features.shape[1])
-        network.initialize(torch.Generator().manual_seed(seeds[0]))
-        network.whiten(features)
+        signals = torch.as_tensor(np.array(centred(X, reference)))
+        with pool(1):
+            features = align(signals, torch.as_tensor(reference))
+            network = architecture.build(features.shape[1])
+            network.initialize(torch.Generator().manual_seed(seeds[0]))
+            network.whiten(features)
     else:
         network = architecture.load(start.weights)
     trainer = Trainer(
@@ -198,32 +205,24 @@ def run_network(architecture, weights, reference, X, n_jobs):
     """
     torch = _torch()
     from ..network.modules import align
+    from ..network.threads import pool
 
     network = architecture.load(weights).eval()
     dtype = getattr(torch, architecture.dtype)
-    reference = torch.as_tensor(reference)
 
     def estimate(first):
         rows = X[first : first + _ROWS]
+        padded = np.concatenate([rows, np.ones((_ROWS - len(rows), X.shape[1]))])
         # Alignment in double precision leaves nothing of a complex factor but, rarely,
         # another rounding of the last digit to single precision.
-        signals = torch.as_tensor(unit_amplitude(np.array(rows)))
-        features = align(signals, reference).to(dtype)
-        padded = torch.nn.functional.pad(features, (0, 0, 0, _ROWS - len(rows)))
+        signals = torch.as_tensor(centred(unit_amplitude(padded), reference))
+        features = align(signals, torch.as_tensor(reference)).to(dtype)
         with torch.inference_mode():
-            return network(padded)[: len(rows)].numpy()
+            return network(features)[: len(rows)].numpy()
 
     starts = range(0, len(X), _ROWS)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(
-            effective_n_jobs(n_jobs), initializer=torch.set_num_threads, initargs=(1,)
-        ) as executor:
-            blocks = list((executor.map if len(starts) > 1 else map)(estimate, starts))
-    finally:
-        torch.set_num_threads(threads)
-    return np.concatenate(blocks).astype(float)
+    with pool(effective_n_jobs(n_jobs) if len(starts) > 1 else 1) as parallel_map:
+        return np.concatenate(list(parallel_map(estimate, starts))).astype(float)
 
 
 def unit_amplitude(X):
@@ -245,8 +244,26 @@ def unit_amplitude(X):
     return X / np.abs(parts).max(axis=1, keepdims=True)
 
 
-def phase_reference(X):
-    """Leading right singular vector of the rows of X, scaled to unit norm.
+def centred(X, reference):
+    """Subtract the reference of real signals, in double precision; leave complex ones.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Signals.
+    reference : ndarray of shape (n_features,)
+        What :func:`reference_signal` has returned.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_features)
+        Signals without an offset that single precision could not tell from them.
+    """
+    return X if X.dtype.kind == "c" else X - reference
+
+
+def reference_signal(X):
+    """Return what sets the phase of complex signals, or the mean of real ones.
 
     Parameters
     ----------
@@ -256,10 +273,11 @@ def phase_reference(X):
     Returns
     -------
     ndarray of shape (n_features,)
-        Reference whose inner product with a signal sets its phase; zeros for real X.
+        Leading right singular vector of the rows, scaled to unit norm, whose inner product
+        with a signal sets its phase; for real X the mean of the rows.
     """
     if X.dtype.kind != "c":
-        return np.zeros(X.shape[1])
+        return X.mean(axis=0)
     unit = X / np.linalg.norm(X, axis=1, keepdims=True)
     _, vectors = np.linalg.eigh(unit.T @ unit.conj())
     return vectors[:, -1]

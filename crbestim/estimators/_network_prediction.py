@@ -9,7 +9,7 @@ from ..exceptions import NoiseLevelWarning
 from ..metrics import wrapped_error
 from ._base import BoundedRegressor
 from ._explanation import Residuals, check_sigma, explain
-from ._network import Architecture, run_network
+from ._network import run_network
 
 # Voxels among which the noise is looked at. Their median signal-to-noise ratio may be as
 # far below that of all but a share of training voxels at the low end, or as far above.
@@ -36,7 +36,8 @@ class NetworkPrediction(BoundedRegressor):
             data say less than the prior.
         sigma : float or array-like of shape (n_samples,), default=None
             Noise of X per channel, for the standard deviations. By default estimated voxel
-            by voxel from what the model leaves unexplained.
+            by voxel from what the model leaves unexplained; or if a signal has no more
+            numbers than there are unknowns, `noise_std` times abs(M0).
 
         Returns
         -------
@@ -60,7 +61,7 @@ class NetworkPrediction(BoundedRegressor):
         y = np.full((len(X), self.n_outputs_), np.nan)
         if usable.any():
             y[usable] = self._forward(X[usable])
-            self._warn_of_noise(X[usable])
+            self._warn_of_noise(X[usable], y[usable])
         if not return_std:
             return self._shape_like_targets(y)
         self._check_has_model("return_std")
@@ -73,6 +74,7 @@ class NetworkPrediction(BoundedRegressor):
                 X[usable],
                 y[usable],
                 sigma=sigma,
+                noise_std=self.noise_std,
                 prior_precision=self.prior_precision_,
             )
             snr = seen.snr if sigma is None else np.abs(seen.m0) / sigma
@@ -117,20 +119,10 @@ class NetworkPrediction(BoundedRegressor):
         )
         return Residuals.of_voxels(self.model, X, usable, estimate, sigma, false_alarm_rate)
 
-    @property
-    def _architecture(self):
-        periods = np.inf if self.model is None else self.model.periods
-        return Architecture(
-            tuple(self.hidden_layer_sizes),
-            self.activation,
-            np.broadcast_to(periods, self.scale_.shape) / self.scale_,
-            self.dtype,
-        )
-
     def _forward(self, X):
         """Estimates of voxels that are not zero."""
         scaled = run_network(
-            self._architecture, self.weights_, self.reference_, X, self.n_jobs
+            self.architecture_, self.weights_, self.reference_, X, self.n_jobs
         )
         y = self.offset_ + self.scale_ * scaled
         return y if self.model is None else np.clip(y, *self.model.bounds.T)
@@ -180,13 +172,13 @@ class NetworkPrediction(BoundedRegressor):
         snr = np.log(np.clip(np.nan_to_num(snr), 1e-300, 1e300))
         return np.column_stack([np.interp(snr, levels, column) for column in columns])
 
-    def _warn_of_noise(self, X):
+    def _warn_of_noise(self, X, y):
         """Warn if some of the voxels are far noisier or quieter than training data."""
         low, high = self.apparent_snr_range_
-        if not np.isfinite(high):
+        if self.model is None or not np.isfinite(high):
             return
         rows = np.linspace(0, len(X) - 1, min(len(X), _N_PROBES)).astype(int)
-        snr = np.median(explain(self.model, X[rows], self._forward(X[rows])).snr)
+        snr = np.median(explain(self.model, X[rows], y[rows]).snr)
         if low / _FAR <= snr <= high * _FAR:
             return
         kind = "noisier" if snr < low else "less noisy"
@@ -197,7 +189,7 @@ class NetworkPrediction(BoundedRegressor):
             f"{self.snr_range_[0]:.4g} to {self.snr_range_[1]:.4g}); train with an snr "
             "that covers the data",
             NoiseLevelWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
 
     def _check_has_model(self, what):

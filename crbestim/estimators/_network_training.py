@@ -1,15 +1,24 @@
 """Training of CRBRegressor: checks, training sets, history."""
 
 import warnings
+from contextlib import contextmanager
 from numbers import Integral
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
+from threadpoolctl import threadpool_limits
 
 from .._validation import CallbackSupportMixin
 from ..datasets.noise import check_snr
-from ._network import Objective, Start, phase_reference, train_network, unit_amplitude
+from ._network import (
+    Architecture,
+    Objective,
+    Start,
+    reference_signal,
+    train_network,
+    unit_amplitude,
+)
 from ._network_prediction import NetworkPrediction
 from ._training_data import TrainingData
 
@@ -35,12 +44,14 @@ class NetworkTraining(CallbackSupportMixin, NetworkPrediction):
             is_simulated = self.loss == "bias-reduced"
             make = self._training_set if is_simulated else self._measured
             held = make(data, *take(held_rows))
+        self._check_something_counts(train, held)
         self._forget_calibration()
+        self.architecture_ = self._architecture()
         self.snr_range_ = (np.nan, np.nan)
         if train.snr is not None:
             self.snr_range_ = float(train.snr.min()), float(train.snr.max())
         reached, progress = train_network(
-            self._architecture,
+            self.architecture_,
             take(slice(None))[0],
             self.reference_,
             train,
@@ -65,15 +76,28 @@ class NetworkTraining(CallbackSupportMixin, NetworkPrediction):
         probes = held_rows if len(held_rows) else train_rows
         self._calibrate(y[probes[:n_probes]], rng)
 
+    @contextmanager
+    def _undone_by_errors(self):
+        """Leave the estimator as it was if a fit does not come to its end."""
+        before = dict(vars(self))
+        try:
+            # Sums in BLAS depend on how many threads share them.
+            with threadpool_limits(1, user_api="blas"):
+                yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
     def _set_up(self, X, y):
-        """Set what stays when training goes on: scales, phase reference, prior."""
+        """Set what stays when training goes on: scales, reference, prior."""
         if self.model is None:
             self.offset_ = y.mean(axis=0)
             self.scale_ = np.where(np.ptp(y, axis=0) > 0, y.std(axis=0), 1.0)
         else:
             self.offset_ = self.model.bounds.mean(axis=1)
             self.scale_ = np.diff(self.model.bounds, axis=1).ravel()
-        self.reference_ = phase_reference(unit_amplitude(X))
+        self.reference_ = reference_signal(unit_amplitude(X))
         scaled = (y - self.offset_) / self.scale_
         covariance = np.atleast_2d(np.cov(scaled.T, bias=True))
         covariance += _LEAST_SPREAD**2 * np.eye(len(covariance))
@@ -106,13 +130,23 @@ class NetworkTraining(CallbackSupportMixin, NetworkPrediction):
             self._check_targets_inside_bounds(y)
         self._weights_by_output()
 
+    def _check_first_part(self, X):
+        """Refuse to learn from too few rows how inputs vary."""
+        n_inputs = X.shape[1] * (2 if self.is_complex_ else 1)
+        if len(X) <= n_inputs:
+            raise ValueError(
+                f"the first call of partial_fit has n_samples = {len(X)} sample"
+                f"{'s' if len(X) > 1 else ''} for {n_inputs} real inputs, too few to tell "
+                "how they vary; give more rows in the first call."
+            )
+
     @property
     def _resamples(self):
         return self.model is not None and self.resample_noise
 
     def _weights_by_output(self):
         """Return the weight of each output."""
-        if self.output_weights is None:
+        if self.output_weights is None or len(self.output_weights) == 0:
             return np.ones(self.n_outputs_)
         names = () if self.model is None else self.model.parameter_names
         if isinstance(self.output_weights, dict):
@@ -186,15 +220,39 @@ class NetworkTraining(CallbackSupportMixin, NetworkPrediction):
 
     def _start(self):
         """Weights to go on with, if they fit the constructor's parameters."""
-        names = [name for name in self.weights_ if name.startswith("hidden")]
-        fitted = tuple(len(self.weights_[name]) for name in names if name[-6:] == "weight")
-        if fitted != tuple(self.hidden_layer_sizes):
+        wanted, fitted = self._architecture(), self.architecture_
+        for name in ("hidden_layer_sizes", "activation"):
+            if getattr(wanted, name) != getattr(fitted, name):
+                raise ValueError(
+                    f"{name} = {getattr(wanted, name)!r}, but the network to go on with "
+                    f"has {getattr(fitted, name)!r}; leave it as it is, or fit anew with "
+                    "warm_start=False."
+                )
+        if not np.array_equal(wanted.periods, fitted.periods):
             raise ValueError(
-                f"hidden_layer_sizes = {self.hidden_layer_sizes!r}, but the network to go "
-                f"on with has {fitted}; leave them as they are, or fit anew with "
-                "warm_start=False."
+                f"{self.model!r} has other periodic parameters than the model of the "
+                "network to go on with; fit anew with warm_start=False."
             )
         return Start(self.weights_)
+
+    def _architecture(self):
+        periods = np.inf if self.model is None else self.model.periods
+        return Architecture(
+            tuple(self.hidden_layer_sizes),
+            self.activation,
+            np.broadcast_to(periods, self.scale_.shape) / self.scale_,
+            self.dtype,
+        )
+
+    def _check_something_counts(self, train, held):
+        """Refuse bounds that leave nothing to learn from, or to judge by."""
+        weights = self._weights_by_output()
+        for data, what in ((train, "train on"), (held, "hold out")):
+            if data is not None and not ((data.precision > 0) & (weights > 0)).any():
+                raise ValueError(
+                    f"no row to {what} has a parameter with a finite bound and a weight; "
+                    "look at crb and output_weights, or set early_stopping=False."
+                )
 
     def _reporter(self, context, X, y, crb):
         """Return what tells scikit-learn's callbacks of an epoch, and asks to stop."""
@@ -220,17 +278,18 @@ class NetworkTraining(CallbackSupportMixin, NetworkPrediction):
     def _keep(self, progress):
         """Store the history of training, after that of earlier training."""
         first = len(self.history_)
-        for record in progress.history:
-            self.history_.append({**record, "epoch": first + record["epoch"]})
+        self.history_ = self.history_ + [
+            {**record, "epoch": first + record["epoch"]} for record in progress.history
+        ]
         self.loss_curve_ = [record["loss"] for record in self.history_]
         self.n_iter_ = len(self.history_)
         self.best_loss_ = progress.best_loss if progress.best_state else np.nan
         if progress.interrupted:
             warnings.warn(
-                f"training was interrupted after {len(progress.history)} of "
-                f"{self.max_iter} epochs; the best weights so far are kept",
+                f"training was interrupted after {len(progress.history)} whole epochs; the "
+                "best weights so far are kept",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
 

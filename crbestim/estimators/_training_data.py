@@ -54,7 +54,8 @@ class TrainingData:
         snr, unit = self._snr(crb, unit)
         variance = unit if self.is_crb else np.broadcast_to(self.variance, y.shape)
         precision = self.scale**2 / variance
-        return TrainingSet(signals, self.scaled(y), precision, snr, self.is_crb)
+        is_range = self.snr is not None
+        return TrainingSet(signals, self.scaled(y), precision, snr, is_range, self.is_crb)
 
     def _snr(self, crb, unit):
         """Signal-to-noise ratios to draw from, and the bound at unit noise.
@@ -62,7 +63,7 @@ class TrainingData:
         A given bound counts up to the noise level of its row: the ratio that makes it
         agree best with the model's own bound is that row's signal-to-noise ratio.
         """
-        own = np.full(2, 1 / self.noise_std)
+        own = np.full(1, 1 / self.noise_std)
         if crb is not None:
             own = implied_snr(unit, crb, default=1 / self.noise_std)
             unit = crb * own[:, None] ** 2

@@ -242,7 +242,8 @@ class CRBRegressor(NetworkTraining):
             Parameters, in SI units, in the order of ``model.parameter_names``.
         crb : array-like of the shape of y, default=None
             Cramér-Rao bounds at the noise of each row of X; infinite entries are left
-            out. By default computed with the model and ``noise_std``.
+            out. By default computed with the model and ``noise_std``. With loss="mse"
+            they tell the noise of the rows and nothing else.
 
         Returns
         -------
@@ -261,26 +262,27 @@ class CRBRegressor(NetworkTraining):
         ConvergenceWarning
             If training was interrupted (Ctrl-C); the best weights so far are kept.
         """
-        goes_on = self.warm_start and hasattr(self, "weights_")
-        X, y, crb = self._check_fit(X, y, crb, reset=not goes_on)
-        self._check_settings(X, y)
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        start = self._start() if goes_on else Start()
-        if not goes_on:
-            self._set_up(X, y)
-        self._train(
-            X,
-            y,
-            crb,
-            rng=self._random_state,
-            held_out=self.early_stopping,
-            start=start,
-            context=context,
-            n_probes=_N_PROBES,
-            max_iter=self.max_iter,
-            schedule=self.learning_rate,
-        )
+        with self._undone_by_errors():
+            goes_on = self.warm_start and hasattr(self, "weights_")
+            X, y, crb = self._check_fit(X, y, crb, reset=not goes_on)
+            self._check_settings(X, y)
+            start = self._start() if goes_on else Start()
+            if not goes_on:
+                self._set_up(X, y)
+            self._train(
+                X,
+                y,
+                crb,
+                rng=self._random_state,
+                held_out=self.early_stopping,
+                start=start,
+                context=context,
+                n_probes=_N_PROBES,
+                max_iter=self.max_iter,
+                schedule=self.learning_rate,
+            )
         context.call_on_fit_task_end(
             estimator=self, X=X, y=y, reconstruction_attributes=self._fitted
         )
@@ -290,8 +292,9 @@ class CRBRegressor(NetworkTraining):
     def partial_fit(self, X, y, crb=None):
         """Go once through some data, at the rate `learning_rate_init`.
 
-        The first call sets the scales; none holds rows out, stops early or lowers the
-        rate.
+        The first call sets the scales of inputs and targets, and the prior, once and for
+        all, so its data should be like all others. No call holds rows out, stops early or
+        lowers the rate.
 
         Parameters
         ----------
@@ -310,25 +313,28 @@ class CRBRegressor(NetworkTraining):
         Raises
         ------
         ValueError
-            If the data do not fit together, the model or what was learned before.
+            If the data do not fit together, the model or what was learned before, or the
+            first call has no more rows than there are inputs.
         """
-        goes_on = hasattr(self, "weights_")
-        X, y, crb = self._check_fit(X, y, crb, reset=not goes_on)
-        self._check_settings(X, y)
-        if goes_on:
-            start = Start(self._start().weights, self.optimizer_)
-        else:
-            start = Start()
-            self._set_up(X, y)
-        self._train(
-            X,
-            y,
-            crb,
-            rng=self._random_state,
-            held_out=False,
-            start=start,
-            n_probes=_N_PROBES // 16,
-            max_iter=1,
-            schedule="constant",
-        )
+        with self._undone_by_errors():
+            goes_on = hasattr(self, "weights_")
+            X, y, crb = self._check_fit(X, y, crb, reset=not goes_on)
+            self._check_settings(X, y)
+            if goes_on:
+                start = Start(self._start().weights, self.optimizer_)
+            else:
+                start = Start()
+                self._check_first_part(X)
+                self._set_up(X, y)
+            self._train(
+                X,
+                y,
+                crb,
+                rng=self._random_state,
+                held_out=False,
+                start=start,
+                n_probes=_N_PROBES // 16,
+                max_iter=1,
+                schedule="constant",
+            )
         return self

@@ -21,8 +21,9 @@ class Fingerprints:
     reference : Tensor of shape (n_features,)
         Phase reference of complex signals.
     snr : Tensor of shape (n_snr,), default=None
-        Signal-to-noise ratios from which clean signals draw; None for measured ones. Two
-        numbers are the ends of a range, more are a set.
+        Signal-to-noise ratios from which clean signals draw; None for measured ones.
+    snr_is_range : bool, default=False
+        Whether `snr` has the ends of a range, and not a set.
     scale_precision : bool, default=False
         Whether the precision grows with the squared signal-to-noise ratio.
     """
@@ -32,6 +33,7 @@ class Fingerprints:
     precision: torch.Tensor
     reference: torch.Tensor
     snr: torch.Tensor | None = None
+    snr_is_range: bool = False
     scale_precision: bool = False
 
     def __len__(self):
@@ -55,7 +57,7 @@ class Fingerprints:
 
     def _draw_snr(self, n, generator):
         options = dict(generator=generator, device=self.snr.device, dtype=self.snr.dtype)
-        if len(self.snr) == 2:
+        if self.snr_is_range:
             low, high = self.snr
             return low + (high - low) * torch.rand(n, **options)
         del options["dtype"]

@@ -94,8 +94,9 @@ class BiasReduced(SquaredErrors):
 
     The sum of ``bias^2/CRB + variance_weight * max(variance/CRB - variance_limit, 0)``
     (Mao et al., arXiv 2312.11468). Rows come in groups of `n_realizations`, each of one
-    fingerprint. The mean error over n noise realizations has the variance over n on top
-    of the bias; that part is subtracted.
+    fingerprint. The squared mean error over n noise realizations has the variance over n
+    on top of the bias; that part is subtracted, where the mean is not beyond the
+    threshold and counts linearly. The excess is that of the sample variance.
 
     Parameters
     ----------
@@ -114,10 +115,13 @@ class BiasReduced(SquaredErrors):
         """Return the sum over rows and parameters."""
         errors = wrapped_errors(prediction, target, self.periods) * precision.sqrt()
         groups = errors.unflatten(0, (-1, self.n_realizations))
+        mean = groups.mean(dim=1)
         # The square root of a variance of zero would have no gradient.
         spread = groups.var(dim=1).clamp(min=_TINY).sqrt()
         variance = huber(spread, self.threshold)
-        bias = huber(groups.mean(dim=1), self.threshold) - variance / self.n_realizations
-        excess = (variance - self.variance_limit).clamp(min=0)
+        noise = variance / self.n_realizations * (mean.abs() <= self.threshold)
+        bias = huber(mean, self.threshold) - noise
+        limit = huber(spread.new_tensor(self.variance_limit).sqrt(), self.threshold)
+        excess = (variance - limit).clamp(min=0)
         losses = bias + self.variance_weight * excess
         return self.n_realizations * (self.weights * losses).sum()

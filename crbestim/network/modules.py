@@ -22,7 +22,8 @@ ACTIVATIONS = {
     "relu": nn.functional.relu,
     "tanh": torch.tanh,
 }
-# Variance of a direction, over the largest, below which rounding is all there is in it.
+# Spread of a feature over its size, and variance of a direction over all, below which
+# rounding is all there is in it.
 _CONSTANT = 1e-12
 
 
@@ -97,12 +98,15 @@ class FingerprintNetwork(nn.Module):
     def whiten(self, features):
         """Take mean and covariance of the inputs from training features."""
         features = features.double()
-        centred = features - features.mean(dim=0)
-        values, axes = torch.linalg.eigh(centred.T @ centred / len(features))
-        constant = values <= _CONSTANT * features.square().mean(dim=0).sum()
+        mean, spread = features.mean(dim=0), features.std(dim=0, correction=0)
+        size = features.square().mean(dim=0).sqrt()
+        scale = torch.where(spread > _CONSTANT * size, 1 / spread, 0.0)
+        standard = (features - mean) * scale
+        values, axes = torch.linalg.eigh(standard.T @ standard / len(features))
+        constant = values <= _CONSTANT * len(values)
         gains = torch.where(constant, 0.0, values.clamp(min=1e-300).rsqrt())
-        self.mean.copy_(features.mean(dim=0))
-        self.whitening.copy_(axes * gains)
+        self.mean.copy_(mean)
+        self.whitening.copy_(scale[:, None] * axes * gains)
 
     def trunk(self, x):
         """Pass whitened features through the hidden layers."""

@@ -2,8 +2,6 @@
 
 import math
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 
@@ -11,6 +9,7 @@ import torch
 from tqdm.auto import tqdm
 
 from .optimizers import Soap
+from .threads import pool
 
 _WARM_UP = 0.03
 # Rows that one thread takes of a batch. The parts of a batch and the order of their sum
@@ -82,7 +81,7 @@ class Trainer:
         self.parameters = list(network.parameters())
         self.optimizer = Soap(self.parameters, settings.alpha)
         self.progress = Progress()
-        self._pool = map
+        self._map = map
 
     def fit(self, on_epoch=None):
         """Train until a limit is reached, and return the progress, with its history.
@@ -93,7 +92,8 @@ class Trainer:
         """
         settings, progress = self.settings, self.progress
         bar = tqdm(total=settings.max_iter, desc="training", disable=not settings.verbose)
-        with bar, self._threads():
+        n_threads = 1 if self.train.signals.is_cuda else settings.n_threads
+        with bar, pool(n_threads) as self._map:
             try:
                 for epoch in range(settings.max_iter):
                     record = self._epoch(epoch)
@@ -106,25 +106,11 @@ class Trainer:
                         break
             except KeyboardInterrupt:
                 progress.interrupted = True
+        self._map = map
         if progress.best_state is not None:
             self.network.load_state_dict(progress.best_state)
         self._check_finite(sum(p.detach().sum() for p in self.parameters), "sum of weights")
         return progress
-
-    @contextmanager
-    def _threads(self):
-        """Share the parts of each batch among threads, with one torch thread in each."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        options = dict(initializer=torch.set_num_threads, initargs=(1,))
-        try:
-            with ThreadPoolExecutor(self.settings.n_threads, **options) as executor:
-                serial = self.settings.n_threads == 1 or self.train.signals.is_cuda
-                self._pool = map if serial else executor.map
-                yield
-        finally:
-            self._pool = map
-            torch.set_num_threads(before)
 
     def _epoch(self, epoch):
         """Go once through the training data in random order; return a record."""
@@ -159,7 +145,7 @@ class Trainer:
         n_realizations = self.objective.n_realizations
         batch = self.train.batch(rows, self.generator, n_realizations)
         count = self.objective.count(batch[2]).clamp(min=1e-30)
-        results = self._pool(self._loss_and_gradients, self._parts(batch))
+        results = self._map(self._loss_and_gradients, self._parts(batch))
         losses, gradients = zip(*results, strict=True)
         gradients = [sum(terms) / count for terms in zip(*gradients, strict=True)]
         # Hard samples have errors of hundreds of standard deviations early on.
@@ -172,12 +158,13 @@ class Trainer:
     def _loss_and_gradients(self, part):
         """Return loss and gradients of a part of a batch, as sums over its rows."""
         features, targets, precision = part
-        loss = self.objective(self.network(features), targets, precision)
-        return loss.detach(), torch.autograd.grad(loss, self.parameters)
+        # Whether gradients are kept is a setting of each thread.
+        with torch.enable_grad():
+            loss = self.objective(self.network(features), targets, precision)
+            return loss.detach(), torch.autograd.grad(loss, self.parameters)
 
-    @torch.no_grad()
     def evaluate(self):
-        """Return the loss on validation data, NaN if there are none.
+        """Return the loss on validation data, NaN if there are none that count.
 
         Clean data get the same noise at each call.
         """
@@ -189,9 +176,9 @@ class Trainer:
         n_realizations = self.objective.n_realizations
         for rows in torch.arange(len(data), device=device).split(_BLOCK):
             batch = data.batch(rows, generator, n_realizations)
-            total += sum(self._pool(self._loss, self._parts(batch)))
+            total += sum(self._map(self._loss, self._parts(batch)))
             count += self.objective.count(batch[2])
-        return float(total / count.clamp(min=1e-30))
+        return float(total / count) if count > 0 else math.nan
 
     def _parts(self, batch):
         """Parts of a batch: whole groups of noise realizations; one part on a GPU."""
@@ -201,7 +188,8 @@ class Trainer:
 
     def _loss(self, part):
         features, targets, precision = part
-        return self.objective(self.network(features), targets, precision).detach()
+        with torch.no_grad():
+            return self.objective(self.network(features), targets, precision)
 
     def _keep_best(self, record):
         loss, progress = record["validation_loss"], self.progress

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from crbestim import CRBRegressor
 from crbestim.metrics import crb_loss
@@ -192,7 +192,7 @@ def test_interrupt_leaves_a_usable_estimator(
 
     monkeypatch.setattr(training.Trainer, "step", step)
     reg = small(model, max_iter=50, early_stopping=early_stopping)
-    with pytest.warns(ConvergenceWarning, match="interrupted after . of 50 epochs"):
+    with pytest.warns(ConvergenceWarning, match="interrupted after . whole epochs"):
         reg.fit(*fingerprints)
     assert 0 < reg.n_iter_ < 50
     assert np.isfinite(reg.predict(fingerprints[0])).all()
@@ -216,6 +216,76 @@ def test_large_batches_do_not_depend_on_n_jobs(model, fingerprints, n_jobs):
     several = small(model, n_jobs=n_jobs, **options).fit(X, y, crb=crb)
     assert one.loss_curve_ == several.loss_curve_
     np.testing.assert_array_equal(one.predict(X), several.predict(X))
+
+
+def test_a_failed_fit_changes_nothing(model, fingerprints, monkeypatch):
+    X, y, crb = fingerprints
+    reg = small(model).fit(X, y, crb=crb)
+    before, expected = dict(vars(reg)), reg.predict(X)
+    with pytest.raises(ValueError, match="leaves none to train on"):
+        reg.fit(X[:1], y[:1], crb=crb[:1])
+    reg.set_params(learning_rate_init=1e30, max_iter=50)
+    with pytest.raises(RuntimeError, match="lower learning_rate_init"):
+        reg.fit(X[:100], y[:100], crb=crb[:100])
+    np.testing.assert_array_equal(reg.predict(X), expected)
+    assert reg.history_ == before["history_"]
+    fresh = small(model)
+    with pytest.raises(ValueError, match="leaves none to train on"):
+        fresh.fit(X[:1], y[:1], crb=crb[:1])
+    with pytest.raises(NotFittedError):
+        fresh.predict(X)
+
+
+def test_parameters_set_after_fit_wait_for_the_next(model, fingerprints):
+    X, y, crb = fingerprints
+    reg = small(model).fit(X, y, crb=crb)
+    expected = reg.predict(X)
+    reg.set_params(activation="relu", hidden_layer_sizes=(8,), dtype="float64")
+    np.testing.assert_array_equal(reg.predict(X), expected)
+    with pytest.raises(ValueError, match="hidden_layer_sizes = .8,., but"):
+        reg.partial_fit(X, y, crb=crb)
+    with pytest.raises(ValueError, match="activation = 'relu', but .* has 'gelu'"):
+        reg.set_params(hidden_layer_sizes=(16, 16)).partial_fit(X, y, crb=crb)
+
+
+def test_first_part_must_show_how_inputs_vary(model, fingerprints):
+    with pytest.raises(ValueError, match="16 real inputs, too few to tell how they vary"):
+        small(model).partial_fit(*(array[:16] for array in fingerprints))
+
+
+def test_nothing_to_learn_is_an_error(model, fingerprints):
+    X, y, crb = fingerprints
+    with pytest.raises(ValueError, match="no row to train on has a parameter"):
+        small(model).fit(X, y, crb=np.full_like(crb, np.inf))
+    weights = {name: 0.0 for name in model.parameter_names if name != "Rx"}
+    column = crb.copy()
+    column[:, model.parameter_names.index("Rx")] = np.inf
+    with pytest.raises(ValueError, match="finite bound and a weight"):
+        small(model, output_weights=weights, resample_noise=False).fit(X, y, crb=column)
+
+
+def test_real_features_with_large_offsets():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2000, 2)) * [1e7, 0.1] + [0.0, 1e6]
+    y = X[:, 1:]
+    reg = small(max_iter=40).fit(X, y, crb=np.full_like(y, 1e-4))
+    assert np.corrcoef(reg.predict(X).ravel(), y.ravel())[0, 1] > 0.99
+
+
+def test_weights_do_not_depend_on_threads_of_the_libraries(model, fingerprints):
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    X, y, crb = (np.tile(array, (10, 1)) for array in fingerprints)
+    weights = []
+    before = torch.get_num_threads()
+    for n in (1, 2):
+        torch.set_num_threads(n)
+        with threadpool_limits(n):
+            weights.append(small(model, max_iter=1).fit(X, y, crb=crb).weights_)
+    torch.set_num_threads(before)
+    for name, one in weights[0].items():
+        np.testing.assert_array_equal(one, weights[1][name])
 
 
 class Recorder:

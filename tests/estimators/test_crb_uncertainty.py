@@ -163,11 +163,40 @@ def test_too_few_samples_to_estimate_noise():
     y = np.random.default_rng(0).uniform([1, -50], [40, 50], (60, 2))
     X = noisy(Pair(), y, 100.0)
     reg = small(Pair()).fit(X, y)
-    assert np.isfinite(reg.predict(X, return_std=True, sigma=0.01)[1]).all()
+    m0 = np.abs(explain(Pair(), X, reg.predict(X), noise_std=1.0).m0)
+    default = reg.predict(X, return_std=True)[1]
+    given = reg.predict(X, return_std=True, sigma=0.01 * m0)[1]
+    np.testing.assert_allclose(default, given)
+    with pytest.raises(ValueError, match="it can explain any, and there is no residual"):
+        reg.residual(X, sigma=0.01)
     with pytest.raises(ValueError, match="4 unknowns .* for 4 real numbers"):
-        reg.predict(X, return_std=True)
-    with pytest.raises(ValueError, match="give sigma"):
-        reg.residual(X)
+        explain(Pair(), X, y)
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e200])
+def test_signals_of_any_size(fitted, fingerprints, scale):
+    X = fingerprints[0][:20]
+    expected = fitted.predict(X, return_std=True, sigma=1e-3)
+    scaled = fitted.predict(scale * X, return_std=True, sigma=1e-3 * scale)
+    np.testing.assert_allclose(scaled, expected, rtol=1e-5)
+
+
+class Gap(Pair):
+    """A model without signal, and one that is not finite, at some parameters."""
+
+    def signal(self, theta):
+        r2 = theta[:, :1]
+        return np.where(r2 > 40, np.nan, np.where(r2 > 30, 0, super().signal(theta)))
+
+
+def test_a_model_that_fails_at_an_estimate_stops_no_other_voxel():
+    theta = np.array([[10.0, 5.0], [35.0, 5.0], [45.0, 5.0]])
+    X = noisy(Pair(), theta, 100.0)
+    options = dict(sigma=np.full(3, 0.01), prior_precision=np.eye(2))
+    seen = explain(Gap(), X, theta, **options)
+    alone = explain(Gap(), X[:1], theta[:1], **options | dict(sigma=np.full(1, 0.01)))
+    np.testing.assert_array_equal(seen.std[0], alone.std[0])
+    np.testing.assert_allclose(seen.std[1:], 1.0)
 
 
 class RealLine(SignalModel):
@@ -252,11 +281,16 @@ def clear(model, fingerprints):
     return small(model, snr=(500, 2000), **options).fit(*fingerprints)
 
 
-@pytest.mark.parametrize(("snr", "kind"), [(20.0, "noisier"), (1e6, "less noisy")])
-def test_other_noise_is_noticed(model, fingerprints, clear, snr, kind):
-    X = noisy(model, fingerprints[1], snr)
-    with pytest.warns(NoiseLevelWarning, match=f"much {kind} .*in truth 500 to 2000"):
+def test_more_noise_is_noticed(model, fingerprints, clear):
+    X = noisy(model, fingerprints[1], 20.0)
+    with pytest.warns(NoiseLevelWarning, match="much noisier .*in truth 500 to 2000"):
         clear.predict(X)
+
+
+def test_less_noise_is_noticed(model, fingerprints, fitted):
+    X = noisy(model, fingerprints[1], 1e6)
+    with pytest.warns(NoiseLevelWarning, match="much less noisy .*in truth 50.* to 199"):
+        fitted.predict(X)
 
 
 @pytest.mark.parametrize("snr", [500.0, 1000.0, 2000.0])

@@ -104,3 +104,27 @@ def test_spread_of_errors_counts_linearly_beyond_the_threshold():
 def test_nothing_known_is_zero():
     zeros = torch.zeros(2, 2)
     assert float(SquaredErrors(NO_PERIODS, ONES)(zeros + 1, zeros, zeros)) == 0.0
+
+
+@pytest.mark.parametrize("n_realizations", [2, 8])
+def test_spread_is_never_rewarded_where_bias_counts_linearly(n_realizations):
+    objective = bias_reduced(
+        n_realizations=n_realizations, threshold=2.0, variance_weight=0.0
+    )
+    signs = torch.ones(n_realizations, 1)
+    signs[::2] = -1
+    losses = [
+        float(objective(10 + size * signs, torch.zeros_like(signs), torch.ones_like(signs)))
+        for size in (0.1, 2.0)
+    ]
+    assert losses[0] == pytest.approx(losses[1])
+
+
+def test_limit_of_the_variance_beyond_the_threshold():
+    # Variance 12.25 (deviations of 3.5 / sqrt 2) is 2.25 above the limit of 10.
+    objective = bias_reduced(threshold=2.0, variance_limit=10.0, variance_weight=1.0)
+    size = 3.5 / math.sqrt(2)
+    prediction = torch.tensor([[-size], [size]])
+    loss = mean(objective, prediction, torch.zeros(2, 1), torch.ones(2, 1))
+    spread = 2 * (2 * 3.5 - 2)
+    assert float(loss) == pytest.approx(spread - 2 * (2 * math.sqrt(10) - 2) - spread / 2)

@@ -71,6 +71,19 @@ def test_whitened_inputs():
     torch.testing.assert_close(white.T @ white / 500, torch.eye(4, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e5])
+def test_features_of_any_size_are_whitened(offset):
+    net = FingerprintNetwork(2, (8,), [math.inf], "gelu").double()
+    features = torch.randn(
+        500, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
+    features = features * torch.tensor([1e7, 1e-3]) + offset * torch.tensor([1e7, 1e-3])
+    net.whiten(features)
+    white = (features - net.mean) @ net.whitening
+    expected = torch.eye(2, dtype=torch.float64)
+    torch.testing.assert_close(white.T @ white / 500, expected, rtol=1e-6, atol=1e-6)
+
+
 def test_constant_directions_are_left_out():
     net = network([math.inf])
     features = torch.tensor([[0.0, 1, 2, 1], [2.0, 1, 4, 1], [0.0, 1, 2, 1]])

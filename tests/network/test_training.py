@@ -91,16 +91,19 @@ def test_complex_noise_has_the_level_in_both_channels():
 
 
 def test_precision_scales_with_the_drawn_snr():
-    data = line(1000, snr=torch.tensor([10.0, 20.0]), scale_precision=True)
+    data = line(
+        1000, snr=torch.tensor([10.0, 20.0]), snr_is_range=True, scale_precision=True
+    )
     _, _, precision = data.batch(torch.arange(1000), torch.Generator().manual_seed(0))
     ratios = precision.sqrt()
     assert 10 <= ratios.min() < 10.1 and 19.9 < ratios.max() <= 20
 
 
 def test_snr_from_a_set():
-    data = line(1000, snr=torch.tensor([1.0, 2.0, 3.0]), scale_precision=True)
-    _, _, precision = data.batch(torch.arange(1000), torch.Generator().manual_seed(0))
-    assert set(precision.sqrt().ravel().round().tolist()) == {1.0, 2.0, 3.0}
+    for levels in ([1.0, 2.0, 3.0], [1.0, 3.0]):
+        data = line(1000, snr=torch.tensor(levels), scale_precision=True)
+        _, _, precision = data.batch(torch.arange(1000), torch.Generator().manual_seed(0))
+        assert set(precision.sqrt().ravel().round().tolist()) == set(levels)
 
 
 def test_learning_rate_rises_then_falls_to_zero():
