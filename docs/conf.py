@@ -43,6 +43,7 @@ sphinx_gallery_conf = {
     "examples_dirs": str(ROOT / "examples"),
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"plot_",
+    "ignore_pattern": r"measurements\.py",
     "plot_gallery": os.environ.get("CRBESTIM_GALLERY", "1"),
     "download_all_examples": False,
     "remove_config_comments": True,

@@ -19,12 +19,11 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from joblib import Parallel, delayed
+from measurements import load_model
 
 from crbestim import CRBRegressor, NLLSRegressor
 from crbestim.datasets import make_brain_phantom, make_fingerprints
 from crbestim.metrics import bias_variance
-from crbestim.models import MagnetizationTransfer
-from crbestim.sequences import HybridStateSequence
 
 parser = argparse.ArgumentParser(description="Maps of a brain from complex signals.")
 parser.add_argument("--data", type=Path, help="folder of measured data")
@@ -50,38 +49,17 @@ def report(message):
 # each of their derivatives apart from all others (Mao et al., arXiv 2305.00326), so that
 # the compressed signal keeps what it tells about the parameters.
 
-
-def basis_of(model, n_components=20):
-    """Return singular vectors of fingerprints and their orthogonalized derivatives."""
-    _, y = make_fingerprints(model, 400, random_state=0)
-    signal, jacobian = model.signal(y, jacobian=True)
-    nuisance = signal[:, :, None] * [1, 1j]
-    columns = np.concatenate([jacobian, nuisance], axis=2)
-    stacked = np.concatenate([columns.real, columns.imag], axis=1)
-    stacked /= np.linalg.norm(stacked, axis=1, keepdims=True)
-    # Rows of the pseudo-inverse are orthogonal to all columns but their own.
-    apart = np.linalg.pinv(stacked)[:, : model.n_parameters]
-    apart = apart[..., : model.n_features] + 1j * apart[..., model.n_features :]
-    rows = np.concatenate([signal, *apart])
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.linalg.svd(rows, full_matrices=False)[2][:n_components].T
-
-
+model = load_model(arguments.data)
 if arguments.data is None:
-    sequence = HybridStateSequence.default()
-    full = MagnetizationTransfer(sequence)
-    model = full.compress(basis_of(full))
     phantom = make_brain_phantom(model, random_state=0)
     rng = np.random.default_rng(0)
     clean = phantom.m0[:, None] * model.signal(phantom.theta)
     noise = rng.standard_normal((*clean.shape, 2)).view(complex)[..., 0]
     voxels, mask = clean + 0.01 * noise, phantom.mask
 else:
-    sequence = HybridStateSequence.from_file(arguments.data / "hybrid_state_sequence.npz")
     with np.load(arguments.data / "invivo_slice.npz") as file:
         mask = file["mask"]
         voxels = file["coefficients"][mask]
-        model = MagnetizationTransfer(sequence).compress(file["basis"])
 report(f"{len(voxels)} voxels of {voxels.shape[1]} coefficients")
 
 # %%
