@@ -3,7 +3,9 @@
 Estimators, at the top of the package:
 
 - :class:`CRBRegressor`, a network trained with the CRB loss;
-- :class:`NLLSRegressor`, nonlinear least squares.
+- :class:`NLLSRegressor`, nonlinear least squares;
+- :class:`DictionaryRegressor`, the best match in a dictionary;
+- :class:`OneStepRegressor`, any of these refined by Fisher scoring.
 
 Modules, in the order in which they build on each other:
 
@@ -17,7 +19,12 @@ Modules, in the order in which they build on each other:
 
 import importlib
 
-__all__ = ["CRBRegressor", "NLLSRegressor"]
+__all__ = [
+    "CRBRegressor",
+    "DictionaryRegressor",
+    "NLLSRegressor",
+    "OneStepRegressor",
+]
 __version__ = "0.1.0.dev0"
 
 _MODULES = ("bounds", "datasets", "estimators", "metrics", "models", "sequences")

@@ -7,7 +7,7 @@ helpers. Complex targets are refused in scikit-learn's words.
 
 import numpy as np
 from sklearn.base import _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_n_features,
@@ -28,6 +28,7 @@ except ImportError:  # scikit-learn before 1.9
 
 __all__ = [
     "CallbackSupportMixin",
+    "HasMethods",
     "Interval",
     "StrOptions",
     "check_crb",
@@ -81,14 +82,14 @@ def is_complex(X):
 
 
 def check_features(estimator, X, *, reset):
-    """Return X as a finite float64 or complex128 array; set or check its features.
+    """Return X as a float64 or complex128 array; set or check its features.
 
     Parameters
     ----------
     estimator : estimator
         Gets ``n_features_in_`` and ``feature_names_in_`` if `reset`.
     X : array-like of shape (n_samples, n_features)
-        Data, real or complex.
+        Data, real or complex; voxels may have NaN or infinite values.
     reset : bool
         True in ``fit``, False afterwards.
 
@@ -100,22 +101,15 @@ def check_features(estimator, X, *, reset):
     Raises
     ------
     ValueError
-        If X is empty, not finite, not two-dimensional or has other features than in
-        ``fit``.
+        If X is empty, not two-dimensional or has other features than in ``fit``.
     """
+    loose = dict(dtype=np.float64, ensure_all_finite=False)
     if not is_complex(X):
-        return validate_data(estimator, X, reset=reset, dtype=np.float64)
+        return validate_data(estimator, X, reset=reset, **loose)
     _check_feature_names(estimator, X, reset=reset)
     array = np.asarray(X)
-    if array.ndim == 2 and array.size:
-        finite = np.isfinite(array).all(axis=1)
-        if not finite.all():
-            raise ValueError(
-                f"X has NaN or infinite values in {np.sum(~finite)} rows, the first is "
-                f"row {np.argmin(finite)}; mask these voxels out."
-            )
     for part in (array.real, array.imag):
-        check_array(part, estimator=estimator, input_name="X", dtype=np.float64)
+        check_array(part, estimator=estimator, input_name="X", **loose)
     _check_n_features(estimator, array, reset=reset)
     return np.ascontiguousarray(array, dtype=np.complex128)
 

@@ -19,6 +19,7 @@ import numpy as np
 from .exceptions import SingularInformationWarning
 
 __all__ = [
+    "covariance_from_information",
     "cramer_rao_bound",
     "crb_from_jacobian",
     "fisher_information",
@@ -118,19 +119,44 @@ def crb_from_jacobian(
     return _diagonal_of_inverse(information)[:, :n_parameters] * noise
 
 
-def _diagonal_of_inverse(information):
-    """Diagonal of the inverse; infinite for what a singular matrix leaves open.
+def covariance_from_information(information):
+    """Inverse of information matrices, also where they are singular.
 
-    Columns differ by 1e7 in scale, so the matrix is scaled to a unit diagonal first.
+    Parameters
+    ----------
+    information : ndarray of shape (n_samples, n_parameters, n_parameters)
+        Symmetric matrices without negative eigenvalues.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_parameters, n_parameters)
+        Covariances. Parameters that take part in a null direction have an infinite
+        variance and NaN beside it; the others keep theirs, from the pseudo-inverse.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.bounds import covariance_from_information
+    >>> covariance_from_information(np.array([[[4.0, 0.0], [0.0, 0.0]]]))
+    array([[[0.25,  nan],
+            [ nan,   inf]]])
     """
+    # Columns differ by 1e7 in scale, so the matrix is scaled to a unit diagonal first.
     norm = np.sqrt(np.einsum("nii->ni", information))
     safe = np.where(norm > 0, norm, 1.0)
     scaled = information / (safe[:, :, None] * safe[:, None, :])
-    diagonal = np.einsum("nii->ni", _inverses(scaled)).copy()
+    inverse = _inverses(scaled)
+    diagonal = np.einsum("nii->ni", inverse)
     # The trace of the inverse exceeds 1/(least eigenvalue) for positive matrices.
     doubtful = ~((diagonal > 0.5).all(axis=1) & (diagonal.sum(axis=1) < _DOUBTFUL))
-    diagonal[doubtful] = _diagonal_of_pseudo_inverse(scaled[doubtful])
-    return diagonal / safe**2
+    inverse[doubtful] = _pseudo_inverses(scaled[doubtful])
+    inverse = 0.5 * (inverse + np.swapaxes(inverse, 1, 2))
+    return inverse / safe[:, :, None] / safe[:, None, :]
+
+
+def _diagonal_of_inverse(information):
+    """Diagonal of the inverse; infinite for what a singular matrix leaves open."""
+    return np.einsum("nii->ni", covariance_from_information(information))
 
 
 def _inverses(matrices):
@@ -143,19 +169,17 @@ def _inverses(matrices):
         return np.concatenate([_inverses(matrix[None]) for matrix in matrices])
 
 
-def _diagonal_of_pseudo_inverse(scaled):
-    """Diagonal of the inverse of matrices that are singular, or close to it.
-
-    A parameter is open if it takes part in a null direction; the others keep their bound,
-    from the pseudo-inverse.
-    """
+def _pseudo_inverses(scaled):
+    """Inverses of matrices that are singular, or close to it, as said above."""
     values, vectors = np.linalg.eigh(scaled)
     null = values <= _SINGULAR * scaled.shape[1]
-    inverse = np.where(null, 0.0, 1 / np.where(null, 1.0, values))
-    squares = vectors**2
-    diagonal = np.einsum("nij,nj->ni", squares, inverse)
-    open_ = np.einsum("nij,nj->ni", squares, null.astype(float)) > 1e-8
-    return np.where(open_, np.inf, diagonal)
+    weights = np.where(null, 0.0, 1 / np.where(null, 1.0, values))
+    inverse = (vectors * weights[:, None, :]) @ np.swapaxes(vectors, 1, 2)
+    open_ = np.einsum("nij,nj->ni", vectors**2, null.astype(float)) > 1e-8
+    inverse[open_[:, :, None] | open_[:, None, :]] = np.nan
+    rows, columns = np.nonzero(open_)
+    inverse[rows, columns, columns] = np.inf
+    return inverse
 
 
 def cramer_rao_bound(model, theta, noise_std=1.0, *, m0=1.0):

@@ -140,7 +140,7 @@ def test_import_is_quick_and_brings_estimators_and_modules_when_asked_for():
     code = """
 import sys, crbestim
 assert not {"sklearn", "scipy", "numba", "numpy"} & set(sys.modules)
-assert {"CRBRegressor", "NLLSRegressor", "metrics"} <= set(dir(crbestim))
+assert {"DictionaryRegressor", "NLLSRegressor", "metrics"} <= set(dir(crbestim))
 assert crbestim.metrics.crb_loss and crbestim.CRBRegressor is crbestim.CRBRegressor
 from crbestim import *
 assert NLLSRegressor is crbestim.estimators.NLLSRegressor

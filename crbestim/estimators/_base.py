@@ -7,8 +7,9 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._validation import check_crb, check_features, check_targets
-from ..bounds import cramer_rao_bound, signal_and_bound
+from ..bounds import cramer_rao_bound
 from ..metrics import efficiency_score
+from ._explanation import Residuals, explain
 
 
 class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -38,6 +39,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self._check_model(X, y_array)
         if crb is not None:
             crb = check_crb(crb, y_array.shape)
+        X, y_array, crb = self._leave_out(X, y_array, crb)
         if reset:
             self._remember(X, y_array, np.asarray(y).ndim)
         elif y_array.shape[1] != self.n_outputs_:
@@ -48,6 +50,20 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self._check_kind(X)
         self.fitted_with_crb_ = crb is not None
         return X, y_array, crb
+
+    def _leave_out(self, X, y, crb):
+        """Leave out rows of X that are not finite, with a warning."""
+        finite = np.isfinite(X).all(axis=1)
+        if finite.all():
+            return X, y, crb
+        found = (
+            f"X has NaN or infinite values in {np.sum(~finite)} of {len(X)} rows, the "
+            f"first is row {np.argmin(finite)}"
+        )
+        if not finite.any():
+            raise ValueError(f"{found}; none is left to learn from.")
+        warnings.warn(f"{found}: fit leaves them out", UserWarning, stacklevel=4)
+        return X[finite], y[finite], None if crb is None else crb[finite]
 
     def _remember(self, X, y, y_ndim):
         self.y_ndim_ = y_ndim
@@ -113,29 +129,86 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             )
 
     def _check_predict(self, X):
-        """Check new data; return X as an array and which rows can be estimated."""
+        """Check new data; return X as an array and which rows can be estimated.
+
+        Those that are finite and, if complex, not zero throughout.
+        """
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
         self._check_kind(X)
+        usable = np.isfinite(X).all(axis=1)
         if self.is_complex_:
-            return X, (X != 0).any(axis=1)
-        return X, np.ones(len(X), dtype=bool)
+            usable &= (X != 0).any(axis=1)
+        return X, usable
 
     def _shape_like_targets(self, predictions):
         return predictions.ravel() if self.y_ndim_ == 1 else predictions
 
-    def _predicted_std(self, y):
-        """Square root of the bound at estimates, infinite where they are open."""
-        if self.model is None:
-            raise ValueError(
-                f"return_std needs the Cramér-Rao bound; give {type(self).__name__} a "
-                "model."
-            )
+    def _standard_deviations(self, model, X, y, sigma, prior_precision=0.0):
+        """Those of the linearized posterior at estimates; NaN where there is none."""
         std, known = np.full_like(y, np.nan), np.isfinite(y).all(axis=1)
         if known.any():
-            crb = signal_and_bound(self.model, y[known], noise_std=self.noise_std)[1]
-            std[known] = np.sqrt(crb)
+            std[known] = explain(
+                model,
+                X[known],
+                y[known],
+                sigma=None if sigma is None else sigma[known],
+                noise_std=self.noise_std,
+                prior_precision=prior_precision,
+            ).std
         return std
+
+    def _forward(self, X):
+        """Estimates of voxels that are finite and not zero, as columns."""
+        return np.asarray(self.predict(X)).reshape(len(X), -1)
+
+    def residual(self, X, *, sigma=None, false_alarm_rate=1e-3):
+        """Tell voxels that the model cannot explain, such as fat or motion.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Signals.
+        sigma : float or array-like of shape (n_samples,), default=None
+            Noise of X per channel. By default one level for all voxels, from the median
+            of what the model leaves unexplained: more than half of them must be sound.
+        false_alarm_rate : float, default=1e-3
+            Share of sound voxels that are flagged, if the estimate is close: see Notes.
+
+        Returns
+        -------
+        Residuals
+            Per voxel: the unexplained share of the signal, its chi-square, and the flag.
+
+        Raises
+        ------
+        ValueError
+            If there is no model, or a number is not allowed.
+
+        Notes
+        -----
+        What an error of the estimate makes of the signal counts as explained to first
+        order. The share of sound voxels that are flagged is therefore the rate asked for
+        where errors are small. In fluid measured with a balanced sequence, errors of
+        omega0 are many standard deviations, and more voxels are flagged: the user guide
+        has figures.
+        """
+        X, usable = self._check_predict(X)
+        self._check_has_model("residual")
+        estimate = np.full((len(X), self.n_outputs_), np.nan)
+        if usable.any():
+            estimate[usable] = self._forward(X[usable])
+        usable &= np.isfinite(estimate).all(axis=1)
+        return Residuals.of_voxels(
+            self.model, X, usable, estimate[usable], sigma, false_alarm_rate
+        )
+
+    def _check_has_model(self, what):
+        if self.model is None:
+            raise ValueError(
+                f"{what} compares signals with a model's; give {type(self).__name__} a "
+                "model."
+            )
 
     @property
     def _periods(self):
@@ -201,7 +274,8 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         )
 
     def __sklearn_tags__(self):
-        """Complex X is native, but scikit-learn has no tag for it."""
+        """Complex X is native, but scikit-learn has no tag for it; voxels may be NaN."""
         tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
         tags.target_tags.single_output = True
         return tags

@@ -1,25 +1,29 @@
 """Levenberg and Marquardt's method inside the unit box, many small problems at a time.
 
 Each row minimizes ``norm(r(x))^2 / 2`` on its own and takes the same steps whatever its
-neighbours do; together they keep calls of an expensive model few. A step solves
+neighbours do; together they keep calls of an expensive model few. A step minimizes
 
-    (H + damping D) step = -g,     g = J^T r,     H = J^T J, or J^T J + S,
+    g^T step + step^T (H + damping D) step / 2,     g = J^T r,     H = J^T J, or J^T J + S,
 
-with D the largest diagonal of J^T J so far (Moré 1978, doi 10.1007/BFb0067700). Variables
-that the step would carry out of the box stop at its side, and the others solve again. The
-damping follows the gain ratio (Nielsen 1999, IMM-REP-1999-05). S stands for the curvature
-of the residual itself, gathered from the change of J over past steps (Dennis, Gay and
-Welsch 1981, doi 10.1145/355958.355965); it is used while it foresees gains better than
-J^T J alone does. Along flat valleys that saves most of the steps.
+inside the box, with D the largest diagonal of J^T J so far (Moré 1978, doi
+10.1007/BFb0067700). The damping follows the gain ratio (Nielsen 1999,
+IMM-REP-1999-05). S stands for the curvature of the residual itself, gathered from the
+change of J over past steps (Dennis, Gay and Welsch 1981, doi 10.1145/355958.355965); it is
+used while it foresees gains better than J^T J alone does. Along flat valleys that saves
+most of the steps. Steps are tried without a Jacobian, which costs several times as much;
+only those that lower the cost get one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-_START_DAMPING = 1e-3
-_LEAST_DAMPING = 1e-12
+from ..kernels.least_squares import decrements, steps_in_box
+
+_START_DAMPING = 1e-2
+_LEAST_DAMPING, _MOST_DAMPING = 1e-12, 1e30
 _LEAST_CURVATURE = 1e-12
+_NO_DAMPING = 1e-10
 
 
 @dataclass
@@ -32,51 +36,87 @@ class Minima:
         The best point of each row.
     cost : ndarray of shape (n,)
         Half the squared norm of the residual there.
+    information : ndarray of shape (n, n_variables, n_variables)
+        J^T J, there or less than a tolerance away.
     converged : ndarray of bool, shape (n,)
         Whether a test of convergence ended the search.
     failed : ndarray of bool, shape (n,)
         Whether the residual or its Jacobian was not finite where it was needed.
-    n_evaluations : ndarray of int, shape (n,)
-        How often a row was evaluated.
+    n_iterations : ndarray of int, shape (n,)
+        How many steps were tried.
     """
 
     x: np.ndarray
     cost: np.ndarray
+    information: np.ndarray
     converged: np.ndarray
     failed: np.ndarray
-    n_evaluations: np.ndarray
+    n_iterations: np.ndarray
 
-    def replace(self, rows, better):
-        """Take over rows of another search, whose evaluations add up.
+    def take_over(self, rows, other):
+        """Put another search in the place of rows, whose iterations add up.
 
         Parameters
         ----------
         rows : ndarray of int
-            Rows of this object that the other one began from.
-        better : Minima
-            The other search; only what is lower is taken.
+            Rows of this object that the other one stands for.
+        other : Minima
+            The other search.
         """
-        self.n_evaluations[rows] += better.n_evaluations
-        lower = better.cost < self.cost[rows]
-        for name in ("x", "cost", "converged", "failed"):
-            getattr(self, name)[rows[lower]] = getattr(better, name)[lower]
+        self.n_iterations[rows] += other.n_iterations
+        for field in fields(self):
+            if field.name != "n_iterations":
+                getattr(self, field.name)[rows] = getattr(other, field.name)
+
+    def replace(self, rows, other):
+        """Take over rows of another search where it ends lower; iterations add up.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+            Rows of this object that the other one stands for.
+        other : Minima
+            The other search.
+        """
+        better = (other.cost < self.cost[rows]) | (self.failed[rows] & ~other.failed)
+        self.n_iterations[rows[~better]] += other.n_iterations[~better]
+        self.take_over(rows[better], other.rows(better))
+
+    def rows(self, chosen):
+        """Return some of the rows.
+
+        Parameters
+        ----------
+        chosen : ndarray
+            Which rows.
+
+        Returns
+        -------
+        Minima
+            Copies of them.
+        """
+        return Minima(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
-def levenberg_marquardt(evaluate, start, max_nfev, tol):
+def levenberg_marquardt(evaluate, start, max_iter, tol, first=None):
     """Minimize sums of squares over the unit box.
 
     Parameters
     ----------
     evaluate : callable
-        ``evaluate(rows, x)`` returns the residuals (n, m) and their derivatives
-        (n, m, n_variables) of these rows at x (n, n_variables).
+        ``evaluate(rows, x, jacobian)`` returns the residuals (n, m) of these rows at x
+        (n, n_variables), and if `jacobian` their derivatives (n, m, n_variables), else
+        None.
     start : ndarray of shape (n_rows, n_variables)
         Where to begin, inside the box.
-    max_nfev : int
-        Most evaluations of a row.
+    max_iter : int
+        Most steps that a row tries.
     tol : float
-        A row converges when a step lowers the cost by less than this fraction of it, as
-        the linear model foresaw, or is shorter than this fraction of x.
+        A row converges when the minimum that it foresees, without damping, is lower by
+        less than this fraction of the cost; or when a step is shorter than this fraction
+        of x.
+    first : tuple of ndarray, default=None
+        What `evaluate` returns for all rows at `start`, if it is known.
 
     Returns
     -------
@@ -87,104 +127,196 @@ def levenberg_marquardt(evaluate, start, max_nfev, tol):
     --------
     >>> import numpy as np
     >>> from crbestim.estimators._levenberg_marquardt import levenberg_marquardt
-    >>> def evaluate(rows, x):
-    ...     return x**2 - 0.25, 2 * x[:, :, None]
+    >>> def evaluate(rows, x, jacobian):
+    ...     return x**2 - 0.25, 2 * x[:, :, None] if jacobian else None
     >>> levenberg_marquardt(evaluate, np.array([[0.9]]), 50, 1e-12).x.round(6)
     array([[0.5]])
     """
-    search = _Search(evaluate, start)
-    rows = np.flatnonzero(np.isfinite(search.cost)) if max_nfev > 1 else np.arange(0)
+    everywhere = np.arange(len(start))
+    first = evaluate(everywhere, start, True) if first is None else first
+    search = _Search(evaluate, start, *first)
+    rows = np.flatnonzero(~search.failed)
     while rows.size:
-        over = search.advance(rows, tol)
-        rows = rows[~over & (search.n_evaluations[rows] < max_nfev)]
+        rows = search.settle(rows, tol)
+        rows = rows[search.n_iterations[rows] < max_iter]
+        rows = rows[~search.advance(rows, tol)]
     return Minima(
         search.x,
         search.cost,
+        search.h,
         search.converged,
         search.failed,
-        search.n_evaluations,
+        search.n_iterations,
     )
+
+
+def undamped_steps(x, g, h):
+    """Return the steps in the box that minimize the quadratic model.
+
+    Parameters
+    ----------
+    x, g : ndarray of shape (n, n_variables)
+        Points inside the unit box and gradients.
+    h : ndarray of shape (n, n_variables, n_variables)
+        J^T J.
+
+    Returns
+    -------
+    ndarray of shape (n, n_variables)
+        Steps.
+    """
+    return damped_steps(x, g, h, np.full(len(x), _NO_DAMPING))
+
+
+def damped_steps(x, g, h, damping):
+    """Return the steps in the box that minimize the damped quadratic model.
+
+    Parameters
+    ----------
+    x, g : ndarray of shape (n, n_variables)
+        Points inside the unit box and gradients.
+    h : ndarray of shape (n, n_variables, n_variables)
+        J^T J.
+    damping : ndarray of shape (n,)
+        What is added to its diagonal, as a fraction of it.
+
+    Returns
+    -------
+    ndarray of shape (n, n_variables)
+        Steps.
+    """
+    steps = np.empty_like(x)
+    steps_in_box(x, g, h, damping[:, None] * _floor(_diagonal(h)), steps)
+    return steps
+
+
+def normal_equations(residual, jacobian):
+    """Return gradient J^T r and information J^T J.
+
+    Parameters
+    ----------
+    residual : ndarray of shape (n, m)
+        Residuals.
+    jacobian : ndarray of shape (n, m, n_variables)
+        Their derivatives.
+
+    Returns
+    -------
+    gradient : ndarray of shape (n, n_variables)
+        J^T r.
+    information : ndarray of shape (n, n_variables, n_variables)
+        J^T J.
+    """
+    transposed = np.swapaxes(jacobian, 1, 2)
+    return _times(transposed, residual), transposed @ jacobian
 
 
 class _Search:
     """Where all rows are, and what they know of their surroundings."""
 
-    def __init__(self, evaluate, start):
+    def __init__(self, evaluate, start, residual, jacobian):
         n = len(start)
-        self.evaluate, self.x = evaluate, start.copy()
-        residual, self.jacobian = evaluate(np.arange(n), self.x)
-        self.cost, self.g, self.h = _normal_equations(residual, self.jacobian)
-        self.scale = np.einsum("nii->ni", self.h).copy()
+        self.evaluate, self.x, self.jacobian = evaluate, start.copy(), jacobian.copy()
+        self.cost = 0.5 * (residual**2).sum(axis=1)
+        self.failed = ~(np.isfinite(self.cost) & _are_finite(self.jacobian))
+        self.g, self.h = normal_equations(residual, self.jacobian)
+        self.scale = _diagonal(self.h)
         self.bend, self.is_bent = np.zeros_like(self.h), np.zeros(n, dtype=bool)
         self.damping, self.growth = np.full(n, _START_DAMPING), np.full(n, 2.0)
-        self.n_evaluations = np.ones(n, dtype=int)
+        self.n_iterations = np.zeros(n, dtype=int)
         self.converged = np.zeros(n, dtype=bool)
-        self.failed = ~np.isfinite(self.cost)
+
+    def settle(self, rows, tol):
+        """Let rows that are close to their minimum go there; return the others."""
+        x, g, h = self.x[rows], self.g[rows], self.h[rows]
+        decrement = np.empty(len(rows))
+        decrements(x, g, h, _NO_DAMPING * _floor(_diagonal(h)), decrement)
+        near = decrement <= tol * self.cost[rows]
+        done = rows[near]
+        self.converged[done] = True
+        if done.size:
+            moved = np.clip(x[near] + undamped_steps(x[near], g[near], h[near]), 0.0, 1.0)
+            cost = 0.5 * (self.evaluate(done, moved, False)[0] ** 2).sum(axis=1)
+            lower = cost < self.cost[done]
+            self.x[done[lower]], self.cost[done[lower]] = moved[lower], cost[lower]
+        return rows[~near]
 
     def advance(self, rows, tol):
         """Try one step in these rows; return which of them are done with."""
         x, g, h = self.x[rows], self.g[rows], self.h[rows]
         curved = h + self.is_bent[rows, None, None] * self.bend[rows]
-        floor = _floor(self.scale[rows])
-        step = _step(x, g, curved, self.damping[rows, None] * floor)
-        residual, jacobian = self.evaluate(rows, np.clip(x + step, 0.0, 1.0))
-        new = cost, *_ = _normal_equations(residual, jacobian)
-        self.n_evaluations[rows] += 1
-        finite = np.isfinite(cost)
-        gain = np.where(finite, self.cost[rows] - cost, -np.inf)
+        step = np.empty_like(x)
+        damping = self.damping[rows, None] * _floor(self.scale[rows])
+        steps_in_box(x, g, curved, damping, step)
+        moved = np.clip(x + step, 0.0, 1.0)
+        cost = 0.5 * (self.evaluate(rows, moved, False)[0] ** 2).sum(axis=1)
+        self.n_iterations[rows] += 1
+        gain = np.where(np.isfinite(cost), self.cost[rows] - cost, -np.inf)
         foreseen = _foreseen(g, curved, step)
-        over = self._judge(rows, step, gain, foreseen, tol)
-        self._choose_model(rows[finite], g[finite], step[finite], gain[finite])
-        better = gain > 0
-        self._update_damping(rows, better, gain, foreseen)
-        self._move(rows, better, step, residual, jacobian, new)
-        return over
-
-    def _judge(self, rows, step, gain, foreseen, tol):
-        """Note which rows have converged or failed; return them."""
-        length, size = np.linalg.norm(step, axis=1), np.linalg.norm(self.x[rows], axis=1)
-        short, enough = length <= tol * (tol + size), tol * self.cost[rows]
-        level = (np.abs(foreseen) <= enough) & (np.abs(gain) <= enough)
+        gain = self._move(rows, moved, gain)
         finite = np.isfinite(gain)
-        self.converged[rows] = (short | level) & finite
+        self._choose_model(rows[finite], g[finite], step[finite], gain[finite], h[finite])
+        self._update_damping(rows, gain, foreseen)
+        short = np.linalg.norm(step, axis=1) <= tol * (tol + np.linalg.norm(x, axis=1))
+        self.converged[rows] = short & finite
         self.failed[rows] = short & ~finite
-        return self.converged[rows] | self.failed[rows]
+        return short
 
-    def _choose_model(self, rows, g, step, gain):
+    def _move(self, rows, moved, gain):
+        """Take the steps that lower the cost, if there is a Jacobian; return the gains."""
+        gain, better = gain.copy(), gain > 0
+        if not better.any():
+            return gain
+        taken, moved = rows[better], moved[better]
+        residual, jacobian = self.evaluate(taken, moved, True)
+        sound = _are_finite(jacobian)
+        gain[np.flatnonzero(better)[~sound]] = -np.inf
+        taken, moved = taken[sound], moved[sound]
+        residual, jacobian = residual[sound], jacobian[sound]
+        g, h = normal_equations(residual, jacobian)
+        turned = np.swapaxes(jacobian - self.jacobian[taken], 1, 2)
+        self.bend[taken] = _updated_bend(
+            self.bend[taken],
+            moved - self.x[taken],
+            g - self.g[taken],
+            _times(turned, residual),
+        )
+        self.x[taken], self.jacobian[taken] = moved, jacobian
+        self.cost[taken] = 0.5 * (residual**2).sum(axis=1)
+        self.g[taken], self.h[taken] = g, h
+        self.scale[taken] = np.maximum(self.scale[taken], _diagonal(h))
+        return gain
+
+    def _choose_model(self, rows, g, step, gain, h):
         """Use the curvature of the residual where it would have foreseen the gain."""
-        plain = _foreseen(g, self.h[rows], step)
+        plain = _foreseen(g, h, step)
         bent = plain - 0.5 * (_times(self.bend[rows], step) * step).sum(axis=1)
         self.is_bent[rows] = np.abs(bent - gain) < np.abs(plain - gain)
 
-    def _update_damping(self, rows, better, gain, foreseen):
+    def _update_damping(self, rows, gain, foreseen):
         """Trust the model more after a good step, less after a bad one."""
-        better = better & (foreseen > 0)
+        better = (gain > 0) & (foreseen > 0)
         good, bad = rows[better], rows[~better]
         ratio = np.minimum(gain[better] / foreseen[better], 1.0)
         factor = np.maximum(1 / 3, 1 - (2 * ratio - 1) ** 3)
         self.damping[good] = np.maximum(self.damping[good] * factor, _LEAST_DAMPING)
         self.growth[good] = 2.0
-        self.damping[bad] *= self.growth[bad]
-        self.growth[bad] *= 2.0
-
-    def _move(self, rows, better, step, residual, jacobian, new):
-        """Take the steps that lower the cost."""
-        cost, g, h = (part[better] for part in new)
-        taken, step, jacobian = rows[better], step[better], jacobian[better]
-        turned = np.swapaxes(jacobian - self.jacobian[taken], 1, 2)
-        self.bend[taken] = _updated_bend(
-            self.bend[taken], step, g - self.g[taken], _times(turned, residual[better])
-        )
-        self.x[taken] = np.clip(self.x[taken] + step, 0.0, 1.0)
-        self.cost[taken], self.g[taken], self.h[taken] = cost, g, h
-        self.jacobian[taken] = jacobian
-        diagonal = np.einsum("nii->ni", h)
-        self.scale[taken] = np.maximum(self.scale[taken], diagonal)
+        grown = self.damping[bad] * self.growth[bad]
+        self.damping[bad] = np.minimum(grown, _MOST_DAMPING)
+        self.growth[bad] = np.minimum(2 * self.growth[bad], _MOST_DAMPING)
 
 
 def _times(matrices, vectors):
     """Product of each matrix with its vector."""
     return (matrices @ vectors[:, :, None])[:, :, 0]
+
+
+def _diagonal(matrices):
+    return np.einsum("nii->ni", matrices).copy()
+
+
+def _are_finite(jacobian):
+    return np.isfinite(jacobian).all(axis=(1, 2))
 
 
 def _foreseen(g, h, step):
@@ -211,37 +343,7 @@ def _updated_bend(bend, step, dg, dj):
     return np.where(usable[:, None, None], new, 0.0)
 
 
-def _normal_equations(residual, jacobian):
-    """Cost, gradient and J^T J; the cost is NaN where anything is not finite."""
-    transposed = np.swapaxes(jacobian, 1, 2)
-    cost = 0.5 * (residual**2).sum(axis=1)
-    finite = np.isfinite(cost) & np.isfinite(jacobian).all(axis=(1, 2))
-    cost = np.where(finite, cost, np.nan)
-    return cost, _times(transposed, residual), transposed @ jacobian
-
-
 def _floor(scale):
     """Return D, with something in place of the curvature of what has no effect."""
     largest = scale.max(axis=1, keepdims=True)
     return np.maximum(scale, np.where(largest > 0, _LEAST_CURVATURE * largest, 1.0))
-
-
-def _step(x, g, h, damping):
-    """Return steps that stay inside the box."""
-    n_variables = x.shape[1]
-    identity = np.eye(n_variables)
-    damped = h + damping[:, :, None] * identity
-    free = ~(((x <= 0.0) & (g > 0)) | ((x >= 1.0) & (g < 0)))
-    stopped = np.zeros_like(x)
-    for _ in range(n_variables + 1):
-        both = free[:, :, None] & free[:, None, :]
-        matrix = np.where(both, damped, identity)
-        pull = g + _times(h, stopped)
-        solution = np.linalg.solve(matrix, np.where(free, -pull, 0.0)[:, :, None])
-        step = np.where(free, solution[:, :, 0], stopped)
-        outside = free & ((x + step < 0.0) | (x + step > 1.0))
-        if not outside.any():
-            break
-        stopped = np.where(outside, np.clip(x + step, 0.0, 1.0) - x, stopped)
-        free = free & ~outside
-    return step

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..bounds import crb_from_jacobian
+from ..models import SignalModel
 
 _RANK_TOLERANCE = 1e-10
 
@@ -116,6 +117,57 @@ class LinearCalibration:
         jacobian = (self.coef / self.y_scale[:, None]).T[None]
         signal = None if self.reference is None else self.x_mean[None]
         return crb_from_jacobian(jacobian, signal, noise_std=noise_std)[0]
+
+
+class LinearModel(SignalModel):
+    """Signal model of a linear calibration.
+
+    Parameters
+    ----------
+    calibration : LinearCalibration
+        What was learned.
+    y : ndarray of shape (n_samples, n_outputs)
+        Targets it was learned from; bounds are three times as wide as their range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.estimators._linear import LinearCalibration, LinearModel
+    >>> y = np.arange(5.0)[:, None]
+    >>> calibration = LinearCalibration.learn(1 + y * np.array([[2.0, 3.0]]), y)
+    >>> LinearModel(calibration, y).signal([[7.0]]).round(6)
+    array([[15., 22.]])
+    """
+
+    def __init__(self, calibration, y):
+        self.calibration = calibration
+        self.parameter_names = tuple(f"y{k}" for k in range(y.shape[1]))
+        low, high = y.min(axis=0), y.max(axis=0)
+        width = np.where(high > low, high - low, np.maximum(np.abs(high), 1.0))
+        self.bounds = np.stack([low - width, high + width], axis=1)
+
+    def signal(self, theta, jacobian=False):
+        """Return the signals, divided by their component along the reference.
+
+        Parameters
+        ----------
+        theta : array-like of shape (n_samples, n_outputs)
+            Parameters.
+        jacobian : bool, default=False
+            Whether to return the derivatives, too.
+
+        Returns
+        -------
+        s : ndarray of shape (n_samples, n_features)
+            Signals.
+        J : ndarray of shape (n_samples, n_features, n_outputs)
+            Derivatives, only if `jacobian`.
+        """
+        c = self.calibration
+        s = c.x_mean + (np.asarray(theta, dtype=float) - c.y_mean) / c.y_scale @ c.coef
+        if not jacobian:
+            return s
+        return s, np.tile((c.coef / c.y_scale[:, None]).T, (len(s), 1, 1))
 
 
 def _reference(X):

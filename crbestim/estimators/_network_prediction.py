@@ -8,7 +8,7 @@ from ..datasets.noise import add_noise
 from ..exceptions import NoiseLevelWarning
 from ..metrics import wrapped_error
 from ._base import BoundedRegressor
-from ._explanation import Residuals, check_sigma, explain
+from ._explanation import check_sigma, explain
 from ._network import run_network
 
 # Voxels among which the noise is looked at. Their median signal-to-noise ratio may be as
@@ -42,15 +42,16 @@ class NetworkPrediction(BoundedRegressor):
         Returns
         -------
         y : ndarray of shape (n_samples, n_outputs), or (n_samples,) as in ``fit``
-            Parameters, in SI units; NaN for voxels whose signal is zero throughout.
+            Parameters, in SI units; NaN for voxels whose signal is zero throughout or has
+            values that are not finite.
         std : ndarray of the same shape
             Standard deviations, only if `return_std`.
 
         Raises
         ------
         ValueError
-            If X has NaN or infinite values or other features than in ``fit``, or
-            `return_std` is asked for without a model.
+            If X has other features than in ``fit``, or `return_std` is asked for without a
+            model.
 
         Warns
         -----
@@ -80,44 +81,6 @@ class NetworkPrediction(BoundedRegressor):
             snr = seen.snr if sigma is None else np.abs(seen.m0) / sigma
             std[usable] = seen.std * self._std_factors(snr)
         return self._shape_like_targets(y), self._shape_like_targets(std)
-
-    def residual(self, X, *, sigma=None, false_alarm_rate=1e-3):
-        """Tell voxels that the model cannot explain, such as fat or motion.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Signals.
-        sigma : float or array-like of shape (n_samples,), default=None
-            Noise of X per channel. By default one level for all voxels, from the median
-            of what the model leaves unexplained: more than half of them must be sound.
-        false_alarm_rate : float, default=1e-3
-            Share of sound voxels that are flagged, if the estimate is close: see Notes.
-
-        Returns
-        -------
-        Residuals
-            Per voxel: the unexplained share of the signal, its chi-square, and the flag.
-
-        Raises
-        ------
-        ValueError
-            If there is no model, or a number is not allowed.
-
-        Notes
-        -----
-        What an error of the estimate makes of the signal counts as explained to first
-        order. The share of sound voxels that are flagged is therefore the rate asked for
-        where errors are small. In fluid measured with a balanced sequence, errors of
-        omega0 are many standard deviations, and more voxels are flagged: the user guide
-        has figures.
-        """
-        X, usable = self._check_predict(X)
-        self._check_has_model("residual")
-        estimate = (
-            self._forward(X[usable]) if usable.any() else np.empty((0, self.n_outputs_))
-        )
-        return Residuals.of_voxels(self.model, X, usable, estimate, sigma, false_alarm_rate)
 
     def _forward(self, X):
         """Estimates of voxels that are not zero."""
@@ -191,10 +154,3 @@ class NetworkPrediction(BoundedRegressor):
             NoiseLevelWarning,
             stacklevel=3,
         )
-
-    def _check_has_model(self, what):
-        if self.model is None:
-            raise ValueError(
-                f"{what} compares signals with a model's; give {type(self).__name__} a "
-                "model."
-            )

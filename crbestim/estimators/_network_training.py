@@ -20,11 +20,10 @@ from ._network import (
     unit_amplitude,
 )
 from ._network_prediction import NetworkPrediction
+from ._prior import prior_precision
 from ._training_data import TrainingData
 
 _LARGEST_BATCH, _STEPS_PER_EPOCH = 1024, 100
-# Share of a parameter's scale that its standard deviation in the prior has at least.
-_LEAST_SPREAD = 1e-6
 
 
 class NetworkTraining(CallbackSupportMixin, NetworkPrediction):
@@ -98,11 +97,7 @@ class NetworkTraining(CallbackSupportMixin, NetworkPrediction):
             self.offset_ = self.model.bounds.mean(axis=1)
             self.scale_ = np.diff(self.model.bounds, axis=1).ravel()
         self.reference_ = reference_signal(unit_amplitude(X))
-        scaled = (y - self.offset_) / self.scale_
-        covariance = np.atleast_2d(np.cov(scaled.T, bias=True))
-        covariance += _LEAST_SPREAD**2 * np.eye(len(covariance))
-        precision = np.linalg.inv(covariance) / self.scale_
-        self.prior_precision_ = precision / self.scale_[:, None]
+        self.prior_precision_ = prior_precision(y, self.scale_)
         self.history_ = []
         self._random_state = check_random_state(self.random_state)
 

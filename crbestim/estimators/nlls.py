@@ -1,7 +1,6 @@
 """Nonlinear least squares for each voxel: what other estimators are held against."""
 
 import warnings
-from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
@@ -9,17 +8,19 @@ from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.exceptions import ConvergenceWarning
 from tqdm.auto import tqdm
 
-from .._validation import Interval, StrOptions, fit_context
+from .._validation import HasMethods, Interval, StrOptions, fit_context
 from ._base import BoundedRegressor
+from ._explanation import check_sigma
+from ._fits import VoxelFits, VoxelStatus
 from ._linear import LinearCalibration
-from ._voxel_fit import VoxelFits, VoxelStatus, fit_chunk
+from ._prior import resolve_prior
+from ._starts import StartValues, check_determined
+from ._unit_box import UnitBox, resolve_bounds
+from ._voxel_fit import VoxelFitter
 
 __all__ = ["NLLSRegressor", "VoxelFits", "VoxelStatus"]
 
-_MATCH_BLOCK = 256
-_DECIMALS = 12
-_LARGEST_CHUNK = 256
-_SERIAL_CHUNK = 256
+_LARGEST_CHUNK = 1024
 
 
 class NLLSRegressor(BoundedRegressor):
@@ -40,21 +41,40 @@ class NLLSRegressor(BoundedRegressor):
     Parameters
     ----------
     model : SignalModel, default=None
-        The signal model, with finite bounds. Without it the parameters up to `tol`, and
-        `n_jobs` and `verbose`, have nothing to act on.
-    initial : {"dictionary", "centre"} or array-like, default="dictionary"
-        Where the search starts: at the best match among the training targets, at the
-        centre of the bounds, or at the best match among the rows of an array of shape
-        (n_starts, n_parameters), in SI units.
-    n_atoms : int, default=2000
-        Most training targets in the dictionary, evenly spaced in their order.
-    max_nfev : int, default=200
-        Most evaluations of the model from one start.
+        The signal model. Without it the parameters up to `prior`, and `n_jobs` and
+        `verbose`, have nothing to act on.
+    initial : {"dictionary", "centre"}, array-like or estimator, default="dictionary"
+        Where searches start: between the best matches among the training targets (see
+        :class:`DictionaryRegressor`; up to 20 are interpolated), at the centre of the
+        bounds, at the best matches among the rows of an array of shape (n, n_parameters),
+        in SI units, or at what an estimator predicts. The estimator is cloned and fitted to
+        the same data; in scikit-learn's ``FrozenEstimator`` it stays as it is.
+    bounds : dict or array-like of shape (n_parameters, 2), default=None
+        Limits of the search, for some parameters by name or for all; by default the
+        model's.
+    n_starts : int, default=1
+        Number of starts a voxel, the best of whose minima counts: after the first, the
+        best matches themselves.
+    n_atoms : int, default=20000
+        Most training targets among which matches are looked for, evenly spaced in their
+        order.
+    max_iter : int, default=200
+        Most steps that a search tries. Voxels that reach it are told in a warning and in
+        the status that `fit_voxels` returns.
     tol : float, default=1e-6
-        Relative change of the cost, or of the parameters, at which the search stops.
+        A search ends when the minimum that it foresees is lower by less than this
+        fraction of the cost, or when a step is shorter than this fraction of the
+        parameters. Of n real numbers that exceed the unknowns, the estimate is then about
+        ``sqrt(n * tol)`` standard deviations from the minimum.
+    prior : {None, "gaussian"} or (mean, covariance), default=None
+        Normal prior of the parameters: none, that of the training targets, or given, in SI
+        units; parameters with a period have none. By default there is none, so that the
+        fit is the maximum-likelihood estimator which the Cramér-Rao bound is about, and
+        owes nothing to the distribution of the training data. Where the data say little
+        about a parameter, it then ends at a bound.
     noise_std : float, default=0.01
-        Noise, 1/SNR for M0 = 1, where the Cramér-Rao bound is computed, in `score` and
-        ``predict(return_std=True)``.
+        Noise, 1/SNR for M0 = 1, where the Cramér-Rao bound is computed in `score`; and
+        where signals have no more real numbers than unknowns, the noise of the data.
     n_jobs : int, default=None
         Number of joblib workers. The result does not depend on it.
     verbose : bool, default=False
@@ -62,24 +82,29 @@ class NLLSRegressor(BoundedRegressor):
 
     Attributes
     ----------
-    start_values_ : ndarray of shape (n_starts, n_parameters)
-        Start values among which each voxel finds its best match; only with a model.
-    start_signals_ : ndarray of shape (n_starts, n_features)
-        Their signals, of unit norm if complex; only with a model.
+    start_values_ : ndarray of shape (n, n_parameters)
+        Values among which voxels find their best matches; only with a model.
+    bounds_ : ndarray of shape (n_parameters, 2)
+        Limits of the search; only with a model.
+    prior_ : GaussianPrior or None
+        The prior; only with a model.
     linear_ : LinearCalibration
         The linear model; only without a model.
+    n_iter_ : int
+        1: it is ``predict`` that iterates, see `fit_voxels`.
     n_features_in_ : int
         Number of features.
 
     Notes
     -----
-    A voxel that cannot be fitted, because its complex signal is zero everywhere or the
-    model is not finite, becomes NaN and does not stop the others. Where a search ends
-    at a bound of a periodic parameter, it starts once more from the other side.
+    A voxel that cannot be fitted, because its signal is not finite, or complex and zero
+    everywhere, or because the model is not finite, becomes NaN and does not stop the
+    others. Where a search ends at a bound of a periodic parameter, it starts once more
+    from the other side.
 
     In fluid, where transverse magnetization outlives many pulses, the cost of a balanced
     sequence has local minima along `omega0`, a few rad/s apart, and the search may end
-    beside the best. In tissue it finds the best.
+    beside the best; more starts help. In tissue it finds the best.
 
     Examples
     --------
@@ -100,10 +125,17 @@ class NLLSRegressor(BoundedRegressor):
 
     _parameter_constraints = {
         "model": "no_validation",
-        "initial": [StrOptions({"dictionary", "centre"}), "array-like"],
+        "initial": [
+            StrOptions({"dictionary", "centre"}),
+            "array-like",
+            HasMethods(["fit", "predict"]),
+        ],
+        "bounds": [None, dict, "array-like"],
+        "n_starts": [Interval(Integral, 1, None, closed="left")],
         "n_atoms": [Interval(Integral, 1, None, closed="left")],
-        "max_nfev": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, np.finfo(float).eps, 1, closed="left")],
+        "prior": [None, StrOptions({"gaussian"}), tuple, list],
         "noise_std": [Interval(Real, 0, None, closed="neither")],
         "n_jobs": [None, Integral],
         "verbose": ["verbose"],
@@ -114,35 +146,41 @@ class NLLSRegressor(BoundedRegressor):
         model=None,
         *,
         initial="dictionary",
-        n_atoms=2000,
-        max_nfev=200,
+        bounds=None,
+        n_starts=1,
+        n_atoms=20_000,
+        max_iter=200,
         tol=1e-6,
+        prior=None,
         noise_std=0.01,
         n_jobs=None,
         verbose=False,
     ):
         self.model = model
         self.initial = initial
+        self.bounds = bounds
+        self.n_starts = n_starts
         self.n_atoms = n_atoms
-        self.max_nfev = max_nfev
+        self.max_iter = max_iter
         self.tol = tol
+        self.prior = prior
         self.noise_std = noise_std
         self.n_jobs = n_jobs
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, crb=None):
-        """Simulate the start values; without a model, learn a linear one.
+        """Prepare the starts; without a model, learn a linear one.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Signals, real or complex. With a model they are checked, not used.
+            Signals, real or complex. With a model they are checked, and used only to fit
+            an estimator given as `initial`.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Parameters, in SI units.
         crb : array-like of shape (n_samples, n_outputs), default=None
-            Cramér-Rao bounds. They are checked, so that all estimators are called
-            alike, but neither start values nor a linear model depend on them.
+            Cramér-Rao bounds, for an estimator given as `initial`.
 
         Returns
         -------
@@ -152,73 +190,49 @@ class NLLSRegressor(BoundedRegressor):
         Raises
         ------
         ValueError
-            If data, model and constructor parameters do not fit together.
+            If data, model and constructor parameters do not fit together, or the signal
+            does not determine the parameters.
         """
-        X, y, _ = self._check_fit(X, y, crb)
+        X, y, crb = self._check_fit(X, y, crb)
+        self.n_iter_ = 1
         if self.model is None:
             self.linear_ = LinearCalibration.learn(X, y)
             return self
-        self._check_finite_bounds()
-        low, high = self.model.bounds.T
-        self.start_values_ = np.clip(self._candidates(y), low, high)
-        self.start_signals_ = self._simulate(self.start_values_)
+        self.bounds_ = resolve_bounds(self.model, self.bounds)
+        self.prior_ = resolve_prior(self.prior, self.model, y)
+        self._starts = StartValues.learn(
+            self.initial,
+            self.model,
+            self._box,
+            n_starts=self.n_starts,
+            n_atoms=self.n_atoms,
+            data=(X, y, crb),
+        )
+        self.start_values_ = self._starts.candidates
+        if self.prior_ is None:
+            check_determined(self.model, self.start_values_, type(self).__name__)
         return self
 
-    def _candidates(self, y):
-        """Return the start values that `initial` asks for."""
-        if not isinstance(self.initial, str):
-            return self.model.check_theta(self.initial)
-        if self.initial == "centre":
-            return self.model.bounds.mean(axis=1)[None]
-        n_atoms = min(len(y), self.n_atoms)
-        return y[np.linspace(0, len(y) - 1, n_atoms).round().astype(int)]
+    @property
+    def _box(self):
+        return UnitBox.from_bounds(self.bounds_, self.model.periods)
 
-    def _simulate(self, theta):
-        """Return signals to compare data with; zero where the model is not finite."""
-        signals = np.concatenate(
-            [
-                self.model.evaluate(theta[first : first + _MATCH_BLOCK])
-                for first in range(0, len(theta), _MATCH_BLOCK)
-            ]
-        )
-        signals = np.where(np.isfinite(signals).all(axis=1)[:, None], signals, 0.0)
-        if not self.model.is_complex:
-            return signals
-        norm = np.linalg.norm(signals, axis=1, keepdims=True)
-        return signals / np.where(norm > 0, norm, 1.0)
-
-    def _match(self, X):
-        """Return the start values of each voxel, those of the most similar signal.
-
-        And its factor: X over that signal, or 1 for real X.
-        """
-        atoms = self.start_signals_
-        energy = (np.abs(atoms) ** 2).sum(axis=1)
-        best, factor = np.empty(len(X), dtype=int), np.ones(len(X), dtype=X.dtype)
-        for first in range(0, len(X), _MATCH_BLOCK):
-            part = slice(first, first + _MATCH_BLOCK)
-            products = X[part] @ atoms.conj().T
-            if X.dtype.kind == "c":
-                best[part] = np.abs(products).argmax(axis=1)
-                factor[part] = products[np.arange(len(products)), best[part]]
-            else:
-                best[part] = (2 * products - energy).argmax(axis=1)
-        norm = np.linalg.norm(X, axis=1)
-        fallback = np.where(norm > 0, norm, 1.0)
-        return self.start_values_[best], np.where(factor != 0, factor, fallback)
-
-    def fit_voxels(self, X):
+    def fit_voxels(self, X, *, sigma=None):
         """Fit voxels and tell how each of them went.
 
         Parameters
         ----------
         X : array-like of shape (n_voxels, n_features)
             Signals, complex if the model is.
+        sigma : float or array-like of shape (n_voxels,), default=None
+            Noise of X per channel, for covariances and the weight of a prior. By default
+            estimated voxel by voxel from what the model leaves unexplained; or if a signal
+            has no more real numbers than unknowns, `noise_std` times abs(M0).
 
         Returns
         -------
         VoxelFits
-            Estimates, M0, residuals and status, one voxel a row.
+            Estimates, M0, residuals, covariances and status, one voxel a row.
 
         Raises
         ------
@@ -228,28 +242,34 @@ class NLLSRegressor(BoundedRegressor):
         Warns
         -----
         ConvergenceWarning
-            If voxels reached `max_nfev`, or the model failed in some; once, with their
+            If voxels reached `max_iter`, or the model failed in some; once, with their
             numbers.
         """
-        X, _ = self._check_predict(X)
-        if self.model is None:
-            raise ValueError(
-                f"{type(self).__name__} has no model to fit to voxels; give it one, or "
-                "use predict."
-            )
-        starts, factor = self._match(X)
-        if X.dtype.kind == "c":
-            # Decimals that depend on the factor alone could grow on the way, as the cost
-            # is almost flat along some combinations of parameters.
-            X = np.round(X / factor[:, None], _DECIMALS)
-        fits = VoxelFits.concatenate(self._run(X, starts))
+        X, usable = self._check_predict(X)
+        self._check_has_model("fit_voxels")
+        sigma = check_sigma(sigma, len(X))
+        invalid = ~np.isfinite(X).all(axis=1)
+        fits = VoxelFits.without_estimate(
+            np.where(invalid, VoxelStatus.INVALID, VoxelStatus.EMPTY),
+            self.model.n_parameters,
+        )
+        if usable.any():
+            some = None if sigma is None else sigma[usable]
+            parts = self._run(X[usable], some)
+            fits.put(np.flatnonzero(usable), VoxelFits.concatenate(parts))
         self._warn(fits.status)
-        return replace(fits, m0=fits.m0 * factor, cost=fits.cost * np.abs(factor) ** 2)
+        return fits
 
-    def _run(self, X, starts):
+    def _run(self, X, sigma):
         """Fit chunks of voxels, in parallel."""
+        fitter = VoxelFitter(
+            self.model, self._box, self.max_iter, self.tol, self.prior_, self.noise_std
+        )
+        starts = self._starts.find(X)
         results = Parallel(n_jobs=self.n_jobs, return_as="generator")(
-            delayed(fit_chunk)(self.model, X[rows], starts[rows], self.max_nfev, self.tol)
+            delayed(fitter.fit)(
+                X[rows], starts[:, rows], None if sigma is None else sigma[rows]
+            )
             for rows in self._chunks(len(X))
         )
         parts = []
@@ -261,9 +281,8 @@ class NLLSRegressor(BoundedRegressor):
 
     def _chunks(self, n_voxels):
         """Return rows for each task; every task that travels sets the model up anew."""
-        n_workers = effective_n_jobs(self.n_jobs)
-        largest = _LARGEST_CHUNK if n_workers > 1 else _SERIAL_CHUNK
-        size = min(-(-n_voxels // (2 * n_workers)), largest)
+        size = -(-n_voxels // (2 * effective_n_jobs(self.n_jobs)))
+        size = min(size, _LARGEST_CHUNK)
         return [slice(i, i + size) for i in range(0, n_voxels, size)]
 
     def _warn(self, status):
@@ -272,13 +291,13 @@ class NLLSRegressor(BoundedRegressor):
         if limit or failed:
             warnings.warn(
                 f"{limit} of {len(status)} voxels did not converge within "
-                f"max_nfev={self.max_nfev} evaluations, and {failed} failed because "
-                "the model was not finite; see the status that fit_voxels returns",
+                f"max_iter={self.max_iter} steps, and {failed} failed because the model "
+                "was not finite; see the status that fit_voxels returns",
                 ConvergenceWarning,
                 stacklevel=3,
             )
 
-    def predict(self, X, return_std=False):
+    def predict(self, X, return_std=False, *, sigma=None):
         """Estimate parameters.
 
         Parameters
@@ -287,14 +306,18 @@ class NLLSRegressor(BoundedRegressor):
             Signals, real or complex.
         return_std : bool, default=False
             Whether to return standard deviations, too.
+        sigma : float or array-like of shape (n_voxels,), default=None
+            Noise of X per channel, for standard deviations and the weight of a prior; see
+            `fit_voxels`. Without a model the noise is `noise_std`.
 
         Returns
         -------
         y : ndarray of shape (n_voxels,) or (n_voxels, n_outputs)
             Parameters, in SI units; NaN for voxels that cannot be fitted.
         std : ndarray of the same shape
-            Square root of the Cramér-Rao bound at the estimate, for M0 = 1 and
-            `noise_std`; only if `return_std`.
+            Standard deviations that the Cramér-Rao bound predicts at the estimate, for the
+            M0 and the noise of each voxel; with a prior, those of the linearized
+            posterior. Only if `return_std`.
 
         Warns
         -----
@@ -302,14 +325,19 @@ class NLLSRegressor(BoundedRegressor):
             If voxels did not converge; once, with their number.
         """
         if self.model is None:
-            X, _ = self._check_predict(X)
-            y = self.linear_.invert(X)
+            y, std = self._invert_linear(X)
         else:
-            y = self.fit_voxels(X).theta
+            fits = self.fit_voxels(X, sigma=sigma)
+            y, std = fits.theta, np.sqrt(np.einsum("nii->ni", fits.covariance))
         if not return_std:
             return self._shape_like_targets(y)
-        if self.model is None:
-            std = np.where(np.isnan(y), np.nan, np.sqrt(self.linear_.crb(self.noise_std)))
-        else:
-            std = self._predicted_std(y)
         return self._shape_like_targets(y), self._shape_like_targets(std)
+
+    def _invert_linear(self, X):
+        """Estimates of the linear model, and their standard deviations."""
+        X, usable = self._check_predict(X)
+        y = np.full((len(X), self.n_outputs_), np.nan)
+        if usable.any():
+            y[usable] = self.linear_.invert(X[usable])
+        std = np.sqrt(self.linear_.crb(self.noise_std))
+        return y, np.where(np.isnan(y), np.nan, std)

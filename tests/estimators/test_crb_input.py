@@ -126,5 +126,25 @@ def test_prediction_checks(fitted, fingerprints):
     X = fingerprints[0]
     with pytest.raises(ValueError, match="X has 5 features"):
         fitted.predict(X[:, :5])
-    with pytest.raises(ValueError, match="NaN or infinite values in 300 rows"):
-        fitted.predict(X * np.nan)
+    assert np.isnan(fitted.predict(X * np.nan)).all()
+
+
+def test_voxels_that_are_not_finite_are_nan_and_stop_no_other(fitted, fingerprints):
+    X = fingerprints[0].copy()
+    alone = fitted.predict(X)
+    X[3, 2], X[9, 0], X[20] = np.nan, np.inf, 0
+    estimate, std = fitted.predict(X, return_std=True)
+    lost = np.isin(np.arange(len(X)), [3, 9, 20])
+    np.testing.assert_array_equal(estimate[~lost], alone[~lost])
+    assert (np.isnan(estimate) == lost[:, None]).all()
+    assert (np.isnan(std) == lost[:, None]).all()
+    assert fitted.residual(X).flag[lost].all()
+
+
+def test_rows_that_are_not_finite_are_left_out_of_fit(model, fingerprints):
+    X, y, crb = (part.copy() for part in fingerprints)
+    expected = small(model).fit(X[1:], y[1:], crb=crb[1:]).predict(X)
+    X[0, 3] = np.nan
+    with pytest.warns(UserWarning, match="in 1 of 300 rows, the first is row 0: fit"):
+        found = small(model).fit(X, y, crb=crb)
+    np.testing.assert_array_equal(found.predict(X)[1:], expected[1:])

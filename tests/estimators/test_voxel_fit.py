@@ -1,52 +1,10 @@
-"""Variable projection: exact derivatives of many voxels at once."""
+"""Fits of voxels from start values: each on its own, and what goes wrong is flagged."""
 
 import numpy as np
-import pytest
 
-from crbestim.estimators._voxel_fit import VoxelObjective, fit_chunk
+from crbestim.estimators._unit_box import UnitBox
+from crbestim.estimators._voxel_fit import VoxelFitter
 from crbestim.estimators.nlls import VoxelStatus
-
-ROWS = np.arange(3)
-
-
-@pytest.fixture
-def objective(model):
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((3, model.n_features, 2)).view(complex)[..., 0]
-    return VoxelObjective(model, X)
-
-
-def test_jacobian_against_differences(objective):
-    # X is far from every signal, so that both terms of the derivative count.
-    unit = np.random.default_rng(1).uniform(0.2, 0.8, (3, 7))
-    _, jacobian = objective.evaluate(ROWS, unit)
-    for k, step in enumerate(1e-5 * np.eye(7)):
-        above, below = (objective.evaluate(ROWS, unit + s)[0] for s in (step, -step))
-        error = np.linalg.norm((above - below) / 2e-5 - jacobian[:, :, k], axis=1)
-        assert (error < 1e-5 * np.linalg.norm(jacobian[:, :, k], axis=1)).all()
-
-
-def test_residual_is_orthogonal_to_the_signal(objective):
-    unit = np.full((3, 7), 0.4)
-    real, imaginary = np.split(objective.evaluate(ROWS, unit)[0], 2, axis=1)
-    s = objective.model.signal(objective.theta(unit))
-    overlap = np.abs((s.conj() * (real + 1j * imaginary)).sum(axis=1))
-    assert (overlap < 1e-12 * np.linalg.norm(s, axis=1)).all()
-
-
-def test_rows_name_the_voxels(objective):
-    unit = np.random.default_rng(2).uniform(0.2, 0.8, (3, 7))
-    whole = objective.evaluate(ROWS, unit)
-    part = objective.evaluate(np.array([2, 0]), unit[[2, 0]])
-    for some, every in zip(part, whole, strict=True):
-        np.testing.assert_array_equal(some, every[[2, 0]])
-
-
-def test_parameters_never_leave_their_bounds(objective):
-    low, high = objective.model.bounds.T
-    for value in (0.0, 1.0, 1 + 1e-15):
-        theta = objective.theta(np.full((3, 7), value))
-        assert ((theta >= low) & (theta <= high)).all()
 
 
 def test_a_model_that_raises_for_one_voxel_leaves_the_others(model):
@@ -61,8 +19,10 @@ def test_a_model_that_raises_for_one_voxel_leaves_the_others(model):
     starts = low + (high - low) * np.full((3, 7), 0.3)
     starts[1, 0] = 0.3
     X = model.signal(starts * [1.01, 1, 1, 1, 1, 1, 1])
-    fits = fit_chunk(raising, X, starts, 30, 1e-6)
+    box = UnitBox.from_bounds(model.bounds, model.periods)
+    fitter = VoxelFitter(raising, box, 30, 1e-6, None, 0.01)
+    fits = fitter.fit(X, starts[None])
     assert fits.status[1] == VoxelStatus.FAILED and np.isnan(fits.theta[1]).all()
-    alone = fit_chunk(raising, X[[0, 2]], starts[[0, 2]], 30, 1e-6)
+    alone = fitter.fit(X[[0, 2]], starts[None, [0, 2]])
     np.testing.assert_array_equal(fits.theta[[0, 2]], alone.theta)
     assert np.isfinite(alone.theta).all()

@@ -1,0 +1,101 @@
+"""Steps of Fisher scoring for many voxels, with a control of each step."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._levenberg_marquardt import damped_steps, normal_equations
+from ._objective import VoxelObjective
+from ._voxel_fit import one_thread
+
+# The damping of the first try is none but for rounding; the last is a short step downhill.
+_DAMPINGS = (1e-10, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3)
+
+
+@dataclass(frozen=True, eq=False)
+class FisherScoring:
+    """How estimates are refined; small, so that it travels to workers.
+
+    Parameters
+    ----------
+    model : SignalModel
+        The model.
+    box : UnitBox
+        Bounds of the parameters.
+    n_steps : int
+        Number of steps.
+    prior : GaussianPrior or None
+        Prior of the parameters.
+    noise_std : float
+        Noise for M0 = 1, where a signal has no more real numbers than unknowns.
+    """
+
+    model: object
+    box: object
+    n_steps: int
+    prior: object
+    noise_std: float
+
+    def refine(self, X, start, sigma=None):
+        """Take the steps, in one thread.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_voxels, n_features)
+            Data, complex if the model is; finite, and if complex not zero throughout.
+        start : ndarray of shape (n_voxels, n_parameters)
+            Estimates, in SI units; they are brought inside the bounds.
+        sigma : ndarray of shape (n_voxels,), default=None
+            Noise of X per channel.
+
+        Returns
+        -------
+        ndarray of shape (n_voxels, n_parameters)
+            Refined estimates; NaN where the estimate or the model there is not finite.
+        """
+        known = np.isfinite(start).all(axis=1)
+        theta = np.full_like(start, np.nan)
+        if known.any():
+            with one_thread(), np.errstate(all="ignore"):
+                objective = VoxelObjective(
+                    self.model,
+                    self.box,
+                    X[known],
+                    prior=self.prior,
+                    sigma=None if sigma is None else sigma[known],
+                    noise_std=self.noise_std,
+                )
+                unit, sound = self.box.unit(start[known]), True
+                for _ in range(self.n_steps):
+                    unit, finite = _step(objective, unit)
+                    sound = sound & finite
+                theta[known] = np.where(sound[:, None], self.box.theta(unit), np.nan)
+        return theta
+
+
+def _step(objective, unit):
+    """Return where a step leads, and where the model is finite; elsewhere all stays."""
+    residual, jacobian = objective.begin(unit)
+    g, h = normal_equations(residual, jacobian)
+    finite = np.isfinite(g).all(axis=1) & np.isfinite(h).all(axis=(1, 2))
+    reached, rows = unit.copy(), np.flatnonzero(finite)
+    for damping in _DAMPINGS:
+        if not rows.size:
+            break
+        step = damped_steps(unit[rows], g[rows], h[rows], np.full(len(rows), damping))
+        moved = np.clip(unit[rows] + step, 0.0, 1.0)
+        taken = _is_lower(objective, rows, moved, residual)
+        reached[rows[taken]] = moved[taken]
+        rows = rows[~taken]
+    return reached, finite
+
+
+def _is_lower(objective, rows, moved, residual):
+    """Whether a step lowers the cost, and the residual of the data does not rise.
+
+    The cost includes the prior, which alone could let the residual rise.
+    """
+    n_data = objective.n_real
+    before, after = residual[rows] ** 2, objective.evaluate(rows, moved, False)[0] ** 2
+    data = after[:, :n_data].sum(axis=1) <= before[:, :n_data].sum(axis=1)
+    return data & (after.sum(axis=1) < before.sum(axis=1))

@@ -1,0 +1,184 @@
+"""Normal priors: what is known of parameters before the data."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Share of a parameter's scale that its standard deviation in the prior has at least.
+_LEAST_SPREAD = 1e-6
+
+
+def prior_precision(y, scale):
+    """Return the inverse covariance of targets.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples, n_outputs)
+        Targets.
+    scale : ndarray of shape (n_outputs,)
+        Their scales: standard deviations count as a millionth of them at least.
+
+    Returns
+    -------
+    ndarray of shape (n_outputs, n_outputs)
+        The inverse.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.estimators._prior import prior_precision
+    >>> prior_precision(np.array([[1.0], [5.0]]), np.ones(1)).round(6)
+    array([[0.25]])
+    """
+    covariance = np.atleast_2d(np.cov((y / scale).T, bias=True))
+    covariance += _LEAST_SPREAD**2 * np.eye(len(covariance))
+    return np.linalg.inv(covariance) / scale / scale[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianPrior:
+    """Normal distribution of parameters; flat in those that have a period.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (n_parameters,)
+        Mean.
+    root : ndarray of shape (n_parameters, n_parameters)
+        Factor of the inverse covariance, ``root.T @ root``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.estimators._prior import GaussianPrior
+    >>> prior = GaussianPrior.from_moments(np.array([1.0]), np.array([[4.0]]))
+    >>> prior.residual(np.array([[5.0]]))
+    array([[2.]])
+    """
+
+    mean: np.ndarray
+    root: np.ndarray
+
+    @classmethod
+    def from_targets(cls, y, scale, periods):
+        """Learn a prior from targets.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_samples, n_parameters)
+            Targets.
+        scale : ndarray of shape (n_parameters,)
+            Their scales.
+        periods : ndarray of shape (n_parameters,)
+            Periods; infinite for parameters that have none.
+
+        Returns
+        -------
+        GaussianPrior
+            Their mean and covariance.
+        """
+        flat = np.isfinite(periods)
+        if flat.all():
+            return cls(y.mean(axis=0), np.zeros((len(scale), len(scale))))
+        precision = prior_precision(y[:, ~flat], scale[~flat])
+        return cls._of_parts(y.mean(axis=0), precision, flat)
+
+    @classmethod
+    def from_moments(cls, mean, covariance, periods=np.inf):
+        """Take over a mean and a covariance.
+
+        Parameters
+        ----------
+        mean : ndarray of shape (n_parameters,)
+            Mean.
+        covariance : ndarray of shape (n_parameters, n_parameters)
+            Covariance.
+        periods : ndarray of shape (n_parameters,), default=inf
+            Periods; infinite for parameters that have none.
+
+        Returns
+        -------
+        GaussianPrior
+            The prior.
+        """
+        flat = np.broadcast_to(np.isfinite(periods), len(mean))
+        size = np.sqrt(np.diag(covariance))[~flat]
+        scaled = covariance[np.ix_(~flat, ~flat)] / size / size[:, None]
+        return cls._of_parts(mean, np.linalg.inv(scaled) / size / size[:, None], flat)
+
+    @classmethod
+    def _of_parts(cls, mean, precision, flat):
+        root = np.zeros((len(mean), len(mean)))
+        # Scaled to a unit diagonal, since parameters differ by 1e7.
+        size = np.sqrt(np.diag(precision))
+        factor = np.linalg.cholesky(precision / size / size[:, None]).T * size
+        root[np.ix_(~flat, ~flat)] = factor
+        return cls(mean, root)
+
+    @property
+    def precision(self):
+        """Inverse covariance, of shape (n_parameters, n_parameters)."""
+        return self.root.T @ self.root
+
+    def residual(self, theta):
+        """Return deviations from the mean, independent and of unit variance.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n, n_parameters)
+            Parameters.
+
+        Returns
+        -------
+        ndarray of shape (n, n_parameters)
+            ``root @ (theta - mean)``.
+        """
+        return (theta - self.mean) @ self.root.T
+
+
+def resolve_prior(prior, model, y):
+    """Return the prior that a user asks for.
+
+    Parameters
+    ----------
+    prior : None, "gaussian" or (mean, covariance)
+        None, that of the targets, or given, in SI units.
+    model : SignalModel
+        The model.
+    y : ndarray of shape (n_samples, n_parameters)
+        Targets.
+
+    Returns
+    -------
+    GaussianPrior or None
+        The prior.
+
+    Raises
+    ------
+    ValueError
+        If mean and covariance do not fit the model, or the covariance is none.
+    """
+    if prior is None:
+        return None
+    if isinstance(prior, str):
+        spread = y.std(axis=0)
+        scale = np.where(spread > 0, spread, np.maximum(np.abs(y).max(axis=0), 1e-300))
+        return GaussianPrior.from_targets(y, scale, model.periods)
+    n = model.n_parameters
+    if len(prior) != 2 or np.shape(prior[0]) != (n,) or np.shape(prior[1]) != (n, n):
+        shapes = ", ".join(str(np.shape(part)) for part in prior)
+        raise ValueError(
+            f"prior has parts of shape {shapes}; give (mean, covariance) of shapes ({n},) "
+            f"and ({n}, {n}), for {', '.join(model.parameter_names)}."
+        )
+    mean, covariance = (np.array(part, dtype=float) for part in prior)
+    size = np.sqrt(np.abs(np.diag(covariance)))
+    sound = np.isfinite(mean).all() and np.isfinite(covariance).all() and (size > 0).all()
+    if sound:
+        scaled = covariance / size / size[:, None]
+        sound = np.allclose(scaled, scaled.T) and np.linalg.eigvalsh(scaled)[0] > 0
+    if not sound:
+        raise ValueError(
+            "the covariance of prior is not symmetric and positive definite, or not "
+            f"finite: its diagonal is {np.diag(covariance)}."
+        )
+    return GaussianPrior.from_moments(mean, covariance, model.periods)

@@ -1,0 +1,254 @@
+"""Where searches start: from a dictionary, from given values, from another estimator."""
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils.validation import has_fit_parameter
+
+from ..bounds import crb_from_jacobian
+from ._objective import unknowns
+from .dictionary import DictionaryRegressor
+
+# Matches between which a dictionary's start is interpolated.
+_N_MATCHES = 20
+# Start values at which the model is asked whether it determines its parameters.
+_N_PROBES = 64
+# Draws of truncated distributions may miss the ends of bounds by a rounding error.
+_SLACK = 1e-9
+
+
+def is_estimator(value):
+    """Tell whether a value can be fitted and predict."""
+    return hasattr(value, "fit") and hasattr(value, "predict")
+
+
+def fit_clone(estimator, X, y, crb):
+    """Fit a copy of an estimator, with bounds if it takes them.
+
+    Parameters
+    ----------
+    estimator : estimator
+        It stays as it is; a frozen one keeps what it has learned.
+    X, y, crb : ndarray
+        Training data; crb may be None.
+
+    Returns
+    -------
+    estimator
+        The fitted copy.
+    """
+    takes_crb = crb is not None and has_fit_parameter(estimator, "crb")
+    return clone(estimator).fit(X, y, **({"crb": crb} if takes_crb else {}))
+
+
+def predict_columns(estimator, X, n_parameters):
+    """Return an estimator's predictions as columns.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted estimator.
+    X : ndarray of shape (n_voxels, n_features)
+        Signals.
+    n_parameters : int
+        How many columns there should be.
+
+    Returns
+    -------
+    ndarray of shape (n_voxels, n_parameters)
+        Predictions.
+
+    Raises
+    ------
+    ValueError
+        If they have another shape.
+    """
+    values = np.asarray(estimator.predict(X), dtype=float)
+    if values.size != len(X) * n_parameters:
+        raise ValueError(
+            f"{type(estimator).__name__} predicts shape {values.shape}; a start needs "
+            f"({len(X)}, {n_parameters})."
+        )
+    return values.reshape(len(X), n_parameters)
+
+
+def interpolating_dictionary(model, X, y):
+    """Return a fitted dictionary that interpolates between up to 20 matches.
+
+    Parameters
+    ----------
+    model : SignalModel or None
+        The model that simulates the atoms.
+    X : ndarray of shape (n_samples, n_features)
+        Signals; with a model they are only checked.
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Parameters, in SI units.
+
+    Returns
+    -------
+    DictionaryRegressor
+        The dictionary; it takes the best match if there is one atom alone.
+    """
+    dictionary = DictionaryRegressor(model).fit(X, y)
+    n_neighbors = int(min(_N_MATCHES, np.sum(dictionary.partition_.members >= 0)))
+    return dictionary.set_params(n_neighbors=n_neighbors, interpolate=n_neighbors > 1)
+
+
+class StartValues:
+    """Start values of searches: the first estimate, then the best matches.
+
+    Parameters
+    ----------
+    first : estimator or None
+        Fitted estimator whose estimates come first, if any.
+    dictionary : DictionaryRegressor
+        Fitted dictionary whose best matches come next.
+    n_starts : int
+        How many starts a voxel has.
+    box : UnitBox
+        Bounds of the search, into which estimates are brought.
+    """
+
+    def __init__(self, first, dictionary, n_starts, box):
+        self.first, self.dictionary = first, dictionary
+        self.n_starts, self.box = n_starts, box
+
+    @classmethod
+    def learn(cls, initial, model, box, *, n_starts, n_atoms, data):
+        """Find out what searches start from.
+
+        Parameters
+        ----------
+        initial : {"dictionary", "centre"}, array-like or estimator
+            What the user asks for.
+        model : SignalModel
+            The model.
+        box : UnitBox
+            Bounds of the search.
+        n_starts : int
+            How many starts a voxel has.
+        n_atoms : int
+            Most training targets in a dictionary.
+        data : tuple of ndarray
+            Training signals, targets and bounds, the last of which may be None.
+
+        Returns
+        -------
+        StartValues
+            The starts.
+
+        Raises
+        ------
+        ValueError
+            If start values lie outside the bounds, or are fewer than `n_starts`.
+        """
+        candidates = _candidates(initial, model, box, data[1], n_atoms)
+        # With a model the dictionary simulates its atoms; X is only checked.
+        kind = complex if model.is_complex else float
+        empty = np.zeros((len(candidates), model.n_features), kind)
+        dictionary = interpolating_dictionary(model, empty, candidates)
+        first = None
+        if is_estimator(initial):
+            first = fit_clone(initial, *data)
+        elif isinstance(initial, str) and initial == "dictionary":
+            first = dictionary
+        n_given = len(candidates) + (first is not None)
+        if n_given < n_starts:
+            raise ValueError(
+                f"n_starts = {n_starts}, but initial gives only {n_given} start values."
+            )
+        return cls(first, dictionary, n_starts, box)
+
+    @property
+    def candidates(self):
+        """Start values offered to all voxels, of shape (n, n_parameters)."""
+        return self.dictionary.parameters_
+
+    def find(self, X):
+        """Return start values of voxels.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_voxels, n_features)
+            Signals, finite and if complex not zero throughout.
+
+        Returns
+        -------
+        ndarray of shape (n_starts, n_voxels, n_parameters)
+            Start values inside the bounds, the most promising first.
+        """
+        starts = []
+        if self.first is not None:
+            starts.append(predict_columns(self.first, X, len(self.box.low)))
+        n_matches = self.n_starts - len(starts)
+        if n_matches:
+            _, matches = self.dictionary.kneighbors(X, n_matches)
+            starts.extend(self.candidates[matches.T])
+        return np.clip(np.stack(starts), self.box.low, self.box.high)
+
+
+def _candidates(initial, model, box, y, n_atoms):
+    """Return the start values that the user's choice offers to all voxels."""
+    if isinstance(initial, str) and initial == "centre":
+        return box.theta(np.full((1, len(box.low)), 0.5))
+    if not isinstance(initial, str) and not is_estimator(initial):
+        return _check_inside(model, box, model.check_theta(initial))
+    slack = _SLACK * np.maximum(np.abs(box.low), np.abs(box.high))
+    inside = ((y >= box.low - slack) & (y <= box.high + slack)).all(axis=1)
+    if not inside.any():
+        raise ValueError(
+            "none of the training targets lies inside the bounds of the search; give "
+            "wider bounds, or other start values."
+        )
+    y = y[inside]
+    rows = np.linspace(0, len(y) - 1, min(len(y), n_atoms)).round().astype(int)
+    return np.clip(y[rows], box.low, box.high)
+
+
+def _check_inside(model, box, theta):
+    outside = (theta < box.low) | (theta > box.high)
+    if outside.any():
+        row, k = np.argwhere(outside)[0]
+        raise ValueError(
+            f"{model.parameter_names[k]} = {theta[row, k]:g} in row {row} of initial is "
+            f"outside the bounds {box.low[k]:g} to {box.high[k]:g} of the search; start "
+            "inside them, or give wider bounds."
+        )
+    return theta
+
+
+def check_determined(model, theta, name):
+    """Refuse a model that does not determine its parameters at any start value.
+
+    Parameters
+    ----------
+    model : SignalModel
+        The model.
+    theta : ndarray of shape (n, n_parameters)
+        Start values.
+    name : str
+        Who asks, for the error.
+
+    Raises
+    ------
+    ValueError
+        If there are more unknowns than real numbers, or a parameter of infinite bound
+        at every start value.
+    """
+    n_real, n_unknown = unknowns(model)
+    if n_real < n_unknown:
+        raise ValueError(
+            f"{name} has {n_unknown} unknowns (with M0) for {n_real} real numbers a voxel; "
+            "measure more, fix parameters, or give a prior."
+        )
+    rows = np.linspace(0, len(theta) - 1, min(len(theta), _N_PROBES)).round().astype(int)
+    signal, jacobian = model.simulate(theta[rows], jacobian=True)
+    finite = np.isfinite(signal).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2))
+    nuisance = signal[finite] if model.is_complex else None
+    is_open = np.isinf(crb_from_jacobian(jacobian[finite], nuisance)).all(axis=0)
+    if finite.any() and is_open.any():
+        names = np.array(model.parameter_names)[is_open]
+        raise ValueError(
+            f"the signal does not determine {', '.join(names)} at any start value: the "
+            f"Jacobian is singular there, and {name} cannot find a way; start elsewhere, "
+            "fix parameters, or give a prior."
+        )

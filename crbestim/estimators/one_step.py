@@ -1,0 +1,226 @@
+"""A few steps of Fisher scoring from another estimator's estimate."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
+
+from .._validation import HasMethods, Interval, StrOptions, fit_context
+from ._base import BoundedRegressor
+from ._explanation import check_sigma
+from ._fisher_scoring import FisherScoring
+from ._linear import LinearCalibration, LinearModel
+from ._prior import resolve_prior
+from ._starts import (
+    check_determined,
+    fit_clone,
+    interpolating_dictionary,
+    predict_columns,
+)
+from ._unit_box import UnitBox, resolve_bounds
+
+_LARGEST_CHUNK = 1024
+
+
+class OneStepRegressor(BoundedRegressor):
+    r"""Estimate of any estimator, refined by Fisher scoring.
+
+    From an estimate whose error shrinks with the noise, a single step of Fisher scoring
+    leads to an efficient one (Le Cam's one-step estimator; van der Vaart, Asymptotic
+    Statistics, 1998, section 5.7), at the price of one simulation with derivatives. Steps
+    stay inside the bounds, and never increase the residual: a step that would is repeated
+    with ever more damping, at last given up.
+
+    Without a model it learns a linear one from (y, X), the classical calibration of
+    chemometrics; without an estimator it starts from :class:`DictionaryRegressor`, between
+    up to 20 matches.
+
+    Parameters
+    ----------
+    estimator : estimator, default=None
+        Anything with ``fit`` and ``predict`` whose outputs are the model's parameters. It
+        is cloned and fitted to the same data; in scikit-learn's ``FrozenEstimator`` it
+        stays as it is.
+    model : SignalModel, default=None
+        The signal model.
+    n_steps : int, default=1
+        Number of steps.
+    bounds : dict or array-like of shape (n_parameters, 2), default=None
+        Limits of the steps, for some parameters by name or for all; by default the
+        model's. Estimates outside are first brought to the nearest bound.
+    prior : {"gaussian", None} or (mean, covariance), default="gaussian"
+        Normal prior of the parameters: that of the training targets, none, or given, in SI
+        units; parameters with a period have none. The prior is the default because a single
+        step has no second chance: where the data say little about a parameter, or nothing,
+        as about the exchange rate of fluid, a step without it runs to the bounds and takes
+        the other parameters along. Where they say much it changes nothing.
+    noise_std : float, default=0.01
+        Noise, 1/SNR for M0 = 1, where the Cramér-Rao bound is computed in `score`; and
+        where signals have no more real numbers than unknowns, the noise of the data.
+    n_jobs : int, default=None
+        Number of joblib workers. The result does not depend on it.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The fitted estimator.
+    model_ : SignalModel
+        The model, given or learned.
+    bounds_ : ndarray of shape (n_parameters, 2)
+        Limits of the steps.
+    prior_ : GaussianPrior or None
+        The prior.
+    n_features_in_ : int
+        Number of features.
+
+    Notes
+    -----
+    A step is that of Fisher scoring on the posterior,
+
+    .. math:: \Delta\theta = (J^H J / \sigma^2 + P)^{-1}
+              (J^H r / \sigma^2 - P (\theta - \mu))
+
+    with the residual r = x - M0 s and its derivatives after variable projection, the mean
+    :math:`\mu` and the inverse covariance P of the prior. The noise :math:`\sigma` is
+    estimated voxel by voxel from what no change of the parameters can explain, if it is
+    not given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim import OneStepRegressor
+    >>> from crbestim.models import SignalModel
+    >>> class Decay(SignalModel):
+    ...     parameter_names = ("R2",)
+    ...     bounds = np.array([[1.0, 100.0]])
+    ...     def signal(self, theta):
+    ...         return np.exp(-theta * np.array([0.01, 0.02, 0.03])) + 0j
+    >>> y = np.array([[10.0], [20.0], [30.0]])
+    >>> X = 2j * Decay().signal(y)
+    >>> reg = OneStepRegressor(model=Decay(), n_steps=3).fit(X, y)
+    >>> reg.predict(2j * Decay().signal(np.array([[14.0]]))).round(4)
+    array([[14.]])
+    """
+
+    _parameter_constraints = {
+        "estimator": [None, HasMethods(["fit", "predict"])],
+        "model": "no_validation",
+        "n_steps": [Interval(Integral, 1, None, closed="left")],
+        "bounds": [None, dict, "array-like"],
+        "prior": [None, StrOptions({"gaussian"}), tuple, list],
+        "noise_std": [Interval(Real, 0, None, closed="neither")],
+        "n_jobs": [None, Integral],
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        model=None,
+        *,
+        n_steps=1,
+        bounds=None,
+        prior="gaussian",
+        noise_std=0.01,
+        n_jobs=None,
+    ):
+        self.estimator = estimator
+        self.model = model
+        self.n_steps = n_steps
+        self.bounds = bounds
+        self.prior = prior
+        self.noise_std = noise_std
+        self.n_jobs = n_jobs
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, crb=None):
+        """Fit the estimator, and learn the prior and if need be a model.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Signals, real or complex.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Parameters, in SI units.
+        crb : array-like of shape (n_samples, n_outputs), default=None
+            Cramér-Rao bounds, passed to the estimator if its ``fit`` takes them.
+
+        Returns
+        -------
+        OneStepRegressor
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If data, model and constructor parameters do not fit together, or without a
+            prior the signal does not determine the parameters.
+        """
+        X, y, crb = self._check_fit(X, y, crb)
+        self.model_ = self.model
+        if self.model is None:
+            self.model_ = LinearModel(LinearCalibration.learn(X, y), y)
+        self.bounds_ = resolve_bounds(self.model_, self.bounds)
+        self.prior_ = resolve_prior(self.prior, self.model_, y)
+        if self.prior_ is None:
+            check_determined(self.model_, y, type(self).__name__)
+        targets = self._shape_like_targets(y)
+        if self.estimator is None:
+            self.estimator_ = interpolating_dictionary(self.model, X, targets)
+        else:
+            self.estimator_ = fit_clone(self.estimator, X, targets, crb)
+        return self
+
+    def predict(self, X, return_std=False, *, sigma=None):
+        """Estimate parameters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_voxels, n_features)
+            Signals, real or complex.
+        return_std : bool, default=False
+            Whether to return standard deviations, too.
+        sigma : float or array-like of shape (n_voxels,), default=None
+            Noise of X per channel, for standard deviations and the weight of the prior. By
+            default estimated voxel by voxel from what the model leaves unexplained; or if
+            a signal has no more real numbers than unknowns, `noise_std` times abs(M0).
+
+        Returns
+        -------
+        y : ndarray of shape (n_voxels,) or (n_voxels, n_outputs)
+            Parameters, in SI units; NaN for voxels whose signal is not finite, or complex
+            and zero throughout, or which the estimator or the model leaves without a
+            number.
+        std : ndarray of the same shape
+            Standard deviations that the Cramér-Rao bound predicts at the estimate, for the
+            M0 and the noise of each voxel; with a prior, those of the linearized
+            posterior. Only if `return_std`.
+        """
+        X, usable = self._check_predict(X)
+        sigma = check_sigma(sigma, len(X))
+        y = np.full((len(X), self.n_outputs_), np.nan)
+        if usable.any():
+            y[usable] = self._refine(X[usable], None if sigma is None else sigma[usable])
+        if not return_std:
+            return self._shape_like_targets(y)
+        precision = 0.0 if self.prior_ is None else self.prior_.precision
+        std = self._standard_deviations(self.model_, X, y, sigma, precision)
+        return self._shape_like_targets(y), self._shape_like_targets(std)
+
+    def _refine(self, X, sigma):
+        """Step from the estimator's predictions, chunk by chunk."""
+        start = predict_columns(self.estimator_, X, self.n_outputs_)
+        scoring = FisherScoring(
+            self.model_,
+            UnitBox.from_bounds(self.bounds_, self.model_.periods),
+            self.n_steps,
+            self.prior_,
+            self.noise_std,
+        )
+        size = -(-len(X) // (2 * effective_n_jobs(self.n_jobs)))
+        size = min(size, _LARGEST_CHUNK)
+        chunks = [slice(i, i + size) for i in range(0, len(X), size)]
+        parts = Parallel(n_jobs=self.n_jobs)(
+            delayed(scoring.refine)(X[c], start[c], None if sigma is None else sigma[c])
+            for c in chunks
+        )
+        return np.concatenate(parts)

@@ -1,0 +1,328 @@
+"""Best matches of measured signals among many atoms, and what they say together.
+
+Signals are rows of real numbers. A complex signal is a row of twice as many, real and
+imaginary part in turn, of unit norm; two such rows x and a are as far apart as what of x
+is left after its best fit by a complex multiple of a, d = sqrt(1 - |<a, x>|^2), the sine
+of the angle between them. Otherwise d is the Euclidean distance. Both are metrics, hence
+for a leaf of atoms within the radius r of its centre c, and any signal x,
+
+    d(x, a) >= d(x, c) - r for all atoms a of the leaf.
+
+`nearest` measures the distances to all centres, then those to the atoms of the nearest
+centre, and then those of every other leaf that may hold something as near. All distances
+have double precision, and those of an atom do not depend on where it lies: the result is
+that of comparing all atoms, whatever the leaves.
+
+Squared distances that differ by less than a tolerance are ties, so that rounding errors do
+not decide. Of ties, atoms of the lowest number come first.
+"""
+
+import numpy as np
+from numba import njit
+
+from .lanes import LANES, spread, vectors
+
+WIDTH = 64
+"""Number of atoms in a leaf."""
+
+BATCH = 512
+"""Number of signals that go through the leaves together."""
+
+_NOBODY = np.iinfo(np.int64).max
+_GRID = 2.0**24
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def unit_rows(rows, out):
+    """Write rows over their norms; zeros stay zero.
+
+    rows, out : (n, n_rows). Neither overflows: numbers are first divided by the largest.
+    """
+    for i in range(rows.shape[0]):
+        largest, energy = 0.0, 0.0
+        for f in range(rows.shape[1]):
+            largest = max(largest, abs(rows[i, f]))
+        scale = largest if largest > 0 else 1.0
+        for f in range(rows.shape[1]):
+            out[i, f] = rows[i, f] / scale
+            energy += out[i, f] * out[i, f]
+        norm = np.sqrt(energy) if energy > 0 else 1.0
+        for f in range(rows.shape[1]):
+            out[i, f] /= norm
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def squared_distances(leaf, x, projective, out):
+    """Write the squared distances of a signal from the atoms of a leaf.
+
+    leaf : (n_rows, WIDTH / LANES, LANES), x : (n_rows,), out : (WIDTH / LANES, LANES).
+    """
+    leaf, out = vectors(leaf), vectors(out)
+    zero = spread(0.0)
+    for j in range(0, WIDTH // LANES, 4):
+        a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = zero
+        if not projective:
+            for f in range(len(x)):
+                p = spread(x[f])
+                b0, b1 = leaf[f, j] - p, leaf[f, j + 1] - p
+                b2, b3 = leaf[f, j + 2] - p, leaf[f, j + 3] - p
+                a0, a1 = a0 + b0 * b0, a1 + b1 * b1
+                a2, a3 = a2 + b2 * b2, a3 + b3 * b3
+            out[j], out[j + 1], out[j + 2], out[j + 3] = a0, a1, a2, a3
+            continue
+        for f in range(0, len(x), 2):
+            p, q = spread(x[f]), spread(x[f + 1])
+            u, v = leaf[f, j], leaf[f + 1, j]
+            a0, b0 = a0 + u * p + v * q, b0 + u * q - v * p
+            u, v = leaf[f, j + 1], leaf[f + 1, j + 1]
+            a1, b1 = a1 + u * p + v * q, b1 + u * q - v * p
+            u, v = leaf[f, j + 2], leaf[f + 1, j + 2]
+            a2, b2 = a2 + u * p + v * q, b2 + u * q - v * p
+            u, v = leaf[f, j + 3], leaf[f + 1, j + 3]
+            a3, b3 = a3 + u * p + v * q, b3 + u * q - v * p
+        one = spread(1.0)
+        out[j], out[j + 1] = one - a0 * a0 - b0 * b0, one - a1 * a1 - b1 * b1
+        out[j + 2], out[j + 3] = one - a2 * a2 - b2 * b2, one - a3 * a3 - b3 * b3
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def nearest(x, leaves, members, centres, radii, projective, tie, atoms, squares):
+    """Write the numbers of the nearest atoms and their squared distances, best first.
+
+    x : (n, n_rows), signals, of unit norm if `projective`.
+    leaves : (n_leaves, n_rows, WIDTH / LANES, LANES), members : (n_leaves, WIDTH),
+    numbers of the atoms, negative where there is none.
+    centres : (n, n_rows, WIDTH / LANES, LANES), WIDTH in a block; radii : (n_leaves,).
+    tie : tolerance of squared distances, relative to that of the last neighbour, or, if
+    `projective`, absolute.
+    atoms, squares : (n, k), with at least k atoms.
+    """
+    k, size = atoms.shape[1], min(BATCH, len(x))
+    # Overflow may leave a signal without a nearest centre: the first stands in.
+    first, reach = np.zeros(size, np.int64), np.empty(size)
+    # One more than asked for shows whether the last has a tie that is left out.
+    best, names = np.empty((size, k + 1)), np.empty((size, k + 1), np.int64)
+    for start in range(0, len(x), BATCH):
+        batch = x[start : start + BATCH]
+        best[:], names[:] = np.inf, _NOBODY
+        _nearest_centres(batch, centres, len(leaves), projective, first)
+        found = np.empty((WIDTH // LANES, LANES))
+        for i in range(len(batch)):
+            squared_distances(leaves[first[i]], batch[i], projective, found)
+            _collect(found.ravel(), members[first[i]], best[i], names[i])
+            reach[i] = _reach(best[i, k - 1], projective, tie)
+        parts = (leaves, members, centres, radii, projective, tie)
+        _search(batch, *parts, first, reach, best, names)
+        for i in range(len(batch)):
+            last = best[i, k - 1]
+            tolerance = tie if projective else tie * last
+            if best[i, k] <= last + tolerance and np.isfinite(last):
+                n_sure = np.sum(best[i] < last - tolerance)
+                names[i, n_sure:], best[i, n_sure:] = _NOBODY, last
+                ties = names[i, n_sure:k]
+                _lowest_ties(batch[i], *parts[:5], last, tolerance, ties)
+            _order(best[i, :k], names[i, :k], tolerance)
+            atoms[start + i], squares[start + i] = names[i, :k], best[i, :k]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _reach(square, projective, tie):
+    """Return the distance up to which atoms may matter."""
+    return np.sqrt(max(square + (tie if projective else tie * square), 0.0))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _nearest_centres(batch, centres, n_leaves, projective, first):
+    """Write the number of each signal's nearest centre."""
+    found = np.empty((WIDTH // LANES, LANES))
+    flat, lowest = found.ravel(), np.full(len(batch), np.inf)
+    for c in range(len(centres)):
+        n = min(WIDTH, n_leaves - c * WIDTH)
+        for i in range(len(batch)):
+            squared_distances(centres[c], batch[i], projective, found)
+            for j in range(n):
+                if flat[j] < lowest[i]:
+                    lowest[i], first[i] = flat[j], c * WIDTH + j
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _search(
+    batch, leaves, members, centres, radii, projective, tie, first, reach, best, names
+):
+    """Collect what is best of all leaves but the first, leaf after leaf.
+
+    A leaf that is in the cache serves all signals of the batch.
+    """
+    last = best.shape[1] - 2
+    found = np.empty((WIDTH // LANES, LANES))
+    tile = np.empty((len(batch), WIDTH // LANES, LANES))
+    flat = tile.reshape(len(batch), WIDTH)
+    for c in range(len(centres)):
+        for i in range(len(batch)):
+            squared_distances(centres[c], batch[i], projective, tile[i])
+        for leaf in range(c * WIDTH, min((c + 1) * WIDTH, len(leaves))):
+            for i in range(len(batch)):
+                limit = reach[i] + radii[leaf]
+                if flat[i, leaf - c * WIDTH] <= limit * limit and leaf != first[i]:
+                    squared_distances(leaves[leaf], batch[i], projective, found)
+                    _collect(found.ravel(), members[leaf], best[i], names[i])
+                    reach[i] = _reach(best[i, last], projective, tie)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _lowest_ties(x, leaves, members, centres, radii, projective, last, tolerance, names):
+    """Write the lowest numbers of the atoms that tie at a squared distance."""
+    reach = np.sqrt(max(last + tolerance, 0.0))
+    found = np.empty((WIDTH // LANES, LANES))
+    close = np.empty((WIDTH // LANES, LANES))
+    for c in range(len(centres)):
+        squared_distances(centres[c], x, projective, close)
+        for leaf in range(c * WIDTH, min((c + 1) * WIDTH, len(leaves))):
+            limit = reach + radii[leaf]
+            if close.ravel()[leaf - c * WIDTH] <= limit * limit:
+                squared_distances(leaves[leaf], x, projective, found)
+                ties = np.abs(found.ravel() - last) <= tolerance
+                _keep_lowest(ties, members[leaf], names)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _collect(found, members, best, names):
+    """Sort atoms of a leaf into the list of the best."""
+    last = len(best) - 1
+    for j in range(WIDTH):
+        if found[j] < best[last] and members[j] >= 0:
+            place = last
+            while place > 0 and best[place - 1] > found[j]:
+                best[place], names[place] = best[place - 1], names[place - 1]
+                place -= 1
+            best[place], names[place] = found[j], members[j]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _keep_lowest(ties, members, names):
+    """Sort the ties of a leaf into the list of the lowest numbers."""
+    last = len(names) - 1
+    for j in range(WIDTH):
+        if ties[j] and 0 <= members[j] < names[last]:
+            place = last
+            while place > 0 and names[place - 1] > members[j]:
+                names[place] = names[place - 1]
+                place -= 1
+            names[place] = members[j]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _order(best, names, tolerance):
+    """Put, place after place, the lowest number of those that tie with the best left."""
+    for place in range(len(best) - 1):
+        chosen, other = place, place + 1
+        while other < len(best) and best[other] <= best[place] + tolerance:
+            if names[other] < names[chosen]:
+                chosen = other
+            other += 1
+        square, name = best[chosen], names[chosen]
+        for j in range(chosen, place, -1):
+            best[j], names[j] = best[j - 1], names[j - 1]
+        best[place], names[place] = square, name
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def affine_weights(x, signals, atoms, projective, regularization, weights):
+    """Write the weights of sum one with which neighbours rebuild a signal best.
+
+    They solve (G + regularization trace(G) 1) w = const, with the Gram matrix G of the
+    differences between neighbours and signal (Saul and Roweis 2003, section 3). If
+    `projective`, all have the phase of the best match first. The signal is then rounded,
+    to 6e-8 of its norm, so that weights do not show the rounding errors of a factor.
+
+    x : (n, n_rows), signals : (n_atoms, n_rows), of unit norm if `projective`.
+    atoms, weights : (n, k), numbers of the neighbours and their weights.
+    """
+    n_rows, k = x.shape[1], atoms.shape[1]
+    differences, gram = np.empty((k, n_rows)), np.empty((k, k))
+    target = np.empty(n_rows)
+    for i in range(len(x)):
+        best = signals[atoms[i, 0]]
+        target[:] = x[i]
+        if projective:
+            _align(x[i], best, target)
+            for f in range(n_rows):
+                target[f] = np.rint(target[f] * _GRID) / _GRID
+        for a in range(k):
+            differences[a] = signals[atoms[i, a]]
+            if projective:
+                _align(signals[atoms[i, a]], best, differences[a])
+            differences[a] -= target
+        trace = 0.0
+        for a in range(k):
+            for b in range(a + 1):
+                gram[a, b] = 0.0
+                for f in range(n_rows):
+                    gram[a, b] += differences[a, f] * differences[b, f]
+            trace += gram[a, a]
+        weights[i] = 1.0
+        if trace > 0:
+            for a in range(k):
+                gram[a, a] += regularization * trace
+            _solve(gram, weights[i])
+        weights[i] /= np.sum(weights[i])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _align(row, reference, out):
+    """Write a complex row times the phase that makes its product with another real."""
+    re, im = 0.0, 0.0
+    for f in range(0, len(row), 2):
+        re += reference[f] * row[f] + reference[f + 1] * row[f + 1]
+        im += reference[f] * row[f + 1] - reference[f + 1] * row[f]
+    size = np.sqrt(re * re + im * im)
+    if size > 0:
+        re, im = re / size, im / size
+    else:
+        re, im = 1.0, 0.0
+    for f in range(0, len(row), 2):
+        out[f] = re * row[f] + im * row[f + 1]
+        out[f + 1] = re * row[f + 1] - im * row[f]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _solve(matrix, right):
+    """Solve a positive definite system in place by Cholesky's decomposition."""
+    n = len(right)
+    for a in range(n):
+        for b in range(a + 1):
+            total = matrix[a, b]
+            for c in range(b):
+                total -= matrix[a, c] * matrix[b, c]
+            matrix[a, b] = np.sqrt(total) if a == b else total / matrix[b, b]
+    for a in range(n):
+        for c in range(a):
+            right[a] -= matrix[a, c] * right[c]
+        right[a] /= matrix[a, a]
+    for a in range(n - 1, -1, -1):
+        for c in range(a + 1, n):
+            right[a] -= matrix[c, a] * right[c]
+        right[a] /= matrix[a, a]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def weighted_parameters(parameters, periods, atoms, weights, out):
+    """Write weighted means of the neighbours' parameters, inside of their extremes.
+
+    parameters : (n_atoms, n_outputs), periods : (n_outputs,), infinite where there is
+    none: means are taken of the shortest ways from the best match.
+    atoms, weights : (n, k), of sum one; out : (n, n_outputs).
+    """
+    for i in range(len(atoms)):
+        for p in range(len(periods)):
+            best = low = high = parameters[atoms[i, 0], p]
+            mean = 0.0
+            for a in range(1, atoms.shape[1]):
+                value = parameters[atoms[i, a], p]
+                way = value - best
+                if np.isfinite(periods[p]):
+                    way -= periods[p] * np.rint(way / periods[p])
+                    value = best + way
+                mean += weights[i, a] * way
+                low, high = min(low, value), max(high, value)
+            out[i, p] = min(max(best + mean, low), high)

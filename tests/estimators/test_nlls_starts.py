@@ -1,0 +1,246 @@
+"""NLLSRegressor: where searches start, and what bounds, priors and bad voxels do."""
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
+
+from crbestim import DictionaryRegressor, NLLSRegressor, OneStepRegressor
+from crbestim.bounds import cramer_rao_bound
+from crbestim.datasets import make_fingerprints
+from crbestim.estimators.nlls import VoxelStatus
+from crbestim.models import SignalModel
+from tests.estimators.decays import TIMES, Periodic, Precession, measured
+
+
+class Guess(RegressorMixin, BaseEstimator):
+    """Predict the first target of training, plus an offset."""
+
+    def __init__(self, offset=0.0):
+        self.offset = offset
+
+    def fit(self, X, y, crb=None):
+        self.first_, self.crb_ = y[0], crb
+        return self
+
+    def predict(self, X):
+        return np.tile(self.first_ + self.offset, (len(X), 1))
+
+
+class Slow(Periodic):
+    """Slow decay makes side lobes, and so local minima in omega."""
+
+    r2 = (1.0, 5.0)
+
+
+def test_searches_start_at_what_an_estimator_predicts():
+    X, y = measured(20, snr=100)
+    plain = NLLSRegressor(Precession(), initial="centre", max_iter=3).fit(X, y)
+    near = NLLSRegressor(Precession(), initial=Guess(), max_iter=3).fit(X[:1], y[:1])
+    with pytest.warns(ConvergenceWarning):
+        lost = plain.fit_voxels(X[:1])
+    fits = near.fit_voxels(X[:1])
+    assert fits.status[0] == VoxelStatus.CONVERGED
+    assert lost.status[0] == VoxelStatus.ITERATION_LIMIT
+
+
+def test_the_initial_estimator_is_a_clone_that_gets_crb_unless_it_is_frozen():
+    X, y = measured(20, snr=100)
+    crb = cramer_rao_bound(Precession(), y, noise_std=0.01)
+    guess = Guess()
+    reg = NLLSRegressor(Precession(), initial=guess).fit(X, y, crb=crb)
+    assert not hasattr(guess, "first_")
+    np.testing.assert_array_equal(reg._starts.first.crb_, crb)
+    guess.fit(X[5:], y[5:])
+    kept = NLLSRegressor(Precession(), initial=FrozenEstimator(guess)).fit(X, y, crb=crb)
+    np.testing.assert_array_equal(kept._starts.find(X)[0], np.tile(y[5], (20, 1)))
+
+
+def test_predictions_outside_the_bounds_start_at_the_nearest():
+    X, y = measured(20, snr=100)
+    reg = NLLSRegressor(Precession(), initial=Guess(1e3)).fit(X, y)
+    np.testing.assert_array_equal(reg._starts.find(X)[0], np.full((20, 2), 100.0))
+    assert (reg.fit_voxels(X).status == VoxelStatus.CONVERGED).all()
+
+
+def test_an_initial_estimator_must_predict_all_parameters():
+    class Half(Guess):
+        def predict(self, X):
+            return super().predict(X)[:, :1]
+
+    X, y = measured(5)
+    with pytest.raises(ValueError, match=r"Half predicts shape \(5, 1\); a start needs"):
+        NLLSRegressor(Precession(), initial=Half()).fit(X, y).predict(X)
+
+
+def test_more_starts_find_lower_minima():
+    model = Slow()
+    X, y = measured(40, snr=100, model=model)
+    start, targets = measured(12, seed=4, model=model)
+    one, five = (
+        NLLSRegressor(model, n_starts=n).fit(start, targets).fit_voxels(X) for n in (1, 5)
+    )
+    assert (five.cost <= one.cost * (1 + 1e-9)).all() and (five.cost < 0.5 * one.cost).any()
+    assert (five.n_iterations > one.n_iterations).all()
+
+
+def test_starts_of_an_estimator_are_followed_by_matches():
+    X, y = measured(10, snr=100)
+    reg = NLLSRegressor(Precession(), initial=Guess(), n_starts=3).fit(X, y)
+    starts = reg._starts.find(X)
+    assert starts.shape == (3, 10, 2)
+    np.testing.assert_array_equal(starts[0], np.tile(y[0], (10, 1)))
+    matches = DictionaryRegressor(Precession()).fit(X, y).predict(X)
+    np.testing.assert_array_equal(starts[1], matches)
+
+
+def test_bounds_confine_the_search():
+    X, y = measured(30)
+    reg = NLLSRegressor(Precession(), bounds={"R2": (20.0, 60.0)}).fit(X, y)
+    fits = reg.fit_voxels(X)
+    assert fits.theta[:, 0].min() == 20 and fits.theta[:, 0].max() == 60
+    inside = (y[:, 0] > 20) & (y[:, 0] < 60)
+    np.testing.assert_allclose(fits.theta[inside], y[inside], rtol=1e-5)
+    assert (fits.at_bound[:, 0] == ~inside).all()
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (dict(initial=[[200.0, 5.0]]), "R2 = 200 in row 0 of initial is outside"),
+        (
+            dict(initial=[[90.0, 5.0]], bounds={"R2": (1, 50)}),
+            "R2 = 90 in row 0 .* 1 to 50",
+        ),
+        (dict(bounds={"R2": (0.1, 0.2)}), "none of the training targets lies inside"),
+        (dict(bounds={"T2": (0.1, 0.2)}), "bounds name T2; the parameters are R2, omega"),
+        (dict(initial="centre", n_starts=2), "n_starts = 2, but initial gives only 1"),
+        (dict(n_starts=30), "n_starts = 30, but initial gives only 21"),
+        (dict(initial=Guess(), n_starts=30), "n_starts = 30, but initial gives only 21"),
+        (dict(n_starts=0), "'n_starts' parameter"),
+        (dict(prior="flat"), "'prior' parameter"),
+        (dict(prior=(1.0, 2.0)), "prior has parts of shape"),
+        (dict(bounds=3.0), "'bounds' parameter"),
+        (dict(initial=[[np.nan, 5.0]]), "R2 = nan in row 0"),
+    ],
+)
+def test_wrong_parameters(params, message):
+    X, y = measured(20)
+    with pytest.raises(ValueError, match=message):
+        NLLSRegressor(Precession(), **params).fit(X, y)
+
+
+class Blind(SignalModel):
+    """Decay that a second parameter has no part in."""
+
+    parameter_names = ("R2", "nothing")
+    bounds = np.array([[1.0, 100.0], [0.0, 1.0]])
+
+    def signal(self, theta):
+        return np.exp(-theta[:, :1] * TIMES) + 0j
+
+
+def test_a_parameter_without_effect_is_refused_unless_there_is_a_prior():
+    X, y = measured(20, model=Blind())
+    with pytest.raises(ValueError, match="does not determine nothing at any start value"):
+        NLLSRegressor(Blind()).fit(X, y)
+    X, _ = measured(20, snr=1000, model=Blind())
+    prior = (np.array([50.0, 0.3]), np.diag([900.0, 0.01]))
+    estimate = NLLSRegressor(Blind(), prior=prior).fit(X, y).predict(X)
+    np.testing.assert_allclose(estimate[:, 0], y[:, 0], rtol=0.05)
+    np.testing.assert_allclose(estimate[:, 1], 0.3, atol=1e-3)
+
+
+def test_too_few_features_are_refused_unless_there_is_a_prior():
+    class Short(Precession):
+        def signal(self, theta):
+            return super().signal(theta)[:, 4:5]
+
+    X, y = measured(5, model=Short())
+    with pytest.raises(ValueError, match="4 unknowns .* for 2 real numbers a voxel"):
+        NLLSRegressor(Short()).fit(X, y)
+    assert np.isfinite(NLLSRegressor(Short(), prior="gaussian").fit(X, y).predict(X)).all()
+
+
+def test_a_prior_pulls_by_what_the_noise_allows():
+    X, y = measured(40, snr=3)
+    prior = (np.array([50.0, 0.0]), np.diag([1e-2, 1e6]))
+    tight = NLLSRegressor(Precession(), prior=prior).fit(X, y)
+    plain = NLLSRegressor(Precession()).fit(X, y)
+    assert np.abs(tight.predict(X)[:, 0] - 50).max() < 1.0
+    assert np.abs(plain.predict(X)[:, 0] - 50).max() > 20
+    # A voxel without noise is not pulled, nor one that is said to have none.
+    clean = Precession().signal(y)
+    np.testing.assert_allclose(tight.predict(clean), y, rtol=1e-6)
+    quiet = tight.predict(X, sigma=1e-6)
+    np.testing.assert_allclose(quiet, plain.predict(X), rtol=1e-3, atol=1e-2)
+    _, std = tight.predict(X, return_std=True)
+    assert (std[:, 0] <= 0.1).all()
+
+
+def test_a_gaussian_prior_lowers_the_error_where_data_say_little(model):
+    X, y, crb = make_fingerprints(model, 60, snr=30, random_state=2, return_crb=True)
+    train = make_fingerprints(model, 500, snr=30, random_state=1)
+    plain, prior = (
+        NLLSRegressor(model, prior=p).fit(*train).fit_voxels(X) for p in (None, "gaussian")
+    )
+    loss = [(((f.theta - y) ** 2) / crb)[:, [0, 3, 4]].mean() for f in (plain, prior)]
+    assert loss[1] < 0.5 * loss[0]
+    assert prior.at_bound.sum() < 0.5 * plain.at_bound.sum()
+
+
+@pytest.mark.parametrize("prior", [None, "gaussian"])
+@pytest.mark.parametrize("kind", [NLLSRegressor, OneStepRegressor])
+def test_bad_voxels_are_flagged_and_leave_the_others_alone(kind, prior):
+    X, y = measured(30, snr=50)
+    reg = kind(model=Precession(), prior=prior).fit(X, y)
+    alone = reg.predict(X)
+    bad = np.full((7, 12), 1.0 + 0j)
+    bad[0, 3], bad[1], bad[2, 0], bad[3] = np.nan, 0.0, np.inf, 1e300
+    bad[4], bad[5] = 1e-300, np.random.default_rng(0).standard_normal(12)
+    rows = np.array([0, 4, 9, 17, 23, 30, 30])
+    mixed = np.insert(X, rows, bad, axis=0)
+    good = np.insert(np.ones(30, dtype=bool), rows, False)
+    estimate = reg.predict(mixed)
+    np.testing.assert_array_equal(estimate[good], alone)
+    lost = np.isnan(estimate[~good]).all(axis=1)
+    assert lost.tolist()[:3] == [True, True, True] and not lost[3:].any()
+    if kind is NLLSRegressor:
+        fits = reg.fit_voxels(mixed)
+        codes = [VoxelStatus.INVALID, VoxelStatus.EMPTY, VoxelStatus.INVALID]
+        assert fits.status[~good].tolist()[:3] == codes
+        assert fits.relative_residual[~good][5] > 0.3
+        assert np.isnan(fits.covariance[~good][:3]).all()
+        assert np.isfinite(fits.covariance[good]).all()
+
+
+def test_residual_tells_what_the_model_cannot_explain():
+    X, y = measured(100, snr=50)
+    for reg in (NLLSRegressor(Precession()), OneStepRegressor(None, Precession())):
+        X[7] = np.random.default_rng(1).standard_normal(12)
+        X[8] = np.nan
+        residuals = reg.fit(X[20:], y[20:]).residual(X)
+        assert residuals.flag[[7, 8]].all() and residuals.flag.sum() <= 4
+    with pytest.raises(ValueError, match="residual compares signals with a model's"):
+        NLLSRegressor().fit(X[20:], y[20:]).residual(X)
+
+
+def test_rows_of_training_data_that_are_not_finite_are_left_out():
+    X, y = measured(20)
+    X[3, 0] = np.nan
+    with pytest.warns(UserWarning, match="in 1 of 20 rows, the first is row 3: fit leaves"):
+        reg = NLLSRegressor(Precession()).fit(X, y)
+    assert len(reg.start_values_) == 19
+    with pytest.raises(ValueError, match="none is left to learn from"):
+        NLLSRegressor(Precession()).fit(X * np.nan, y)
+
+
+def test_grid_search_over_starts():
+    X, y = measured(30, snr=100)
+    search = GridSearchCV(
+        NLLSRegressor(Precession()), {"initial": ["centre", Guess()]}, cv=2
+    )
+    assert search.fit(X, y).best_score_ > 0.3
+    assert clone(search.best_estimator_).get_params()["n_starts"] == 1

@@ -1,0 +1,51 @@
+"""Variable projection: exact derivatives of many voxels at once."""
+
+import numpy as np
+import pytest
+
+from crbestim.estimators._objective import VoxelObjective
+from crbestim.estimators._unit_box import UnitBox
+
+ROWS = np.arange(3)
+
+
+@pytest.fixture
+def objective(model):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((3, model.n_features, 2)).view(complex)[..., 0]
+    objective = VoxelObjective(model, UnitBox.from_bounds(model.bounds, model.periods), X)
+    objective.begin(np.full((3, 7), 0.5))
+    return objective
+
+
+def test_jacobian_against_differences(objective):
+    # X is far from every signal, so that both terms of the derivative count.
+    unit = np.random.default_rng(1).uniform(0.2, 0.8, (3, 7))
+    _, jacobian = objective.evaluate(ROWS, unit, True)
+    for k, step in enumerate(1e-5 * np.eye(7)):
+        above, below = (objective.evaluate(ROWS, unit + s, False)[0] for s in (step, -step))
+        error = np.linalg.norm((above - below) / 2e-5 - jacobian[:, :, k], axis=1)
+        assert (error < 1e-5 * np.linalg.norm(jacobian[:, :, k], axis=1)).all()
+
+
+def test_residual_is_orthogonal_to_the_signal(objective):
+    unit = np.full((3, 7), 0.4)
+    real, imaginary = np.split(objective.evaluate(ROWS, unit, True)[0], 2, axis=1)
+    s = objective.model.signal(objective.box.theta(unit))
+    overlap = np.abs((s.conj() * (real + 1j * imaginary)).sum(axis=1))
+    assert (overlap < 1e-12 * np.linalg.norm(s, axis=1)).all()
+
+
+def test_rows_name_the_voxels(objective):
+    unit = np.random.default_rng(2).uniform(0.2, 0.8, (3, 7))
+    whole = objective.evaluate(ROWS, unit, True)
+    part = objective.evaluate(np.array([2, 0]), unit[[2, 0]], True)
+    for some, every in zip(part, whole, strict=True):
+        np.testing.assert_array_equal(some, every[[2, 0]])
+
+
+def test_parameters_never_leave_their_bounds(objective):
+    low, high = objective.model.bounds.T
+    for value in (0.0, 1.0, 1 + 1e-15):
+        theta = objective.box.theta(np.full((3, 7), value))
+        assert ((theta >= low) & (theta <= high)).all()

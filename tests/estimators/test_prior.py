@@ -1,0 +1,82 @@
+"""Normal priors: of targets, given, and of what has a period."""
+
+import numpy as np
+import pytest
+
+from crbestim.estimators._prior import GaussianPrior, prior_precision, resolve_prior
+from crbestim.models import SignalModel
+from crbestim.parameters import Parameter
+
+
+class Two(SignalModel):
+    parameters = Parameter("a", (0.0, 1e-5)), Parameter("b", (-10.0, 10.0))
+
+
+class Periodic(SignalModel):
+    parameters = Parameter("a", (0.0, 1.0)), Parameter("b", (-1.0, 1.0), period=2.0)
+
+
+def targets(n=500):
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, n))
+    return np.stack([5e-6 + 1e-6 * a, 2.0 + a + 3 * b], axis=1)
+
+
+def test_the_precision_is_the_inverse_covariance():
+    y = targets()
+    covariance = np.cov(y.T, bias=True)
+    precision = prior_precision(y, y.std(axis=0))
+    np.testing.assert_allclose(precision @ covariance, np.eye(2), atol=1e-5)
+
+
+def test_a_prior_of_targets():
+    y = targets()
+    prior = resolve_prior("gaussian", Two(), y)
+    np.testing.assert_allclose(prior.mean, y.mean(axis=0))
+    deviations = prior.residual(y)
+    np.testing.assert_allclose(np.cov(deviations.T, bias=True), np.eye(2), atol=1e-8)
+
+
+def test_a_given_prior_is_that_of_its_moments():
+    y = targets()
+    given = resolve_prior((y.mean(axis=0), np.cov(y.T, bias=True)), Two(), y[:1])
+    learned = resolve_prior("gaussian", Two(), y)
+    np.testing.assert_allclose(given.residual(y), learned.residual(y), atol=1e-8)
+
+
+def test_what_has_a_period_has_no_prior():
+    y = np.random.default_rng(0).uniform(0, 1, (50, 2))
+    learned = resolve_prior("gaussian", Periodic(), y)
+    given = resolve_prior((y.mean(axis=0), np.cov(y.T, bias=True)), Periodic(), y)
+    for prior in (learned, given):
+        assert (prior.root[:, 1] == 0).all() and prior.precision[0, 0] > 0
+        np.testing.assert_allclose(prior.precision[0, 0], 1 / y[:, 0].var(), rtol=1e-8)
+    periods = np.ones(2)
+    flat = GaussianPrior.from_targets(y, y.std(axis=0), periods)
+    assert (flat.root == 0).all()
+
+
+def test_constant_targets_have_a_narrow_prior():
+    prior = resolve_prior("gaussian", Two(), np.tile([[1e-6, 3.0]], (10, 1)))
+    assert np.isfinite(prior.root).all()
+    assert (1 / np.sqrt(np.diag(prior.precision)) < [1e-11, 1e-5]).all()
+
+
+def test_no_prior():
+    assert resolve_prior(None, Two(), targets()) is None
+
+
+@pytest.mark.parametrize(
+    ("prior", "message"),
+    [
+        ((np.zeros(3), np.eye(2)), r"give \(mean, covariance\) of shapes \(2,\) and"),
+        ((np.zeros(2),), "prior has parts of shape"),
+        ((np.zeros(2), -np.eye(2)), "not symmetric and positive definite"),
+        ((np.zeros(2), np.ones((2, 2))), "not symmetric and positive definite"),
+        ((np.zeros(2), np.array([[1.0, 0.5], [0.0, 1.0]])), "not symmetric"),
+        ((np.full(2, np.nan), np.eye(2)), "not finite"),
+    ],
+)
+def test_wrong_priors(prior, message):
+    with pytest.raises(ValueError, match=message):
+        resolve_prior(prior, Two(), targets())
