@@ -36,15 +36,16 @@ class FisherScoring:
     prior: object
     noise_std: float
 
-    def refine(self, X, start, sigma=None):
-        """Take the steps, in one thread.
+    def refine(self, X, starts, sigma=None):
+        """Take the steps from the best of some starts, in one thread.
 
         Parameters
         ----------
         X : ndarray of shape (n_voxels, n_features)
             Data, complex if the model is; finite, and if complex not zero throughout.
-        start : ndarray of shape (n_voxels, n_parameters)
-            Estimates, in SI units; they are brought inside the bounds.
+        starts : ndarray of shape (n_starts, n_voxels, n_parameters)
+            Estimates, in SI units; they are brought inside the bounds. Steps begin at
+            those with the smallest residual.
         sigma : ndarray of shape (n_voxels,), default=None
             Noise of X per channel.
 
@@ -53,8 +54,8 @@ class FisherScoring:
         ndarray of shape (n_voxels, n_parameters)
             Refined estimates; NaN where the estimate or the model there is not finite.
         """
-        known = np.isfinite(start).all(axis=1)
-        theta = np.full_like(start, np.nan)
+        known = np.isfinite(starts).all(axis=(0, 2))
+        theta = np.full_like(starts[0], np.nan)
         if known.any():
             with one_thread(), np.errstate(all="ignore"):
                 objective = VoxelObjective(
@@ -65,12 +66,21 @@ class FisherScoring:
                     sigma=None if sigma is None else sigma[known],
                     noise_std=self.noise_std,
                 )
-                unit, sound = self.box.unit(start[known]), True
+                units = [self.box.unit(start[known]) for start in starts]
+                unit, sound = _best_start(objective, units), True
                 for _ in range(self.n_steps):
                     unit, finite = _step(objective, unit)
                     sound = sound & finite
                 theta[known] = np.where(sound[:, None], self.box.theta(unit), np.nan)
         return theta
+
+
+def _best_start(objective, units):
+    """Return the starts of the smallest residuals; of equals the first."""
+    if len(units) == 1:
+        return units[0]
+    misfits = np.stack([objective.misfit(unit) for unit in units])
+    return np.stack(units)[misfits.argmin(axis=0), np.arange(len(units[0]))]
 
 
 def _step(objective, unit):

@@ -134,6 +134,26 @@ class VoxelObjective:
         norm = _norm(scaled)
         self.scaled[rows], self.norm[rows] = scaled, np.where(norm > 0, norm, 1.0)
 
+    def misfit(self, unit):
+        """Return the share of each signal that the model leaves unexplained.
+
+        Parameters
+        ----------
+        unit : ndarray of shape (n_voxels, n_parameters)
+            Fractions of the bounds.
+
+        Returns
+        -------
+        ndarray of shape (n_voxels,)
+            Norms of the residuals over those of the data; infinite where the model is not
+            finite.
+        """
+        s, _ = self._simulate(self.box.theta(unit), False)
+        rows = np.arange(len(self.X))
+        self._scale(rows, s)
+        residual, _ = self._residuals(rows, unit, s, None)
+        return np.nan_to_num(np.linalg.norm(residual, axis=1), nan=np.inf)
+
     def evaluate(self, rows, unit, jacobian):
         """Return residuals, real and imaginary parts stacked, and their derivatives.
 

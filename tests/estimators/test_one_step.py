@@ -260,6 +260,7 @@ def test_cross_validation_and_grid_search():
     ("params", "message"),
     [
         (dict(n_steps=0), "'n_steps' parameter"),
+        (dict(n_starts=0), "'n_starts' parameter"),
         (dict(estimator=3), "'estimator' parameter"),
         (dict(prior="flat"), "'prior' parameter"),
         (dict(prior=(1.0,)), "prior has parts of shape"),
@@ -273,3 +274,30 @@ def test_wrong_parameters(params, message):
     X, y = measured(4)
     with pytest.raises(ValueError, match=message):
         OneStepRegressor(model=Precession()).set_params(**params).fit(X, y).predict(X)
+
+
+class Lobes(SignalModel):
+    """Precession for so long that the residual has many minima along omega."""
+
+    parameter_names = ("R2", "omega")
+    bounds = np.array([[0.1, 5.0], [-100.0, 100.0]])
+    times = np.linspace(0.0, 1.0, 40)
+
+    def signal(self, theta):
+        return np.exp((-theta[:, :1] + 1j * theta[:, 1:]) * self.times)
+
+
+def test_more_starts_find_the_right_minimum():
+    rng = np.random.default_rng(0)
+    y = np.stack([rng.uniform(0.5, 2, 300), rng.uniform(-80, 80, 300)], axis=1)
+    X = Lobes().signal(y) * np.exp(1j)
+    sign = np.where(rng.random(300) < 0.5, 1.0, -1.0)
+    wrong = np.stack([0 * sign, 9 * sign], axis=1)
+    one, five = (
+        OneStepRegressor(Rough(y, wrong), Lobes(), n_steps=3, n_starts=n).fit(X, y)
+        for n in (1, 5)
+    )
+    missed = [np.abs(reg.predict(X) - y)[:, 1] > 1 for reg in (one, five)]
+    assert missed[0].mean() > 0.9 and missed[1].mean() < 0.1
+    with pytest.raises(ValueError, match="n_starts = 400, but there are only 300 training"):
+        five.set_params(n_starts=400).fit(X, y)
