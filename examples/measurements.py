@@ -1,4 +1,4 @@
-"""Sequences and subspaces that the examples share."""
+"""Sequences, subspaces and tables that the examples share."""
 
 import numpy as np
 
@@ -60,3 +60,47 @@ def basis_of(model, n_components=20):
     rows = np.concatenate([signal, *apart])
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return np.linalg.svd(rows, full_matrices=False)[2][:n_components].T
+
+
+def by_estimator(table):
+    """Return the columns of a table of ``compare_estimators``, by estimator.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame or dict of list
+        The table; without pandas it is a dict.
+
+    Returns
+    -------
+    dict of dict of ndarray
+        For each estimator, its measures by name, one number a parameter.
+    """
+    columns = table if isinstance(table, dict) else table.reset_index()
+    rows = np.array(columns["estimator"])
+    return {
+        name: {c: np.array(columns[c])[rows == name] for c in columns if c != "estimator"}
+        for name in dict.fromkeys(rows)
+    }
+
+
+def print_table(table):
+    """Print a table of ``compare_estimators``, a column for each parameter.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame or dict of list
+        The table.
+    """
+    labels = {
+        "crb_loss": "CRB loss",
+        "bias_ratio": "bias^2 / CRB",
+        "variance_ratio": "variance / CRB",
+        "median_ratio": "median ratio",
+        "outlier_share": "beyond 5 sd",
+    }
+    for name, measures in by_estimator(table).items():
+        speed, lost = measures["voxels_per_second"][0], measures["lost_share"][0]
+        print(f"\n{name}: {speed:,.0f} voxels/s, {lost:.1%} of fingerprints lost")
+        print(f"{'':18}" + "".join(f"{n:>9}" for n in measures["parameter"]))
+        for column, label in labels.items():
+            print(f"  {label:16}" + "".join(f"{v:9.3g}" for v in measures[column]))

@@ -18,12 +18,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from joblib import Parallel, delayed
-from measurements import load_model
+from measurements import by_estimator, load_model, print_table
 
 from crbestim import CRBRegressor
 from crbestim.bounds import cramer_rao_bound
 from crbestim.datasets import make_fingerprints
-from crbestim.metrics import bias_variance
+from crbestim.metrics import bias_variance, compare_estimators
 
 parser = argparse.ArgumentParser(description="Three losses beside each other.")
 parser.add_argument("--data", type=Path, help="folder of a sequence and a basis")
@@ -78,19 +78,9 @@ report("three networks trained")
 # by rare ones, above all fluid, where the bounds are tiny; the median is not.
 
 _, theta = make_fingerprints(model, 2000, random_state=1)
-print(f"\n{'':20}" + "".join(f"{n:>9}" for n in model.parameter_names))
-medians = {}
-for name, network in networks.items():
-    quality = bias_variance(network, model, theta, snr, 16, random_state=2)
-    medians[name] = quality.median_ratio
-    print(name)
-    for label, values in (
-        ("CRB loss", quality.loss),
-        ("bias^2 / CRB", quality.bias_ratio),
-        ("variance / CRB", quality.variance_ratio),
-        ("median ratio", quality.median_ratio),
-    ):
-        print(f"  {label:18}" + "".join(f"{v:9.2f}" for v in values))
+table = compare_estimators(networks, model, theta, snr, 16, random_state=2)
+print_table(table)
+medians = {name: row["median_ratio"] for name, row in by_estimator(table).items()}
 report("table done")
 
 # %%

@@ -6,13 +6,11 @@ from sklearn import config_context
 from sklearn.linear_model import LinearRegression
 
 from crbestim.metrics import (
-    bias_variance,
     crb_loss,
     efficiency_score,
     efficiency_scorer,
     wrapped_error,
 )
-from crbestim.models import SignalModel
 
 TRUTH = np.array([[0.0, 10.0], [1.0, 20.0]])
 ESTIMATE = np.array([[0.1, 11.0], [1.0, 23.0]])
@@ -89,55 +87,3 @@ def test_scorer_takes_the_bound_as_metadata():
     with config_context(enable_metadata_routing=True):
         score = efficiency_scorer(reg, X, y, crb=np.full((3, 1), 0.01))
     assert score == pytest.approx(1.0)
-
-
-class Line(SignalModel):
-    """Two samples of a line through the origin."""
-
-    parameter_names = ("slope",)
-    bounds = np.array([[-10.0, 10.0]])
-
-    def signal(self, theta):
-        return theta * np.array([1.0, 2.0])
-
-
-class Scaled:
-    """Least squares times a factor: unbiased for factor 1."""
-
-    def __init__(self, factor):
-        self.factor = factor
-
-    def predict(self, X):
-        return self.factor * X @ np.array([[1.0], [2.0]]) / 5
-
-
-def test_bias_variance_of_an_unbiased_estimator():
-    report = bias_variance(Scaled(1.0), Line(), [[1.0], [3.0]], 10, 4000, random_state=0)
-    # Standard errors: variance ratio sqrt(2/4000/2), bias ratio about as small.
-    assert report.variance_ratio == pytest.approx(1.0, abs=0.08)
-    assert report.bias_ratio == pytest.approx(0.0, abs=0.003)
-    assert report.loss == pytest.approx(1.0, abs=0.08)
-    assert report.median_ratio == pytest.approx(1.0, abs=0.1)
-    assert report.outlier_share == 0
-
-
-def test_bias_variance_of_a_biased_estimator():
-    # CRB = sigma^2/5 = 0.002; estimates are 1.1 times too large on truths 1 and 3.
-    report = bias_variance(Scaled(1.1), Line(), [[1.0], [3.0]], 10, 4000, random_state=0)
-    expected = (0.1**2 + 0.3**2) / 2 / 0.002
-    assert report.bias_ratio == pytest.approx(expected, rel=0.02)
-    assert report.variance_ratio == pytest.approx(1.21, abs=0.1)
-    assert report.loss == pytest.approx(expected + 1.21, rel=0.02)
-    assert 0.4 < report.outlier_share[0] < 0.6
-
-
-def test_bias_variance_depends_on_the_seed_alone():
-    args = (Scaled(1.0), Line(), [[1.0]], 10, 3)
-    first, second = (bias_variance(*args, random_state=1).errors for _ in range(2))
-    np.testing.assert_array_equal(first, second)
-    assert np.any(first != bias_variance(*args, random_state=2).errors)
-
-
-def test_bias_variance_needs_two_realizations():
-    with pytest.raises(ValueError, match="n_realizations = 1"):
-        bias_variance(Scaled(1.0), Line(), [[1.0]], 10, 1)

@@ -1,0 +1,157 @@
+"""Several estimators on one test set."""
+
+import time
+import warnings
+from importlib.util import find_spec
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from .moments import BiasVariance
+from .realizations import Realizations
+
+# Voxels of the prediction that compiles and loads what the timed ones need.
+_WARM_UP = 16
+
+
+def compare_estimators(
+    estimators, model, theta, snr, n_realizations=8, *, random_state=None
+):
+    """Compare fitted estimators on the same noisy signals.
+
+    Parameters
+    ----------
+    estimators : dict
+        Fitted estimators, anything with ``predict``, by name.
+    model : SignalModel
+        Model that simulates the signals.
+    theta : array-like of shape (n_samples, n_parameters)
+        Parameters of the test set, in SI units.
+    snr : float
+        Signal-to-noise ratio abs(M0)/sigma.
+    n_realizations : int, default=8
+        Noise realizations per parameter set, at least two.
+    random_state : int, RandomState instance or None, default=None
+        Seed of noise and phase.
+
+    Returns
+    -------
+    pandas.DataFrame or dict of list
+        One row for each estimator and parameter, with the columns of the Notes. If pandas
+        is installed a data frame with the index ``(estimator, parameter)``, otherwise a
+        dict of columns, in which ``estimator`` and ``parameter`` are the first two.
+
+    Raises
+    ------
+    TypeError
+        If `estimators` is not a dict of objects with ``predict``.
+    sklearn.exceptions.NotFittedError
+        If an estimator is not fitted.
+    ValueError
+        If a number is not allowed, or predictions do not have the shape of theta.
+
+    See Also
+    --------
+    bias_variance : The errors of a single estimator, sample by sample.
+
+    Notes
+    -----
+    A parameter set for which an estimator has no number in any one of the realizations is
+    lost: it leaves all averages of that estimator. The columns are
+
+    - ``crb_loss``: mean of error^2/CRB, 1 for an ideal unbiased estimator; its inverse is
+      the efficiency;
+    - ``median_ratio``: median of error^2/CRB over that of a chi-square variable, which a
+      few large errors do not rule; ideal 1;
+    - ``outlier_share``: share of errors beyond five standard deviations of the bound;
+    - ``bias_ratio``, ``variance_ratio``: means of bias^2/CRB and variance/CRB, the two
+      parts of the loss; the first is unbiased itself, and can be negative by chance;
+    - ``lost_share``: share of parameter sets lost; NaN in all other measures if it is 1;
+    - ``voxels_per_second``: speed of ``predict`` over all realizations, by the wall clock,
+      after a first call that does not count.
+
+    Entries whose bound is infinite leave all averages.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.metrics import compare_estimators
+    >>> from crbestim.models import SignalModel
+    >>> class Line(SignalModel):
+    ...     parameter_names = ("slope",)
+    ...     bounds = np.array([[-10.0, 10.0]])
+    ...     def signal(self, theta):
+    ...         return theta * np.array([1.0, 2.0])
+    >>> class Weighted:
+    ...     def __init__(self, *weights):
+    ...         self.weights = np.array(weights)[:, None]
+    ...     def predict(self, X):
+    ...         return X @ self.weights
+    >>> estimators = {"both points": Weighted(0.2, 0.4), "first point": Weighted(1.0, 0.0)}
+    >>> table = compare_estimators(estimators, Line(), [[1.0], [2.0]], snr=10,
+    ...                            n_realizations=4000, random_state=0)
+    >>> [round(float(loss)) for loss in table["crb_loss"]]
+    [1, 5]
+    """
+    _check_estimators(estimators)
+    noisy = Realizations(model, theta, snr, n_realizations, random_state)
+    columns = {"estimator": [], "parameter": []}
+    for name, estimator in estimators.items():
+        columns["estimator"] += [name] * model.n_parameters
+        columns["parameter"] += list(model.parameter_names)
+        for column, values in _measure(estimator, noisy).items():
+            values = np.broadcast_to(values, model.n_parameters)
+            columns.setdefault(column, []).extend(values.tolist())
+    if find_spec("pandas") is None:
+        return columns
+    import pandas as pd
+
+    return pd.DataFrame(columns).set_index(["estimator", "parameter"])
+
+
+def _check_estimators(estimators):
+    if not isinstance(estimators, dict) or not estimators:
+        raise TypeError(
+            f"estimators is {estimators!r}; give a dict of fitted estimators by name."
+        )
+    for name, estimator in estimators.items():
+        if isinstance(estimator, type) or not callable(getattr(estimator, "predict", None)):
+            raise TypeError(
+                f"estimators[{name!r}] is {estimator!r}; give a fitted estimator, an "
+                "object with predict."
+            )
+        if hasattr(estimator, "fit") and hasattr(estimator, "__sklearn_tags__"):
+            where = f"estimators[{name!r}]".replace("%", "%%")
+            message = f"{where} is a %(name)s that is not fitted; call its fit first."
+            check_is_fitted(estimator, msg=message)
+
+
+def _measure(estimator, noisy):
+    """Return the measures of an estimator by column: a number a parameter, or for all."""
+    predictions, speed = _timed_predictions(estimator, noisy)
+    lost = ~np.isfinite(predictions).all(axis=(0, 2))
+    errors = noisy.errors(np.where(np.isfinite(predictions), predictions, np.nan))
+    quality = BiasVariance.from_errors(errors[:, ~lost], noisy.crb[~lost])
+    return {
+        "crb_loss": quality.loss,
+        "median_ratio": quality.median_ratio,
+        "outlier_share": quality.outlier_share,
+        "bias_ratio": quality.bias_ratio,
+        "variance_ratio": quality.variance_ratio,
+        "lost_share": lost.mean(),
+        "voxels_per_second": speed,
+    }
+
+
+def _timed_predictions(estimator, noisy):
+    """Return predictions of all realizations, and voxels per second."""
+    with warnings.catch_warnings():
+        # The same voxels come again, and with them the warnings.
+        warnings.simplefilter("ignore")
+        noisy.predict(estimator, next(iter(noisy))[:_WARM_UP])
+    predictions, seconds = [], 0.0
+    for X in noisy:
+        start = time.perf_counter()
+        predictions.append(noisy.predict(estimator, X))
+        seconds += time.perf_counter() - start
+    return predictions, len(predictions) * len(noisy.theta) / seconds

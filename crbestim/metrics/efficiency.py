@@ -1,0 +1,176 @@
+"""The CRB loss of estimates, and its inverse, the efficiency."""
+
+import numpy as np
+from sklearn.metrics import make_scorer
+
+from .._validation import check_crb, check_targets
+
+
+def wrapped_error(y_true, y_pred, periods=None):
+    """Error of an estimate, modulo the period of periodic parameters.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of shape (n_samples, n_outputs)
+        Truth and estimate.
+    periods : array-like of shape (n_outputs,), default=None
+        Periods; infinite for parameters that have none.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_outputs)
+        ``y_pred - y_true``, between minus and plus half a period.
+
+    Examples
+    --------
+    >>> from crbestim.metrics import wrapped_error
+    >>> wrapped_error([[0.9]], [[-0.9]], periods=[2.0]).round(6)
+    array([[0.2]])
+    """
+    error = np.asarray(y_pred, dtype=float) - np.asarray(y_true, dtype=float)
+    if periods is None:
+        return error
+    periods = np.asarray(periods, dtype=float)
+    finite = np.isfinite(periods)
+    period = np.where(finite, periods, 1.0)
+    return np.where(finite, error - period * np.round(error / period), error)
+
+
+def _ratios(y_true, y_pred, crb, periods):
+    """Squared errors over the bound; NaN where the bound is infinite."""
+    y_true, y_pred = check_targets(y_true, "y_true"), check_targets(y_pred, "y_pred")
+    if y_true.shape != y_pred.shape:
+        raise ValueError(
+            f"y_true has shape {y_true.shape} and y_pred {y_pred.shape}; they must agree."
+        )
+    crb = check_crb(crb, y_true.shape)
+    ratios = wrapped_error(y_true, y_pred, periods) ** 2 / crb
+    return np.where(np.isfinite(crb), ratios, np.nan)
+
+
+def crb_loss(
+    y_true,
+    y_pred,
+    crb,
+    *,
+    sample_weight=None,
+    multioutput="uniform_average",
+    periods=None,
+):
+    """Mean squared error in units of the Cramér-Rao bound.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Truth and estimate.
+    crb : array-like of the same shape
+        Cramér-Rao bounds; entries that are infinite leave the average.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the samples.
+    multioutput : {"uniform_average", "raw_values"}, default="uniform_average"
+        Average over samples and outputs, or over samples alone.
+    periods : array-like of shape (n_outputs,), default=None
+        Periods of the outputs; infinite for those that have none.
+
+    Returns
+    -------
+    float or ndarray of shape (n_outputs,)
+        The loss; NaN where no bound is finite.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, values are not finite, or a bound is not positive.
+
+    Examples
+    --------
+    >>> from crbestim.metrics import crb_loss
+    >>> crb_loss([[1.0], [2.0]], [[1.5], [2.0]], [[0.25], [0.25]])
+    0.5
+    """
+    ratios = _ratios(y_true, y_pred, crb, periods)
+    weight = np.ones(len(ratios)) if sample_weight is None else np.asarray(sample_weight)
+    if weight.shape != (len(ratios),):
+        raise ValueError(f"sample_weight has shape {weight.shape}; give ({len(ratios)},).")
+    known = ~np.isnan(ratios)
+    weights = np.where(known, weight[:, None], 0.0)
+    sums = (weights * np.where(known, ratios, 0.0)).sum(axis=0)
+    if multioutput == "raw_values":
+        return divide(sums, weights.sum(axis=0))
+    if multioutput != "uniform_average":
+        raise ValueError(
+            f"multioutput={multioutput!r}; choose 'uniform_average' or 'raw_values'."
+        )
+    return float(divide(sums.sum(), weights.sum()))
+
+
+def divide(numerator, denominator):
+    """Quotient of arrays; NaN where the denominator is not positive.
+
+    Parameters
+    ----------
+    numerator, denominator : ndarray
+        Arrays of one shape.
+
+    Returns
+    -------
+    ndarray of that shape
+        The quotient.
+    """
+    safe = np.where(denominator > 0, denominator, 1.0)
+    return np.where(denominator > 0, numerator / safe, np.nan)
+
+
+def efficiency_score(
+    y_true,
+    y_pred,
+    crb,
+    *,
+    sample_weight=None,
+    multioutput="uniform_average",
+    periods=None,
+):
+    """Efficiency of an estimator: the inverse of the CRB loss.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Truth and estimate.
+    crb : array-like of the same shape
+        Cramér-Rao bounds; entries that are infinite leave the average.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the samples.
+    multioutput : {"uniform_average", "raw_values"}, default="uniform_average"
+        Average over samples and outputs, or over samples alone.
+    periods : array-like of shape (n_outputs,), default=None
+        Periods of the outputs; infinite for those that have none.
+
+    Returns
+    -------
+    float or ndarray of shape (n_outputs,)
+        1 for an ideal unbiased estimator; infinite for estimates without error.
+
+    Examples
+    --------
+    >>> from crbestim.metrics import efficiency_score
+    >>> efficiency_score([[1.0], [2.0]], [[1.5], [2.0]], [[0.25], [0.25]])
+    2.0
+    """
+    loss = np.asarray(
+        crb_loss(
+            y_true,
+            y_pred,
+            crb,
+            sample_weight=sample_weight,
+            multioutput=multioutput,
+            periods=periods,
+        )
+    )
+    score = np.where(loss == 0, np.inf, 1 / np.where(loss == 0, 1.0, loss))
+    return score if multioutput == "raw_values" else float(score)
+
+
+efficiency_scorer = make_scorer(efficiency_score)
+"""Scorer for other people's regressors, with metadata routing and
+``set_score_request(crb=True)``. The estimators of this library need none: their ``score``
+is the efficiency, computes ``crb`` where it is not given, and knows of periods."""
