@@ -11,7 +11,9 @@ from tests.conftest import ROOT
 pytest.importorskip("matplotlib")
 SIZES = {
     "plot_brain_maps": ["--samples", "300", "--epochs", "1", "--fits", "16"],
+    "plot_compare_estimators": ["--samples", "300", "--epochs", "1", "--test", "4"],
     "plot_crb_versus_mse": ["--samples", "300", "--epochs", "2", "--grid", "4"],
+    "plot_grid_search": ["--samples", "330", "--epochs", "1"],
 }
 PICTURES = {"maps_crb.png", "maps_mse.png", "training.png"}
 
@@ -45,5 +47,59 @@ def test_three_losses(tmp_path):
     printed = run("plot_crb_versus_mse", tmp_path)
     names = {p.name for p in tmp_path.iterdir()}
     assert names == {"training.png", "T1_m0s.png", "T1_T2f.png"}
-    for name in ("CRB\n", "MSE, scaled\n", "MSE, SI units\n", "T1_m0s: root mean square"):
+    for name in ("\nCRB: ", "\nMSE, scaled: ", "\nMSE, SI units: ", "T1_m0s: root mean"):
         assert name in printed
+
+
+@pytest.mark.parametrize("measured", [False, True])
+def test_all_estimators(tmp_path, measured, request):
+    data = []
+    if measured:
+        data = ["--data", request.getfixturevalue("shared_data") / "data"]
+    printed = run("plot_compare_estimators", tmp_path, *data)
+    assert {p.name for p in tmp_path.iterdir()} == {"efficiency.png", "speed.png"}
+    assert f"300 fingerprints of {13 if measured else 20} coefficients" in printed
+    for name in (
+        "SNR 100, 4 fingerprints x 8",
+        "SNR 400",
+        "least squares: ",
+        "median ratio",
+    ):
+        assert name in printed
+    assert printed.count("0.0% of fingerprints lost") == 12
+
+
+def test_grid_search(tmp_path):
+    printed = run("plot_grid_search", tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"scores.png"}
+    for name in ("efficiency of each split", "least squares", "n_neighbors", "n_steps"):
+        assert name in printed
+    assert "coefficients: " in printed
+
+
+@pytest.mark.parametrize("with_pandas", [False, True])
+def test_tables_are_printed_with_and_without_pandas(with_pandas, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    from measurements import by_estimator, print_table
+
+    columns = dict.fromkeys(
+        ("crb_loss", "bias_ratio", "variance_ratio", "median_ratio", "outlier_share"),
+        [1.0, 2.0, 3.0, 4.0],
+    )
+    table = {
+        "estimator": ["b", "b", "a", "a"],
+        "parameter": ["R1", "R2", "R1", "R2"],
+        **columns,
+        "lost_share": [0.0, 0.0, 0.25, 0.25],
+        "voxels_per_second": [1234.0, 1234.0, 5.0, 5.0],
+    }
+    if with_pandas:
+        pandas = pytest.importorskip("pandas")
+        table = pandas.DataFrame(table).set_index(["estimator", "parameter"])
+    assert by_estimator(table)["a"]["crb_loss"].tolist() == [3.0, 4.0]
+    print_table(table)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "b: 1,234 voxels/s, 0.0% of fingerprints lost"
+    assert "a: 5 voxels/s, 25.0% of fingerprints lost" in lines
+    assert lines[2].split() == ["R1", "R2"]
+    assert lines[3].split() == ["CRB", "loss", "1", "2"]
