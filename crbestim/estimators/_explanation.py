@@ -239,7 +239,7 @@ class Residuals:
         return cls(unexplained, chi_square, flag, sigma, n_free, limit)
 
 
-def check_sigma(sigma, n_voxels):
+def check_sigma(sigma, n_voxels, usable=None):
     """Return noise levels as one number a voxel, None if there are none.
 
     Parameters
@@ -248,6 +248,8 @@ def check_sigma(sigma, n_voxels):
         Noise per channel.
     n_voxels : int
         Number of voxels.
+    usable : ndarray of bool, shape (n_voxels,), default=None
+        Voxels whose noise matters; by default all.
 
     Returns
     -------
@@ -266,6 +268,13 @@ def check_sigma(sigma, n_voxels):
         raise ValueError(
             f"sigma has shape {values.shape}; give a number or one a voxel, ({n_voxels},)."
         )
-    if not (np.isfinite(values) & (values > 0)).all():
-        raise ValueError(f"sigma = {values.min():g}; noise is positive and finite.")
-    return np.broadcast_to(values, (n_voxels,))
+    values = np.broadcast_to(values, (n_voxels,))
+    wrong = ~(np.isfinite(values) & (values > 0))
+    if usable is not None:
+        wrong &= usable
+    if wrong.any():
+        raise ValueError(
+            f"sigma = {values[wrong][0]:g} in row {np.argmax(wrong)}; noise is positive "
+            "and finite."
+        )
+    return values

@@ -10,8 +10,10 @@ class VoxelStatus(IntEnum):
     """How the fit of a voxel ended.
 
     ``CONVERGED``, ``ITERATION_LIMIT`` (the estimate is the best so far), ``EMPTY`` (an
-    all-zero complex signal), ``FAILED`` (the model is not finite) or ``INVALID`` (the
-    signal has NaN or infinite values); the last three have NaN for an estimate.
+    all-zero complex signal), ``FAILED`` (the model is not finite), ``INVALID`` (the signal
+    has NaN or infinite values) or ``STALLED`` (no step lowers the cost, though the model's
+    derivatives say that one should; the estimate is the best so far). ``EMPTY``,
+    ``FAILED`` and ``INVALID`` have NaN for an estimate.
 
     Examples
     --------
@@ -25,6 +27,7 @@ class VoxelStatus(IntEnum):
     EMPTY = 2
     FAILED = 3
     INVALID = 4
+    STALLED = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +53,8 @@ class VoxelFits:
     n_iterations : ndarray of int, shape (n_voxels,)
         How many steps were tried.
     at_bound : ndarray of bool, shape (n_voxels, n_parameters)
-        Whether an estimate lies at one of its bounds, to 1e-4 of their distance.
+        Whether an estimate lies at one of its bounds, to 1e-4 of their distance; never for
+        parameters whose bounds span their period.
     """
 
     theta: np.ndarray

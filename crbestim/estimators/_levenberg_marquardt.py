@@ -24,6 +24,9 @@ _START_DAMPING = 1e-2
 _LEAST_DAMPING, _MOST_DAMPING = 1e-12, 1e30
 _LEAST_CURVATURE = 1e-12
 _NO_DAMPING = 1e-10
+# A search whose steps have become short without gain has stalled if more than this share of
+# the cost was to be gained, and more than what the rounding of data of unit norm leaves.
+_EMPTY_PROMISE, _ROUNDING = 1e-3, 1e-20
 
 
 @dataclass
@@ -40,6 +43,9 @@ class Minima:
         J^T J, there or less than a tolerance away.
     converged : ndarray of bool, shape (n,)
         Whether a test of convergence ended the search.
+    stalled : ndarray of bool, shape (n,)
+        Whether the search ended because no step lowered the cost, though a much lower one
+        was foreseen.
     failed : ndarray of bool, shape (n,)
         Whether the residual or its Jacobian was not finite where it was needed.
     n_iterations : ndarray of int, shape (n,)
@@ -50,6 +56,7 @@ class Minima:
     cost: np.ndarray
     information: np.ndarray
     converged: np.ndarray
+    stalled: np.ndarray
     failed: np.ndarray
     n_iterations: np.ndarray
 
@@ -113,8 +120,8 @@ def levenberg_marquardt(evaluate, start, max_iter, tol, first=None):
         Most steps that a row tries.
     tol : float
         A row converges when the minimum that it foresees, without damping, is lower by
-        less than this fraction of the cost; or when a step is shorter than this fraction
-        of x.
+        less than this fraction of the cost; or when a step without gain is shorter than
+        this fraction of x, unless it stalls.
     first : tuple of ndarray, default=None
         What `evaluate` returns for all rows at `start`, if it is known.
 
@@ -145,6 +152,7 @@ def levenberg_marquardt(evaluate, start, max_iter, tol, first=None):
         search.cost,
         search.h,
         search.converged,
+        search.stalled,
         search.failed,
         search.n_iterations,
     )
@@ -211,6 +219,24 @@ def normal_equations(residual, jacobian):
     return _times(transposed, residual), transposed @ jacobian
 
 
+def foreseen_gain(g, h, step):
+    """Return by how much the quadratic model lowers the cost.
+
+    Parameters
+    ----------
+    g, step : ndarray of shape (n, n_variables)
+        Gradients and steps.
+    h : ndarray of shape (n, n_variables, n_variables)
+        Curvatures of the model.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        ``-(g^T step + step^T h step / 2)``.
+    """
+    return -((g + 0.5 * _times(h, step)) * step).sum(axis=1)
+
+
 class _Search:
     """Where all rows are, and what they know of their surroundings."""
 
@@ -224,13 +250,15 @@ class _Search:
         self.bend, self.is_bent = np.zeros_like(self.h), np.zeros(n, dtype=bool)
         self.damping, self.growth = np.full(n, _START_DAMPING), np.full(n, 2.0)
         self.n_iterations = np.zeros(n, dtype=int)
-        self.converged = np.zeros(n, dtype=bool)
+        self.converged, self.stalled = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+        self.decrement = np.full(n, np.inf)
 
     def settle(self, rows, tol):
         """Let rows that are close to their minimum go there; return the others."""
         x, g, h = self.x[rows], self.g[rows], self.h[rows]
         decrement = np.empty(len(rows))
         decrements(x, g, h, _NO_DAMPING * _floor(_diagonal(h)), decrement)
+        self.decrement[rows] = decrement
         near = decrement <= tol * self.cost[rows]
         done = rows[near]
         self.converged[done] = True
@@ -252,13 +280,16 @@ class _Search:
         cost = 0.5 * (self.evaluate(rows, moved, False)[0] ** 2).sum(axis=1)
         self.n_iterations[rows] += 1
         gain = np.where(np.isfinite(cost), self.cost[rows] - cost, -np.inf)
-        foreseen = _foreseen(g, curved, step)
+        foreseen = foreseen_gain(g, curved, step)
         gain = self._move(rows, moved, gain)
         finite = np.isfinite(gain)
         self._choose_model(rows[finite], g[finite], step[finite], gain[finite], h[finite])
         self._update_damping(rows, gain, foreseen)
         short = np.linalg.norm(step, axis=1) <= tol * (tol + np.linalg.norm(x, axis=1))
-        self.converged[rows] = short & finite
+        short &= ~(gain > 0)
+        promise = self.decrement[rows] > _EMPTY_PROMISE * self.cost[rows] + _ROUNDING
+        self.stalled[rows] = short & finite & promise
+        self.converged[rows] = short & finite & ~promise
         self.failed[rows] = short & ~finite
         return short
 
@@ -289,7 +320,7 @@ class _Search:
 
     def _choose_model(self, rows, g, step, gain, h):
         """Use the curvature of the residual where it would have foreseen the gain."""
-        plain = _foreseen(g, h, step)
+        plain = foreseen_gain(g, h, step)
         bent = plain - 0.5 * (_times(self.bend[rows], step) * step).sum(axis=1)
         self.is_bent[rows] = np.abs(bent - gain) < np.abs(plain - gain)
 
@@ -317,11 +348,6 @@ def _diagonal(matrices):
 
 def _are_finite(jacobian):
     return np.isfinite(jacobian).all(axis=(1, 2))
-
-
-def _foreseen(g, h, step):
-    """By how much a quadratic model lowers the cost."""
-    return -((g + 0.5 * _times(h, step)) * step).sum(axis=1)
 
 
 def _updated_bend(bend, step, dg, dj):

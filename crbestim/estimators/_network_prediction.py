@@ -66,7 +66,7 @@ class NetworkPrediction(BoundedRegressor):
         if not return_std:
             return self._shape_like_targets(y)
         self._check_has_model("return_std")
-        sigma = check_sigma(sigma, len(X))
+        sigma = check_sigma(sigma, len(X), usable)
         std = np.full_like(y, np.nan)
         if usable.any():
             sigma = None if sigma is None else sigma[usable]

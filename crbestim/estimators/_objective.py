@@ -16,8 +16,9 @@ from ..bounds import covariance_from_information
 from ..kernels.least_squares import decrements
 from ._fits import VoxelFits, VoxelStatus
 from ._levenberg_marquardt import normal_equations
+from ._simulation import simulate_rows
 
-AT_BOUND = 1e-4
+_AT_BOUND = 1e-4
 _DECIMALS = 12
 # A start that explains less than this share of the signal does not tell its factor.
 _SHARE = 1e-6
@@ -41,8 +42,9 @@ def variable_projection(x, s, ds=None):
     residual : ndarray of shape (n_voxels, n_features)
         Data less ``m0 * s``.
     derivatives : ndarray of shape (n_voxels, n_features, n_parameters) or None
-        Those of the residual, ``-m0 P ds - s (ds^H r) / s^H s`` with the projection P
-        onto what is orthogonal to s; exact, both terms of Golub and Pereyra.
+        ``-m0 P ds`` with the projection P onto what is orthogonal to s: those of the
+        residual, less their part along s (Kaufman 1975, doi 10.1007/BF01932995), which has
+        no part in the gradient and tells nothing about the parameters.
     m0 : ndarray of shape (n_voxels,)
         The factors.
 
@@ -62,8 +64,7 @@ def variable_projection(x, s, ds=None):
         return residual, None, m0
     unit = s[:, :, None] / energy[:, None, None]
     projected = ds - unit * (s.conj()[:, None, :] @ ds)
-    along = unit * (residual[:, None, :] @ ds.conj())
-    return residual, -m0[:, None, None] * projected - along, m0
+    return residual, -m0[:, None, None] * projected, m0
 
 
 class VoxelObjective:
@@ -95,7 +96,8 @@ class VoxelObjective:
         self.n_real, n_unknown = unknowns(model)
         self.n_free = max(self.n_real - n_unknown, 0)
         self.factor, self.scaled = np.ones(len(X), dtype=X.dtype), X.copy()
-        self.norm, self.noise = np.ones(len(X)), np.full(len(X), np.inf)
+        self.norm, self.size = np.ones(len(X)), np.ones(len(X))
+        self.noise = np.full(len(X), np.inf)
 
     def begin(self, unit, rows=None):
         """Scale the data to M0 = 1 at a start, and learn the noise there.
@@ -115,19 +117,21 @@ class VoxelObjective:
             What :meth:`evaluate` returns there.
         """
         rows = np.arange(len(self.X)) if rows is None else rows
-        s, ds = self._simulate(self.box.theta(unit), True)
+        s, ds = simulate_rows(self.model, self.box.theta(unit), True)
         self._scale(rows, s)
         residual, jacobian = self._residuals(rows, unit, s, ds)
         if self.prior is not None:
-            noise = self._noise(rows, residual, jacobian)
-            self.noise[rows] = np.minimum(self.noise[rows], noise)
+            self.noise[rows] = self._noise(rows, residual, jacobian)
         return self._with_prior(rows, unit, residual, jacobian)
 
     def _scale(self, rows, s):
-        """Divide the data by their factors to signals."""
+        """Divide the data by their factors to signals of unit norm."""
         scaled = self.X[rows]
         if self.is_complex:
-            self.factor[rows] = _factor(scaled, s)
+            size = np.linalg.norm(s, axis=1)
+            size = np.where((size > 0) & np.isfinite(size), size, 1.0)
+            self.factor[rows] = _factor(scaled, s / size[:, None])
+            self.size[rows] = size
             # Decimals that depend on the factor alone could grow on the way, as the cost
             # is almost flat along some combinations of parameters.
             scaled = np.round(scaled / self.factor[rows, None], _DECIMALS)
@@ -148,7 +152,7 @@ class VoxelObjective:
             Norms of the residuals over those of the data; infinite where the model is not
             finite.
         """
-        s, _ = self._simulate(self.box.theta(unit), False)
+        s, _ = simulate_rows(self.model, self.box.theta(unit), False)
         rows = np.arange(len(self.X))
         self._scale(rows, s)
         residual, _ = self._residuals(rows, unit, s, None)
@@ -173,7 +177,7 @@ class VoxelObjective:
         jacobian : ndarray of shape (n, n_residuals, n_parameters) or None
             Their derivatives.
         """
-        s, ds = self._simulate(self.box.theta(unit), jacobian)
+        s, ds = simulate_rows(self.model, self.box.theta(unit), jacobian)
         return self._with_prior(rows, unit, *self._residuals(rows, unit, s, ds))
 
     def _residuals(self, rows, unit, s, ds):
@@ -206,27 +210,16 @@ class VoxelObjective:
         if self.sigma is not None:
             return self.sigma[rows] / np.abs(self.factor[rows]) / self.norm[rows]
         if not self.n_free:
-            return self.noise_std / self.norm[rows]
+            return self.noise_std / self.size[rows] / self.norm[rows]
         g, h = normal_equations(residual, jacobian)
         # No variable is held at the middle of the box.
         middle, explained = np.full_like(g, 0.5), np.empty(len(g))
         ridge = _RIDGE * np.einsum("nii->ni", h).max(axis=1, keepdims=True)
         decrements(middle, g, h, np.broadcast_to(ridge, g.shape), explained)
-        energy = (residual**2).sum(axis=1) - 2 * explained
-        return np.sqrt(np.maximum(energy, 0.0) / self.n_free)
-
-    def _simulate(self, theta, jacobian):
-        """Simulate all voxels at once, one after another if the model fails in some."""
-        try:
-            out = self.model.simulate(theta, jacobian=jacobian)
-            return out if jacobian else (out, None)
-        except (FloatingPointError, np.linalg.LinAlgError):
-            if len(theta) > 1:
-                parts = [self._simulate(row[None], jacobian) for row in theta]
-                s, ds = zip(*parts, strict=True)
-                return np.concatenate(s), np.concatenate(ds) if jacobian else None
-        s = np.full((1, self.X.shape[1]), np.nan, dtype=self.X.dtype)
-        return s, np.repeat(s[:, :, None], theta.shape[1], axis=2) if jacobian else None
+        energy = np.maximum((residual**2).sum(axis=1) - 2 * explained, 0.0)
+        # Where the model is not finite nothing is explained.
+        noise = np.sqrt(np.nan_to_num(energy, nan=1.0) / self.n_free)
+        return np.minimum(self.noise[rows], noise)
 
     def fits(self, minima):
         """Tell what is known at the minima.
@@ -242,26 +235,28 @@ class VoxelObjective:
             One row a voxel.
         """
         theta = self.box.theta(minima.x)
-        s, _ = self._simulate(theta, False)
+        s, _ = simulate_rows(self.model, theta)
         m0 = np.ones(len(theta), dtype=complex)
         residual = self.scaled - s
         if self.is_complex:
             residual, _, m0 = variable_projection(self.scaled, s)
         length = np.linalg.norm(residual, axis=1)
         size = np.abs(self.factor)
-        status = np.where(
-            minima.converged, VoxelStatus.CONVERGED, VoxelStatus.ITERATION_LIMIT
+        status = np.select(
+            [minima.failed, minima.converged, minima.stalled],
+            [VoxelStatus.FAILED, VoxelStatus.CONVERGED, VoxelStatus.STALLED],
+            VoxelStatus.ITERATION_LIMIT,
         )
-        at_bound = (minima.x < AT_BOUND) | (minima.x > 1 - AT_BOUND)
+        at_end = (minima.x < _AT_BOUND) | (minima.x > 1 - _AT_BOUND)
         fits = VoxelFits(
             theta=theta,
             m0=m0 * self.factor,
             cost=0.5 * (length * size) ** 2,
             relative_residual=length / self.norm,
             covariance=self._covariance(minima, theta, m0, length),
-            status=np.where(minima.failed, VoxelStatus.FAILED, status).astype(int),
+            status=status.astype(int),
             n_iterations=minima.n_iterations,
-            at_bound=at_bound,
+            at_bound=at_end & ~self.box.is_round,
         )
         lost = np.flatnonzero(minima.failed)
         fits.put(lost, VoxelFits.without_estimate(fits.status[lost], theta.shape[1]))

@@ -20,17 +20,14 @@ class PastErrors:
         Finds samples by their estimates, in fractions of the bounds.
     box : UnitBox
         Bounds of the parameters.
-    periods : ndarray of shape (n_parameters,)
-        Their periods; infinite where there is none.
     """
 
     errors: np.ndarray
     neighbors: NearestNeighbors
     box: object
-    periods: np.ndarray
 
     @classmethod
-    def learn(cls, y, estimates, box, periods):
+    def learn(cls, y, estimates, box):
         """Take note of errors.
 
         Parameters
@@ -39,8 +36,6 @@ class PastErrors:
             Truth and estimates; those that are not finite are left out.
         box : UnitBox
             Bounds of the parameters.
-        periods : ndarray of shape (n_parameters,)
-            Their periods; infinite where there is none.
 
         Returns
         -------
@@ -50,7 +45,7 @@ class PastErrors:
         known = np.isfinite(estimates).all(axis=1)
         y, estimates = y[known], estimates[known]
         neighbors = NearestNeighbors().fit(box.unit(estimates))
-        return cls(wrapped_error(y, estimates, periods), neighbors, box, periods)
+        return cls(wrapped_error(y, estimates, box.periods), neighbors, box)
 
     def alternatives(self, estimates, n):
         """Return where the truth may be, if the same errors were made again.
@@ -68,10 +63,4 @@ class PastErrors:
             Estimates less the errors at the most similar samples, inside the bounds.
         """
         rows = self.neighbors.kneighbors(self.box.unit(estimates), n, return_distance=False)
-        theta = estimates - self.errors[rows.T]
-        low, high = self.box.low, self.box.high
-        periodic = np.isfinite(self.periods)
-        period = np.where(periodic, self.periods, 1.0)
-        outside = periodic & ((theta < low) | (theta > high))
-        theta = np.where(outside, low + np.mod(theta - low, period), theta)
-        return np.clip(theta, low, high)
+        return self.box.inside(estimates - self.errors[rows.T])

@@ -59,16 +59,19 @@ class GaussianPrior:
     root: np.ndarray
 
     @classmethod
-    def from_targets(cls, y, scale, periods):
-        """Learn a prior from targets.
+    def from_targets(cls, y, bounds, periods=np.inf):
+        """Learn a prior from targets, as if one more was spread evenly over the bounds.
+
+        That one keeps a prior of few targets, or of equal ones, from claiming too much; of
+        thousands it changes nothing.
 
         Parameters
         ----------
         y : ndarray of shape (n_samples, n_parameters)
             Targets.
-        scale : ndarray of shape (n_parameters,)
-            Their scales.
-        periods : ndarray of shape (n_parameters,)
+        bounds : ndarray of shape (n_parameters, 2)
+            Bounds of the parameters.
+        periods : ndarray of shape (n_parameters,), default=inf
             Periods; infinite for parameters that have none.
 
         Returns
@@ -76,11 +79,12 @@ class GaussianPrior:
         GaussianPrior
             Their mean and covariance.
         """
-        flat = np.isfinite(periods)
-        if flat.all():
-            return cls(y.mean(axis=0), np.zeros((len(scale), len(scale))))
-        precision = prior_precision(y[:, ~flat], scale[~flat])
-        return cls._of_parts(y.mean(axis=0), precision, flat)
+        n, (low, high) = len(y), np.transpose(bounds)
+        mean = (n * y.mean(axis=0) + (low + high) / 2) / (n + 1)
+        spread = (low + high) / 2 - mean
+        squares = (y - mean).T @ (y - mean) + np.outer(spread, spread)
+        covariance = (squares + np.diag((high - low) ** 2 / 12)) / (n + 1)
+        return cls.from_moments(mean, covariance, periods)
 
     @classmethod
     def from_moments(cls, mean, covariance, periods=np.inf):
@@ -100,19 +104,15 @@ class GaussianPrior:
         GaussianPrior
             The prior.
         """
-        flat = np.broadcast_to(np.isfinite(periods), len(mean))
-        size = np.sqrt(np.diag(covariance))[~flat]
-        scaled = covariance[np.ix_(~flat, ~flat)] / size / size[:, None]
-        return cls._of_parts(mean, np.linalg.inv(scaled) / size / size[:, None], flat)
-
-    @classmethod
-    def _of_parts(cls, mean, precision, flat):
+        free = np.broadcast_to(np.isinf(periods), len(mean))
         root = np.zeros((len(mean), len(mean)))
-        # Scaled to a unit diagonal, since parameters differ by 1e7.
-        size = np.sqrt(np.diag(precision))
-        factor = np.linalg.cholesky(precision / size / size[:, None]).T * size
-        root[np.ix_(~flat, ~flat)] = factor
-        return cls(mean, root)
+        if free.any():
+            # Scaled to a unit diagonal, since parameters differ by 1e7.
+            size = np.sqrt(np.diag(covariance))[free]
+            scaled = covariance[np.ix_(free, free)] / size / size[:, None]
+            factor = np.linalg.cholesky(np.linalg.inv(scaled)).T / size
+            root[np.ix_(free, free)] = factor
+        return cls(np.array(mean, dtype=float), root)
 
     @property
     def precision(self):
@@ -135,7 +135,7 @@ class GaussianPrior:
         return (theta - self.mean) @ self.root.T
 
 
-def resolve_prior(prior, model, y):
+def resolve_prior(prior, model, y, bounds):
     """Return the prior that a user asks for.
 
     Parameters
@@ -146,6 +146,8 @@ def resolve_prior(prior, model, y):
         The model.
     y : ndarray of shape (n_samples, n_parameters)
         Targets.
+    bounds : ndarray of shape (n_parameters, 2)
+        Finite bounds of the search.
 
     Returns
     -------
@@ -160,9 +162,7 @@ def resolve_prior(prior, model, y):
     if prior is None:
         return None
     if isinstance(prior, str):
-        spread = y.std(axis=0)
-        scale = np.where(spread > 0, spread, np.maximum(np.abs(y).max(axis=0), 1e-300))
-        return GaussianPrior.from_targets(y, scale, model.periods)
+        return GaussianPrior.from_targets(y, bounds, model.periods)
     n = model.n_parameters
     if len(prior) != 2 or np.shape(prior[0]) != (n,) or np.shape(prior[1]) != (n, n):
         shapes = ", ".join(str(np.shape(part)) for part in prior)

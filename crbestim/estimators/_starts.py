@@ -1,11 +1,14 @@
 """Where searches start: from a dictionary, from given values, from another estimator."""
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import clone
+from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import has_fit_parameter
 
 from ..bounds import crb_from_jacobian
 from ._objective import unknowns
+from ._simulation import simulate_rows
 from .dictionary import DictionaryRegressor
 
 # Matches between which a dictionary's start is interpolated.
@@ -36,8 +39,19 @@ def fit_clone(estimator, X, y, crb):
     estimator
         The fitted copy.
     """
-    takes_crb = crb is not None and has_fit_parameter(estimator, "crb")
+    takes_crb = crb is not None and _takes_crb(estimator)
     return clone(estimator).fit(X, y, **({"crb": crb} if takes_crb else {}))
+
+
+def _takes_crb(estimator):
+    """Whether ``fit`` takes bounds, or with metadata routing passes them on."""
+    if has_fit_parameter(estimator, "crb"):
+        return True
+    if not get_config()["enable_metadata_routing"]:
+        return False
+    if not hasattr(estimator, "get_metadata_routing"):
+        return False
+    return bool(get_routing_for_object(estimator).consumes("fit", ["crb"]))
 
 
 def predict_columns(estimator, X, n_parameters):
@@ -100,8 +114,8 @@ class StartValues:
     ----------
     first : estimator or None
         Fitted estimator whose estimates come first, if any.
-    dictionary : DictionaryRegressor
-        Fitted dictionary whose best matches come next.
+    dictionary : DictionaryRegressor or None
+        Fitted dictionary whose best matches come next, if any.
     n_starts : int
         How many starts a voxel has.
     box : UnitBox
@@ -141,27 +155,22 @@ class StartValues:
         ValueError
             If start values lie outside the bounds, or are fewer than `n_starts`.
         """
-        candidates = _candidates(initial, model, box, data[1], n_atoms)
+        first = fit_clone(initial, *data) if is_estimator(initial) else None
+        if first is not None and n_starts == 1:
+            return cls(first, None, n_starts, box)
+        X, y, _ = data
+        values = _candidates(initial, model, box, y.reshape(len(y), -1), n_atoms)
         # With a model the dictionary simulates its atoms; X is only checked.
-        kind = complex if model.is_complex else float
-        empty = np.zeros((len(candidates), model.n_features), kind)
-        dictionary = interpolating_dictionary(model, empty, candidates)
-        first = None
-        if is_estimator(initial):
-            first = fit_clone(initial, *data)
-        elif isinstance(initial, str) and initial == "dictionary":
+        empty = np.zeros((len(values), X.shape[1]), X.dtype)
+        dictionary = interpolating_dictionary(model, empty, values)
+        if isinstance(initial, str) and initial == "dictionary":
             first = dictionary
-        n_given = len(candidates) + (first is not None)
+        n_given = len(values) + (first is not None)
         if n_given < n_starts:
             raise ValueError(
                 f"n_starts = {n_starts}, but initial gives only {n_given} start values."
             )
         return cls(first, dictionary, n_starts, box)
-
-    @property
-    def candidates(self):
-        """Start values offered to all voxels, of shape (n, n_parameters)."""
-        return self.dictionary.parameters_
 
     def find(self, X):
         """Return start values of voxels.
@@ -182,8 +191,8 @@ class StartValues:
         n_matches = self.n_starts - len(starts)
         if n_matches:
             _, matches = self.dictionary.kneighbors(X, n_matches)
-            starts.extend(self.candidates[matches.T])
-        return np.clip(np.stack(starts), self.box.low, self.box.high)
+            starts.extend(self.dictionary.parameters_[matches.T])
+        return self.box.inside(np.stack(starts))
 
 
 def _candidates(initial, model, box, y, n_atoms):
@@ -241,7 +250,7 @@ def check_determined(model, theta, name):
             "measure more, fix parameters, or give a prior."
         )
     rows = np.linspace(0, len(theta) - 1, min(len(theta), _N_PROBES)).round().astype(int)
-    signal, jacobian = model.simulate(theta[rows], jacobian=True)
+    signal, jacobian = simulate_rows(model, theta[rows], jacobian=True)
     finite = np.isfinite(signal).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2))
     nuisance = signal[finite] if model.is_complex else None
     is_open = np.isinf(crb_from_jacobian(jacobian[finite], nuisance)).all(axis=0)

@@ -6,6 +6,8 @@ import numpy as np
 
 # Bounds that span more than this factor are divided on a logarithmic scale.
 _WIDE = 3.0
+# Bounds span a period if they miss no more than this share of it.
+_MEET = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +24,8 @@ class UnitBox:
         The bounds.
     is_log : ndarray of bool, shape (n_parameters,)
         Which parameters have a logarithmic scale.
+    periods : ndarray of shape (n_parameters,)
+        Periods; infinite for parameters that have none.
 
     Examples
     --------
@@ -35,6 +39,7 @@ class UnitBox:
     low: np.ndarray
     high: np.ndarray
     is_log: np.ndarray
+    periods: np.ndarray
 
     @classmethod
     def from_bounds(cls, bounds, periods=np.inf):
@@ -53,7 +58,35 @@ class UnitBox:
             The map.
         """
         low, high = np.array(bounds, dtype=float).T
-        return cls(low, high, (low > 0) & (high > _WIDE * low) & np.isinf(periods))
+        periods = np.broadcast_to(periods, low.shape)
+        is_log = (low > 0) & (high > _WIDE * low) & np.isinf(periods)
+        return cls(low, high, is_log, periods)
+
+    @property
+    def is_round(self):
+        """Which parameters have bounds that span their period, so that both ends meet."""
+        finite = np.isfinite(self.periods)
+        period = np.where(finite, self.periods, 1.0)
+        return finite & (np.abs(self.high - self.low - period) <= _MEET * period)
+
+    def inside(self, theta):
+        """Return parameters inside the bounds: modulo their period, or at a bound.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n, n_parameters)
+            Parameters.
+
+        Returns
+        -------
+        ndarray of shape (n, n_parameters)
+            Parameters inside the bounds; those that are inside stay as they are.
+        """
+        finite = np.isfinite(self.periods)
+        period = np.where(finite, self.periods, 1.0)
+        outside = finite & ((theta < self.low) | (theta > self.high))
+        theta = np.where(outside, self.low + np.mod(theta - self.low, period), theta)
+        return np.clip(theta, self.low, self.high)
 
     def theta(self, unit):
         """Return parameters, never outside the bounds.
@@ -82,17 +115,47 @@ class UnitBox:
         Parameters
         ----------
         theta : ndarray of shape (n, n_parameters)
-            Parameters; those outside the bounds count as at the nearest.
+            Parameters; those outside the bounds are first brought inside.
 
         Returns
         -------
         ndarray of shape (n, n_parameters)
             Numbers from 0 to 1.
         """
-        theta = np.clip(theta, self.low, self.high)
+        theta = self.inside(theta)
         low, high = self._ends
         values = np.where(self.is_log, np.log(self._safe(theta)), theta)
         return (values - low) / (high - low)
+
+    def turns(self, unit):
+        """Return what to take from fractions so that no border lies close.
+
+        Parameters
+        ----------
+        unit : ndarray of shape (n, n_parameters)
+            Fractions of the bounds.
+
+        Returns
+        -------
+        ndarray of shape (n, n_parameters)
+            What brings parameters whose ends meet to the middle; zero for all others.
+        """
+        return np.where(self.is_round, unit - 0.5, 0.0)
+
+    def turned(self, unit):
+        """Return fractions from 0 to 1 for those that may have left by an end that meets.
+
+        Parameters
+        ----------
+        unit : ndarray of shape (n, n_parameters)
+            Fractions of the bounds, up to whole periods.
+
+        Returns
+        -------
+        ndarray of shape (n, n_parameters)
+            The same places.
+        """
+        return np.where(self.is_round, np.mod(unit, 1.0), unit)
 
     def slopes(self, theta):
         """Return the derivatives of parameters by their fractions.
@@ -148,12 +211,14 @@ def resolve_bounds(model, bounds):
     """
     names, chosen = model.parameter_names, np.array(model.bounds, dtype=float)
     if isinstance(bounds, dict):
-        unknown = sorted(set(bounds) - set(names))
+        unknown = [str(name) for name in bounds if name not in names]
         if unknown:
             raise ValueError(
                 f"bounds name {', '.join(unknown)}; the parameters are {', '.join(names)}."
             )
         for name, limits in bounds.items():
+            if np.shape(limits) != (2,):
+                raise ValueError(f"bounds of {name} are {limits!r}; give (low, high).")
             chosen[names.index(name)] = limits
     elif bounds is not None:
         if np.shape(bounds) != chosen.shape:

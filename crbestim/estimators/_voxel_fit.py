@@ -8,11 +8,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ._levenberg_marquardt import levenberg_marquardt
-from ._objective import AT_BOUND, VoxelObjective
+from ._objective import VoxelObjective
 
-_RESTART_MARGIN = 0.01
-# A prior is weighed anew as long as a minimum leaves less than this share of the noise.
-_LOWER, _MOST_ROUNDS = 0.9, 5
+# A prior is weighed anew as long as the noise changes by more than this share.
+_CHANGE, _MOST_ROUNDS = 0.1, 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,48 +69,37 @@ class VoxelFitter:
             )
             first, *others = (self.box.unit(start) for start in starts)
             best = self._search(objective, first, objective.begin(first))
-            if self.prior is not None and sigma is None:
-                self._lower_noise(objective, best)
             rows = np.arange(len(X))
             for start in others:
                 best.replace(rows, self._search(objective, start))
-            self._cross_borders(objective, best)
+            if self.prior is not None and sigma is None:
+                self._weigh_anew(objective, best)
             return objective.fits(best)
 
     def _search(self, objective, start, first=None, rows=None):
-        """Search from a start, in all voxels or some."""
-        rows = np.arange(len(start)) if rows is None else rows
-        return levenberg_marquardt(
-            lambda some, *point: objective.evaluate(rows[some], *point),
-            start,
-            self.max_iter,
-            self.tol,
-            first,
-        )
+        """Search from a start, in all voxels or some, across borders that meet."""
+        rows, box = np.arange(len(start)) if rows is None else rows, self.box
+        turns = box.turns(start)
 
-    def _lower_noise(self, objective, best):
-        """Go on from the minima, with the noise that they leave, where it falls."""
-        rows = np.arange(len(best.x))
+        def evaluate(some, local, jacobian):
+            unit = box.turned(local + turns[some])
+            return objective.evaluate(rows[some], unit, jacobian)
+
+        found = levenberg_marquardt(evaluate, start - turns, self.max_iter, self.tol, first)
+        found.x = box.turned(found.x + turns)
+        return found
+
+    def _weigh_anew(self, objective, best):
+        """Go on from the minima with the noise that they leave, while that changes."""
+        rows = np.flatnonzero(~best.failed)
         for _ in range(_MOST_ROUNDS):
+            if not rows.size:
+                break
             before = objective.noise[rows]
             first = objective.begin(best.x[rows], rows)
             best.take_over(rows, self._search(objective, best.x[rows], first, rows))
-            rows = rows[objective.noise[rows] < _LOWER * before]
-            if not rows.size:
-                break
-
-    def _cross_borders(self, objective, best):
-        """Search once more from the other side for periodic parameters at a bound."""
-        period = self.model.periods / (self.box.high - self.box.low)
-        at_low, at_high = best.x < AT_BOUND, best.x > 1 - AT_BOUND
-        there = np.where(at_low, best.x + period, best.x - period)
-        # A period leads back between the bounds only if they span one.
-        wraps = (at_low | at_high) & (there > -AT_BOUND) & (there < 1 + AT_BOUND)
-        rows = np.flatnonzero(wraps.any(axis=1))
-        if rows.size:
-            margin = _RESTART_MARGIN
-            moved = np.where(wraps, np.clip(there, margin, 1 - margin), best.x)[rows]
-            best.replace(rows, self._search(objective, moved, rows=rows))
+            ratio = objective.noise[rows] / np.where(before > 0, before, 1.0)
+            rows = rows[np.abs(ratio - 1) > _CHANGE]
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from ..kernels.matching import affine_weights, unit_rows, weighted_parameters
 from ._base import BoundedRegressor
 from ._explanation import check_sigma
 from ._partition import Partition
+from ._simulation import simulate_rows
 
 __all__ = ["DictionaryRegressor"]
 
@@ -168,7 +169,7 @@ class DictionaryRegressor(BoundedRegressor):
         atoms = np.empty((len(y), self.n_features_in_), dtype)
         for first in range(0, len(y), _SIMULATED):
             part = slice(first, first + _SIMULATED)
-            atoms[part] = self.model.simulate(y[part])
+            atoms[part], _ = simulate_rows(self.model, y[part])
         return atoms
 
     def _check_neighbors(self, n_neighbors, n_atoms):
@@ -310,5 +311,7 @@ class DictionaryRegressor(BoundedRegressor):
         if not return_std:
             return self._shape_like_targets(y)
         self._check_has_model("return_std")
-        std = self._standard_deviations(self.model, X, y, check_sigma(sigma, len(X)))
+        std = self._standard_deviations(
+            self.model, X, y, check_sigma(sigma, len(X), usable)
+        )
         return self._shape_like_targets(y), self._shape_like_targets(std)

@@ -83,7 +83,8 @@ class NLLSRegressor(BoundedRegressor):
     Attributes
     ----------
     start_values_ : ndarray of shape (n, n_parameters)
-        Values among which voxels find their best matches; only with a model.
+        Values among which voxels find their best matches; only with a model, and if an
+        estimator is not the only start.
     bounds_ : ndarray of shape (n_parameters, 2)
         Limits of the search; only with a model.
     prior_ : GaussianPrior or None
@@ -99,8 +100,7 @@ class NLLSRegressor(BoundedRegressor):
     -----
     A voxel that cannot be fitted, because its signal is not finite, or complex and zero
     everywhere, or because the model is not finite, becomes NaN and does not stop the
-    others. Where a search ends at a bound of a periodic parameter, it starts once more
-    from the other side.
+    others. Searches cross the bounds of a parameter where they span its period.
 
     In fluid, where transverse magnetization outlives many pulses, the cost of a balanced
     sequence has local minima along `omega0`, a few rad/s apart, and the search may end
@@ -168,7 +168,7 @@ class NLLSRegressor(BoundedRegressor):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    @fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, crb=None):
         """Prepare the starts; without a model, learn a linear one.
 
@@ -199,18 +199,19 @@ class NLLSRegressor(BoundedRegressor):
             self.linear_ = LinearCalibration.learn(X, y)
             return self
         self.bounds_ = resolve_bounds(self.model, self.bounds)
-        self.prior_ = resolve_prior(self.prior, self.model, y)
+        self.prior_ = resolve_prior(self.prior, self.model, y, self.bounds_)
         self._starts = StartValues.learn(
             self.initial,
             self.model,
             self._box,
             n_starts=self.n_starts,
             n_atoms=self.n_atoms,
-            data=(X, y, crb),
+            data=(X, self._shape_like_targets(y), crb),
         )
-        self.start_values_ = self._starts.candidates
+        if self._starts.dictionary is not None:
+            self.start_values_ = y = self._starts.dictionary.parameters_
         if self.prior_ is None:
-            check_determined(self.model, self.start_values_, type(self).__name__)
+            check_determined(self.model, self._box.inside(y), type(self).__name__)
         return self
 
     @property
@@ -242,12 +243,12 @@ class NLLSRegressor(BoundedRegressor):
         Warns
         -----
         ConvergenceWarning
-            If voxels reached `max_iter`, or the model failed in some; once, with their
-            numbers.
+            If voxels reached `max_iter`, or stalled, or the model failed in some; once,
+            with their numbers.
         """
         X, usable = self._check_predict(X)
         self._check_has_model("fit_voxels")
-        sigma = check_sigma(sigma, len(X))
+        sigma = check_sigma(sigma, len(X), usable)
         invalid = ~np.isfinite(X).all(axis=1)
         fits = VoxelFits.without_estimate(
             np.where(invalid, VoxelStatus.INVALID, VoxelStatus.EMPTY),
@@ -286,13 +287,20 @@ class NLLSRegressor(BoundedRegressor):
         return [slice(i, i + size) for i in range(0, n_voxels, size)]
 
     def _warn(self, status):
-        limit = np.sum(status == VoxelStatus.ITERATION_LIMIT)
-        failed = np.sum(status == VoxelStatus.FAILED)
-        if limit or failed:
+        limit, stalled, failed = (
+            np.sum(status == code)
+            for code in (
+                VoxelStatus.ITERATION_LIMIT,
+                VoxelStatus.STALLED,
+                VoxelStatus.FAILED,
+            )
+        )
+        if limit or stalled or failed:
             warnings.warn(
                 f"{limit} of {len(status)} voxels did not converge within "
-                f"max_iter={self.max_iter} steps, and {failed} failed because the model "
-                "was not finite; see the status that fit_voxels returns",
+                f"max_iter={self.max_iter} steps, {stalled} stalled because no step "
+                f"lowered the cost (is the Jacobian right?), and {failed} failed because "
+                "the model was not finite; see the status that fit_voxels returns",
                 ConvergenceWarning,
                 stacklevel=3,
             )

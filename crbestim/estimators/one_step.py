@@ -52,7 +52,8 @@ class OneStepRegressor(BoundedRegressor):
         that the estimator made at training samples with similar estimates. They begin where
         the residual is smallest. More than one helps where errors are not small compared
         with the distance of local minima, as in fluid measured with a balanced sequence;
-        each costs a signal without derivatives.
+        each costs a signal without derivatives. An estimator that knows its training
+        samples by heart has made no errors there.
     bounds : dict or array-like of shape (n_parameters, 2), default=None
         Limits of the steps, for some parameters by name or for all; by default the
         model's. Estimates outside are first brought to the nearest bound.
@@ -93,7 +94,10 @@ class OneStepRegressor(BoundedRegressor):
     with the residual r = x - M0 s and its derivatives after variable projection, the mean
     :math:`\mu` and the inverse covariance P of the prior. The noise :math:`\sigma` is
     estimated voxel by voxel from what no change of the parameters can explain, if it is
-    not given.
+    not given. A step is taken if it lowers the cost, prior included, by a tenth of what is
+    foreseen at least, and the residual of the data does not rise. From an estimate that
+    fits the data best, the prior can therefore not pull; :class:`NLLSRegressor` with a
+    prior has no such rule.
 
     Examples
     --------
@@ -155,7 +159,8 @@ class OneStepRegressor(BoundedRegressor):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Parameters, in SI units.
         crb : array-like of shape (n_samples, n_outputs), default=None
-            Cramér-Rao bounds, passed to the estimator if its ``fit`` takes them.
+            Cramér-Rao bounds, passed to the estimator if its ``fit`` takes them, with
+            metadata routing through pipelines, too.
 
         Returns
         -------
@@ -173,7 +178,7 @@ class OneStepRegressor(BoundedRegressor):
         if self.model is None:
             self.model_ = LinearModel(LinearCalibration.learn(X, y), y)
         self.bounds_ = resolve_bounds(self.model_, self.bounds)
-        self.prior_ = resolve_prior(self.prior, self.model_, y)
+        self.prior_ = resolve_prior(self.prior, self.model_, y, self.bounds_)
         if self.prior_ is None:
             check_determined(self.model_, y, type(self).__name__)
         targets = self._shape_like_targets(y)
@@ -198,7 +203,7 @@ class OneStepRegressor(BoundedRegressor):
                 f"n_starts = {self.n_starts}, but there are only {len(y)} training samples "
                 "to take errors from; give more, or ask for fewer starts."
             )
-        self.errors_ = PastErrors.learn(y[rows], estimates, self._box, self.model_.periods)
+        self.errors_ = PastErrors.learn(y[rows], estimates, self._box)
 
     def predict(self, X, return_std=False, *, sigma=None):
         """Estimate parameters.
@@ -223,17 +228,27 @@ class OneStepRegressor(BoundedRegressor):
         std : ndarray of the same shape
             Standard deviations that the Cramér-Rao bound predicts at the estimate, for the
             M0 and the noise of each voxel; with a prior, those of the linearized
-            posterior. Only if `return_std`.
+            posterior, but where the control of the last step kept it from getting there.
+            Only if `return_std`.
         """
         X, usable = self._check_predict(X)
-        sigma = check_sigma(sigma, len(X))
-        y = np.full((len(X), self.n_outputs_), np.nan)
+        sigma = check_sigma(sigma, len(X), usable)
+        y, is_free = np.full((len(X), self.n_outputs_), np.nan), np.ones(len(X), dtype=bool)
         if usable.any():
-            y[usable] = self._refine(X[usable], None if sigma is None else sigma[usable])
+            some = None if sigma is None else sigma[usable]
+            y[usable], is_free[usable] = self._refine(X[usable], some)
         if not return_std:
             return self._shape_like_targets(y)
-        precision = 0.0 if self.prior_ is None else self.prior_.precision
-        std = self._standard_deviations(self.model_, X, y, sigma, precision)
+        std = np.full_like(y, np.nan)
+        for rows, prior in ((is_free, self.prior_), (~is_free, None)):
+            if rows.any():
+                std[rows] = self._standard_deviations(
+                    self.model_,
+                    X[rows],
+                    y[rows],
+                    None if sigma is None else sigma[rows],
+                    0.0 if prior is None else prior.precision,
+                )
         return self._shape_like_targets(y), self._shape_like_targets(std)
 
     def _starts(self, X):
@@ -261,4 +276,4 @@ class OneStepRegressor(BoundedRegressor):
             delayed(scoring.refine)(X[c], starts[:, c], None if sigma is None else sigma[c])
             for c in chunks
         )
-        return np.concatenate(parts)
+        return tuple(np.concatenate(part) for part in zip(*parts, strict=True))

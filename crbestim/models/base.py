@@ -217,7 +217,9 @@ class SignalModel:
         for first in range(0, max(len(theta), 1), 256):
             out = self.simulate(theta[first : first + 256], jacobian=jacobian)
             s, rest = (out[0], out[1:]) if jacobian else (out, ())
-            blocks.append([s @ adjoint.T, *(adjoint @ part for part in rest)])
+            # One product a row: that of a block may round by the number of its rows.
+            rows = (s[:, None, :] @ adjoint.T)[:, 0]
+            blocks.append([rows, *(adjoint @ part for part in rest)])
         parts = [np.concatenate(part) for part in zip(*blocks, strict=True)]
         return tuple(parts) if jacobian else parts[0]
 

@@ -132,6 +132,18 @@ def test_steps_around_a_hole_go_on():
     np.testing.assert_allclose(found.x, 0.69, atol=1e-6)
 
 
+def test_wrong_derivatives_stall():
+    evaluate, start, _ = problems(20, 0.05)
+
+    def misled(rows, x, jacobian):
+        residual, slopes = evaluate(rows, x, jacobian)
+        return residual, None if slopes is None else -slopes
+
+    found = levenberg_marquardt(misled, start, 500, 1e-8)
+    assert found.stalled.all() and not found.converged.any() and not found.failed.any()
+    assert not levenberg_marquardt(evaluate, start, 500, 1e-8).stalled.any()
+
+
 def test_a_variable_without_effect_stays():
     def evaluate(rows, x, jacobian):
         slopes = np.zeros((len(x), 2, 2))

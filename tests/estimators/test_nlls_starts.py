@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 
 from crbestim import DictionaryRegressor, NLLSRegressor, OneStepRegressor
 from crbestim.bounds import cramer_rao_bound
@@ -244,3 +246,150 @@ def test_grid_search_over_starts():
     )
     assert search.fit(X, y).best_score_ > 0.3
     assert clone(search.best_estimator_).get_params()["n_starts"] == 1
+
+
+def test_a_wrong_jacobian_is_told():
+    class Wrong(Precession):
+        def signal(self, theta, jacobian=False):
+            out = super().signal(theta, jacobian=True)
+            return (out[0], -out[1]) if jacobian else out[0]
+
+    X, y = measured(20, snr=50)
+    reg = NLLSRegressor(Wrong(), initial="centre").fit(X, y)
+    with pytest.warns(ConvergenceWarning, match="20 stalled because no step lowered"):
+        fits = reg.fit_voxels(X)
+    assert (fits.status == VoxelStatus.STALLED).all()
+
+
+@pytest.mark.parametrize("size", [1e-11, 1e9])
+def test_the_size_of_the_models_signal_does_not_matter(size):
+    class Scaled(Precession):
+        def signal(self, theta):
+            return size * super().signal(theta)
+
+    X, y = measured(20, snr=50)
+    for kind in (NLLSRegressor, OneStepRegressor):
+        expected, std = kind(model=Precession()).fit(X, y).predict(X, return_std=True)
+        found = kind(model=Scaled()).fit(X, y).predict(X, return_std=True)
+        np.testing.assert_allclose(found[0], expected, rtol=1e-3, atol=1e-2)
+        np.testing.assert_allclose(found[1], std, rtol=1e-3)
+
+
+def test_the_noise_of_a_prior_is_that_of_the_best_start():
+    model = Slow()
+    X, y = measured(60, snr=100, model=model)
+    prior = (y.mean(axis=0), np.diag([1.0, 1e6]))
+    lost, right = (
+        NLLSRegressor(model, initial=FrozenEstimator(Known(t)), n_starts=n, prior=prior)
+        for t, n in ((np.roll(y, 7, axis=0), 3), (y, 1))
+    )
+    good = right.fit(X, y).fit_voxels(X)
+    found = lost.fit(X, y).fit_voxels(X)
+    same = np.abs(found.theta - good.theta)[:, 1] < 1
+    assert same.mean() > 0.9
+    ratio = np.einsum("nii->ni", found.covariance / good.covariance)[same]
+    np.testing.assert_allclose(ratio, 1.0, rtol=0.25)
+
+
+class Known(Guess):
+    """Predict what it was given."""
+
+    def __init__(self, values=None):
+        self.values = values
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def predict(self, X):
+        return self.values[: len(X)]
+
+
+@pytest.mark.parametrize("kind", [NLLSRegressor, OneStepRegressor])
+def test_estimates_beyond_one_border_lead_inside_the_other(kind):
+    model = Periodic()
+    truth = np.array([[20.0, -0.45 * model.period]] * 3)
+    X = model.signal(truth)
+    start = FrozenEstimator(Known(truth + [[0.0, model.period - 2.0]]))
+    options = {"initial": start} if kind is NLLSRegressor else {"estimator": start}
+    if kind is OneStepRegressor:
+        options["n_steps"] = 5
+    found = kind(model=model, **options).fit(X, truth).predict(X)
+    np.testing.assert_allclose(found, truth, rtol=1e-4)
+    # Bounds that span the period elsewhere.
+    shifted = kind(model=model, bounds={"omega": (0.0, model.period)}, **options)
+    expected = truth + [[0.0, model.period]]
+    np.testing.assert_allclose(shifted.fit(X, truth).predict(X), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [NLLSRegressor, OneStepRegressor, DictionaryRegressor])
+def test_a_model_that_raises_for_some_parameters_stops_no_other(kind):
+    class Raising(Precession):
+        def signal(self, theta, jacobian=False):
+            if (theta[:, 0] < 5).any():
+                raise FloatingPointError("slow decay")
+            return super().signal(theta, jacobian)
+
+    X, y = measured(30, snr=100)
+    y[4, 0] = 2.0
+    estimate = kind(model=Raising()).fit(X, y).predict(X[10:])
+    assert np.isfinite(estimate).all()
+
+
+class TakesBounds(Guess):
+    seen = []
+
+    def fit(self, X, y, crb=None):
+        self.seen.append(crb)
+        return super().fit(X, y)
+
+
+def test_crb_reaches_an_estimator_in_a_pipeline_with_metadata_routing():
+    X, y = measured(20, snr=100)
+    crb = cramer_rao_bound(Precession(), y, noise_std=0.01)
+    with config_context(enable_metadata_routing=True):
+        start = make_pipeline(TakesBounds().set_fit_request(crb=True))
+        for reg in (
+            NLLSRegressor(Precession(), initial=start),
+            OneStepRegressor(start, Precession()),
+        ):
+            TakesBounds.seen.clear()
+            reg.fit(X, y, crb=crb)
+            np.testing.assert_array_equal(TakesBounds.seen[0], crb)
+
+
+def test_an_initial_estimator_is_validated_and_gets_y_as_it_came():
+    X, y = measured(20, snr=100, model=Single())
+    with pytest.raises(ValueError, match="'n_neighbors' parameter of DictionaryRegressor"):
+        NLLSRegressor(Single(), initial=DictionaryRegressor(n_neighbors=-3)).fit(X, y)
+    seen = Shape()
+    NLLSRegressor(Single(), initial=seen).fit(X, y.ravel())
+    assert Shape.shapes == [(20,)]
+
+
+class Single(SignalModel):
+    parameter_names = ("R2",)
+    bounds = np.array([[1.0, 100.0]])
+
+    def signal(self, theta):
+        return np.exp(-theta * TIMES) + 0j
+
+
+class Shape(Guess):
+    shapes = []
+
+    def fit(self, X, y):
+        self.shapes.append(y.shape)
+        return self
+
+
+def test_noise_of_voxels_without_signal_does_not_matter():
+    X, y = measured(10, snr=50)
+    X[3] = 0
+    sigma = np.where(np.arange(10) == 3, np.nan, 0.02)
+    reg = NLLSRegressor(Precession()).fit(X[4:], y[4:])
+    assert np.isfinite(
+        np.delete(reg.predict(X, return_std=True, sigma=sigma)[1], 3, 0)
+    ).all()
+    sigma[5] = np.inf
+    with pytest.raises(ValueError, match="sigma = inf in row 5"):
+        reg.predict(X, sigma=sigma)

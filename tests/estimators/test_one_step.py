@@ -169,6 +169,17 @@ def test_standard_deviation_is_that_of_the_posterior():
         np.testing.assert_allclose(known, np.sqrt(crb), rtol=0.05)
 
 
+def test_standard_deviation_leaves_out_a_prior_that_could_not_pull():
+    # The residual of the best fit of the data can only rise.
+    X, y, _, _ = rough_start(300, snr=5)
+    prior = ([30.0, 0.0], np.diag([4.0, 1e6]))
+    best = FrozenEstimator(NLLSRegressor(Precession()).fit(X, y))
+    reg = OneStepRegressor(best, Precession(), prior=prior, n_steps=3).fit(X, y)
+    estimate, std = reg.predict(X, return_std=True, sigma=0.2)
+    inside = (estimate[:, 0] > 2) & (estimate[:, 0] < 99)
+    assert np.std(((estimate - y) / std)[inside, 0]) < 1.5
+
+
 def test_noise_std_is_the_noise_where_there_is_nothing_to_learn_it_from():
     class Short(Precession):
         def signal(self, theta):

@@ -10,7 +10,7 @@ PERIODS = np.array([np.inf, 2.0])
 
 
 def learned(y, estimates):
-    return PastErrors.learn(y, estimates, UnitBox.from_bounds(BOUNDS, PERIODS), PERIODS)
+    return PastErrors.learn(y, estimates, UnitBox.from_bounds(BOUNDS, PERIODS))
 
 
 def test_alternatives_undo_the_errors_of_similar_samples():
