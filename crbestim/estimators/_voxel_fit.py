@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
+from joblib import effective_n_jobs
 from threadpoolctl import threadpool_limits
 
 from ._levenberg_marquardt import levenberg_marquardt
@@ -12,6 +13,7 @@ from ._objective import VoxelObjective
 
 # A prior is weighed anew as long as the noise changes by more than this share.
 _CHANGE, _MOST_ROUNDS = 0.1, 5
+_LARGEST_CHUNK = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +102,25 @@ class VoxelFitter:
             best.take_over(rows, self._search(objective, best.x[rows], first, rows))
             ratio = objective.noise[rows] / np.where(before > 0, before, 1.0)
             rows = rows[np.abs(ratio - 1) > _CHANGE]
+
+
+def chunks(n_voxels, n_jobs):
+    """Return rows for each task; every task that travels sets the model up anew.
+
+    Parameters
+    ----------
+    n_voxels : int
+        Number of voxels.
+    n_jobs : int or None
+        Number of joblib workers.
+
+    Returns
+    -------
+    list of slice
+        Rows of the tasks.
+    """
+    size = min(-(-n_voxels // (2 * effective_n_jobs(n_jobs))), _LARGEST_CHUNK)
+    return [slice(i, i + size) for i in range(0, n_voxels, size)]
 
 
 @contextmanager

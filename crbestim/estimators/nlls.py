@@ -4,7 +4,7 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import Parallel, delayed
 from sklearn.exceptions import ConvergenceWarning
 from tqdm.auto import tqdm
 
@@ -16,11 +16,9 @@ from ._linear import LinearCalibration
 from ._prior import resolve_prior
 from ._starts import StartValues, check_determined
 from ._unit_box import UnitBox, resolve_bounds
-from ._voxel_fit import VoxelFitter
+from ._voxel_fit import VoxelFitter, chunks
 
 __all__ = ["NLLSRegressor", "VoxelFits", "VoxelStatus"]
-
-_LARGEST_CHUNK = 1024
 
 
 class NLLSRegressor(BoundedRegressor):
@@ -271,7 +269,7 @@ class NLLSRegressor(BoundedRegressor):
             delayed(fitter.fit)(
                 X[rows], starts[:, rows], None if sigma is None else sigma[rows]
             )
-            for rows in self._chunks(len(X))
+            for rows in chunks(len(X), self.n_jobs)
         )
         parts = []
         with tqdm(total=len(X), desc="voxels", disable=not self.verbose) as bar:
@@ -279,12 +277,6 @@ class NLLSRegressor(BoundedRegressor):
                 parts.append(part)
                 bar.update(len(part.theta))
         return parts
-
-    def _chunks(self, n_voxels):
-        """Return rows for each task; every task that travels sets the model up anew."""
-        size = -(-n_voxels // (2 * effective_n_jobs(self.n_jobs)))
-        size = min(size, _LARGEST_CHUNK)
-        return [slice(i, i + size) for i in range(0, n_voxels, size)]
 
     def _warn(self, status):
         limit, stalled, failed = (

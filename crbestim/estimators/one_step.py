@@ -3,7 +3,7 @@
 from numbers import Integral, Real
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import Parallel, delayed
 
 from .._validation import HasMethods, Interval, StrOptions, fit_context
 from ._base import BoundedRegressor
@@ -19,8 +19,8 @@ from ._starts import (
     predict_columns,
 )
 from ._unit_box import UnitBox, resolve_bounds
+from ._voxel_fit import chunks
 
-_LARGEST_CHUNK = 1024
 _N_ERRORS = 20_000
 
 
@@ -269,11 +269,8 @@ class OneStepRegressor(BoundedRegressor):
         scoring = FisherScoring(
             self.model_, self._box, self.n_steps, self.prior_, self.noise_std
         )
-        size = -(-len(X) // (2 * effective_n_jobs(self.n_jobs)))
-        size = min(size, _LARGEST_CHUNK)
-        chunks = [slice(i, i + size) for i in range(0, len(X), size)]
         parts = Parallel(n_jobs=self.n_jobs)(
             delayed(scoring.refine)(X[c], starts[:, c], None if sigma is None else sigma[c])
-            for c in chunks
+            for c in chunks(len(X), self.n_jobs)
         )
         return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
