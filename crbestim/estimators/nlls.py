@@ -20,6 +20,8 @@ from ._voxel_fit import VoxelFitter, chunks
 
 __all__ = ["NLLSRegressor", "VoxelFits", "VoxelStatus"]
 
+_MOST_ATOMS, _MOST_SAMPLES = 20_000, 5_000_000
+
 
 class NLLSRegressor(BoundedRegressor):
     """Nonlinear least squares with bounds, each voxel on its own.
@@ -53,9 +55,9 @@ class NLLSRegressor(BoundedRegressor):
     n_starts : int, default=1
         Number of starts a voxel, the best of whose minima counts: after the first, the
         best matches themselves.
-    n_atoms : int, default=20000
+    n_atoms : int or "auto", default="auto"
         Most training targets among which matches are looked for, evenly spaced in their
-        order.
+        order; "auto" is 20,000, or for long signals as many as have five million samples.
     max_iter : int, default=200
         Most steps that a search tries. Voxels that reach it are told in a warning and in
         the status that `fit_voxels` returns.
@@ -130,7 +132,7 @@ class NLLSRegressor(BoundedRegressor):
         ],
         "bounds": [None, dict, "array-like"],
         "n_starts": [Interval(Integral, 1, None, closed="left")],
-        "n_atoms": [Interval(Integral, 1, None, closed="left")],
+        "n_atoms": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, np.finfo(float).eps, 1, closed="left")],
         "prior": [None, StrOptions({"gaussian"}), tuple, list],
@@ -146,7 +148,7 @@ class NLLSRegressor(BoundedRegressor):
         initial="dictionary",
         bounds=None,
         n_starts=1,
-        n_atoms=20_000,
+        n_atoms="auto",
         max_iter=200,
         tol=1e-6,
         prior=None,
@@ -203,7 +205,7 @@ class NLLSRegressor(BoundedRegressor):
             self.model,
             self._box,
             n_starts=self.n_starts,
-            n_atoms=self.n_atoms,
+            n_atoms=self._most_atoms(),
             data=(X, self._shape_like_targets(y), crb),
         )
         if self._starts.dictionary is not None:
@@ -211,6 +213,11 @@ class NLLSRegressor(BoundedRegressor):
         if self.prior_ is None:
             check_determined(self.model, self._box.inside(y), type(self).__name__)
         return self
+
+    def _most_atoms(self):
+        if self.n_atoms != "auto":
+            return self.n_atoms
+        return max(min(_MOST_ATOMS, _MOST_SAMPLES // self.n_features_in_), 1)
 
     @property
     def _box(self):

@@ -199,7 +199,7 @@ def test_tolerance_decides_how_long_the_search_takes():
     assert (coarse.theta != fine.theta).any()
 
 
-def test_initial_values():
+def test_initial_values(monkeypatch):
     X, y = measured(50)
     model = Precession()
     first = NLLSRegressor(model).fit(X, y)
@@ -211,6 +211,9 @@ def test_initial_values():
     np.testing.assert_array_equal(given.start_values_, [[90.0, 5.0]])
     few = NLLSRegressor(model, n_atoms=2).fit(X, y)
     np.testing.assert_array_equal(few.start_values_, y[[0, -1]])
+    monkeypatch.setattr(nlls, "_MOST_SAMPLES", 30 * 12)
+    auto = NLLSRegressor(model).fit(X, y)
+    assert len(auto.start_values_) == 30
 
 
 def test_dictionary_starts_where_the_centre_gets_lost():
@@ -291,7 +294,7 @@ def test_cross_validation_takes_crb():
     ("params", "message"),
     [
         ({"initial": "random"}, "'initial' parameter .* must be a str among"),
-        ({"n_atoms": 0}, "'n_atoms' parameter .* must be an int"),
+        ({"n_atoms": 0}, "'n_atoms' parameter .* must be a str among"),
         ({"max_iter": 0}, "'max_iter' parameter .* must be an int"),
         ({"tol": 0.0}, "'tol' parameter .* must be a float"),
         ({"noise_std": 0.0}, "'noise_std' parameter .* must be a float"),
