@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn import get_config
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import has_fit_parameter
 
@@ -38,8 +39,15 @@ def fit_clone(estimator, X, y, crb):
     -------
     estimator
         The fitted copy.
+
+    Raises
+    ------
+    ValueError
+        If bounds cannot reach an estimator inside of this one that takes them.
     """
     takes_crb = crb is not None and _takes_crb(estimator)
+    if crb is not None and not takes_crb:
+        _check_none_inside_takes_crb(estimator)
     return clone(estimator).fit(X, y, **({"crb": crb} if takes_crb else {}))
 
 
@@ -52,6 +60,19 @@ def _takes_crb(estimator):
     if not hasattr(estimator, "get_metadata_routing"):
         return False
     return bool(get_routing_for_object(estimator).consumes("fit", ["crb"]))
+
+
+def _check_none_inside_takes_crb(estimator):
+    """Refuse to drop bounds in silence."""
+    if isinstance(estimator, FrozenEstimator) or not hasattr(estimator, "get_params"):
+        return
+    for name, part in estimator.get_params(deep=True).items():
+        if hasattr(part, "fit") and has_fit_parameter(part, "crb"):
+            raise ValueError(
+                f"crb does not reach {type(part).__name__} ({name}) inside of "
+                f"{type(estimator).__name__}; switch metadata routing on and call its "
+                "set_fit_request(crb=True), or leave crb out."
+            )
 
 
 def predict_columns(estimator, X, n_parameters):

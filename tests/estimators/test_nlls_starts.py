@@ -355,6 +355,10 @@ def test_crb_reaches_an_estimator_in_a_pipeline_with_metadata_routing():
             TakesBounds.seen.clear()
             reg.fit(X, y, crb=crb)
             np.testing.assert_array_equal(TakesBounds.seen[0], crb)
+    with pytest.raises(ValueError, match="crb does not reach TakesBounds .takesbounds."):
+        NLLSRegressor(Precession(), initial=start).fit(X, y, crb=crb)
+    frozen = FrozenEstimator(start.fit(X, y))
+    NLLSRegressor(Precession(), initial=frozen).fit(X, y, crb=crb)
 
 
 def test_an_initial_estimator_is_validated_and_gets_y_as_it_came():
