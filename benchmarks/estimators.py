@@ -272,7 +272,13 @@ def part_slice(model, train, network, path):
     # White matter has many macromolecules and relaxes fast.
     white = (best[:, 0] > 0.14) & (best[:, 1] > 0.6) & (best[:, 1] < 1.2)
     print(f"  medians of {white.sum()} voxels of white matter, and median differences")
+    low, high = model.bounds.T
     for name, values in maps.items():
+        ends = np.minimum(values - low, high - values) < 1e-4 * (high - low)
+        print(
+            f"    {name:24} at a bound, %"
+            + "".join(f"{v:7.1f}" for v in 100 * ends.mean(0))
+        )
         centre = np.median(values[white], axis=0)
         apart = np.median(values[white] - best[white], axis=0)
         print(f"    {name:24}" + "".join(f"{v:11.4g}" for v in centre))
