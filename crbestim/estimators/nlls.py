@@ -104,7 +104,7 @@ class NLLSRegressor(BoundedRegressor):
 
     In fluid, where transverse magnetization outlives many pulses, the cost of a balanced
     sequence has local minima along `omega0`, a few rad/s apart, and the search may end
-    beside the best; more starts help. In tissue it finds the best.
+    beside the best; more starts help. In tissue a few searches in a thousand do.
 
     Examples
     --------
