@@ -13,6 +13,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from ..bounds import crb_from_jacobian
+from ._objective import unknowns
 
 _BLOCK = 512
 
@@ -72,8 +73,7 @@ def explain(model, X, theta, *, sigma=None, noise_std=None, prior_precision=None
         If a signal has no more real numbers than the model has unknowns, and neither
         `sigma` nor `noise_std` is given.
     """
-    n_real = (2 if model.is_complex else 1) * model.n_features
-    n_unknown = model.n_parameters + (2 if model.is_complex else 0)
+    n_real, n_unknown = unknowns(model)
     if n_real <= n_unknown and sigma is None and noise_std is None:
         raise ValueError(
             f"{model!r} has {n_unknown} unknowns (with M0) for {n_real} real numbers a "

@@ -10,6 +10,7 @@ from ..metrics import wrapped_error
 from ._base import BoundedRegressor
 from ._explanation import check_sigma, explain
 from ._network import run_network
+from ._objective import unknowns
 
 # Voxels among which the noise is looked at. Their median signal-to-noise ratio may be as
 # far below that of all but a share of training voxels at the low end, or as far above.
@@ -95,9 +96,8 @@ class NetworkPrediction(BoundedRegressor):
         """Whether training drew noise, and signals have more numbers than unknowns."""
         if not np.isfinite(self.snr_range_).all():
             return False
-        per_feature, extra = (2, 2) if self.model.is_complex else (1, 0)
-        n_unknown = self.model.n_parameters + extra
-        return per_feature * self.model.n_features > n_unknown
+        n_real, n_unknown = unknowns(self.model)
+        return n_real > n_unknown
 
     def _calibrate(self, y, rng):
         """Simulate voxels at the trained noise; see how far estimates are off.
