@@ -46,6 +46,12 @@ class SignalModel:
     difference_step = 1e-5
     """Step of central differences, as a fraction of the width of the bounds."""
 
+    is_magnitude = False
+    """Whether the signal is the magnitude of a complex one, and so never negative."""
+
+    noise = "gaussian"
+    """Distribution of the noise, "gaussian", or of magnitudes also "rician"."""
+
     def __init_subclass__(cls, **kwargs):
         """Complete what a subclass leaves out."""
         super().__init_subclass__(**kwargs)
