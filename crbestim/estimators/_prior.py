@@ -132,7 +132,8 @@ class GaussianPrior:
         ndarray of shape (n, n_parameters)
             ``root @ (theta - mean)``.
         """
-        return (theta - self.mean) @ self.root.T
+        # Not a product of matrices, whose rounding would depend on the number of rows.
+        return (self.root * (theta - self.mean)[:, None, :]).sum(axis=2)
 
 
 def resolve_prior(prior, model, y, bounds):
