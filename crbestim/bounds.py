@@ -258,7 +258,7 @@ def signal_and_bound(model, theta, noise_std=1.0, *, m0=1.0):
     signals, bounds = [], []
     for first in range(0, max(len(theta), 1), _BLOCK):
         part = slice(first, first + _BLOCK)
-        signal, jacobian = model.simulate(theta[part], jacobian=True)
+        signal, jacobian = model.rows(part).simulate(theta[part], jacobian=True)
         if not (np.isfinite(signal).all() and np.isfinite(jacobian).all()):
             raise ValueError(
                 f"{type(model).__name__} gives values that are not finite for rows "

@@ -115,6 +115,22 @@ class Parameter:
         bounds = tuple(float(b) for b in bounds)
         return replace(self, bounds=bounds, usual=self.usual or self.bounds)
 
+    def holds(self, values):
+        """Tell which values are inside the domain.
+
+        Parameters
+        ----------
+        values : ndarray
+            Values, in SI units.
+
+        Returns
+        -------
+        ndarray of bool
+            False for values outside, and for those that are not finite.
+        """
+        low, high = self.domain
+        return (values >= low) & (values <= high) & np.isfinite(values)
+
     def is_implausible(self, values):
         """Tell which values of a positive parameter suggest another unit or quantity.
 

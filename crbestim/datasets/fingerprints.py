@@ -54,6 +54,9 @@ def make_fingerprints(
         Parameters, in SI units.
     crb : ndarray of shape (n_samples, n_parameters)
         Cramér-Rao bounds, only if `return_crb`.
+    known : ndarray of shape (n_samples, n_known)
+        Values of the known parameters, only if the model is given some. The signals are
+        those of the same model without that.
 
     Raises
     ------
@@ -77,7 +80,7 @@ def make_fingerprints(
     ((10, 4), (10, 7))
     """
     snr_range = check_snr(snr)
-    check_distributions(model, distributions)
+    check_distributions(model.whole, distributions)
     if int(n_samples) != n_samples or n_samples < 1:
         raise ValueError(f"n_samples = {n_samples!r}; give a positive integer.")
     n_samples = int(n_samples)
@@ -98,9 +101,18 @@ def make_fingerprints(
 
 def _chunk(model, size, snr_range, distributions, return_crb, seed):
     rng = np.random.default_rng(seed)
-    theta = draw_parameters(model, size, rng, distributions)
+    whole = draw_parameters(model.whole, size, rng, distributions)
     snr = rng.uniform(*snr_range, size=size)
+    theta, *known = _split(model, whole)
+    model = model.at(*known) if known else model
     if not return_crb:
-        return add_noise(model.evaluate(theta), snr, rng), theta
+        return add_noise(model.evaluate(theta), snr, rng), theta, *known
     signal, crb = signal_and_bound(model, theta, noise_std=1 / snr)
-    return add_noise(signal, snr, rng), theta, crb
+    return add_noise(signal, snr, rng), theta, crb, *known
+
+
+def _split(model, whole):
+    """Return the columns of a model's own parameters, and those of known ones if any."""
+    names = model.whole.parameter_names
+    groups = [model.parameter_names, model.known_names]
+    return [whole[:, [names.index(name) for name in g]] for g in groups if g]

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._validation import check_crb, check_features, check_targets
 from ..bounds import cramer_rao_bound
 from ..metrics import efficiency_score
+from ..models.given import check_known
 from ._explanation import Residuals, explain
 
 
@@ -19,8 +20,8 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     :meth:`_check_fit` first in ``fit``.
     """
 
-    def _check_fit(self, X, y, crb, *, reset=True):
-        """Check the training data; return X, y and crb as arrays (crb may be None).
+    def _check_fit(self, X, y, crb, known=None, *, reset=True):
+        """Check the training data; return X, y, crb and known as arrays or None.
 
         What they tell is stored, or if not `reset` compared with what is stored.
         """
@@ -39,7 +40,10 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self._check_model(X, y_array)
         if crb is not None:
             crb = check_crb(crb, y_array.shape)
-        X, y_array, crb = self._leave_out(X, y_array, crb)
+        known = self._check_known(known, len(X), reset=reset)
+        X, y_array, crb, known = self._leave_out(X, y_array, crb, known)
+        if self.model is not None and known is not None:
+            self.model.at(known)
         if reset:
             self._remember(X, y_array, np.asarray(y).ndim)
         elif y_array.shape[1] != self.n_outputs_:
@@ -49,21 +53,55 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             )
         self._check_kind(X)
         self.fitted_with_crb_ = crb is not None
-        return X, y_array, crb
+        return X, y_array, crb, known
 
-    def _leave_out(self, X, y, crb):
-        """Leave out rows of X that are not finite, with a warning."""
+    def _leave_out(self, X, y, crb, known):
+        """Leave out rows of X and known that are not finite, with a warning."""
         finite = np.isfinite(X).all(axis=1)
+        name = "X"
+        if known is not None and finite.all():
+            name, finite = "known", np.isfinite(known).all(axis=1)
+        elif known is not None:
+            finite &= np.isfinite(known).all(axis=1)
         if finite.all():
-            return X, y, crb
+            return X, y, crb, known
         found = (
-            f"X has NaN or infinite values in {np.sum(~finite)} of {len(X)} rows, the "
+            f"{name} has NaN or infinite values in {np.sum(~finite)} of {len(X)} rows, the "
             f"first is row {np.argmin(finite)}"
         )
         if not finite.any():
             raise ValueError(f"{found}; none is left to learn from.")
         warnings.warn(f"{found}: fit leaves them out", UserWarning, stacklevel=4)
-        return X[finite], y[finite], None if crb is None else crb[finite]
+        return X[finite], y[finite], rows_of(crb, finite), rows_of(known, finite)
+
+    def _check_known(self, known, n_samples, *, reset):
+        """Return known values as an array of one row a sample, None if there are none."""
+        names = None if self.model is None else self.model.known_names
+        if names == () and known is not None:
+            self.model.at(known)
+        if reset:
+            self.n_known_ = 0 if known is None else check_known(known, names).shape[1]
+        if known is None:
+            if names or self.n_known_:
+                what = ", ".join(names) if names else f"the {self.n_known_} columns of fit"
+                raise ValueError(
+                    f"{type(self).__name__} needs the known values of {what}: pass known, "
+                    f"of shape (n_samples, {len(names or ()) or self.n_known_}), with "
+                    "metadata routing (set_fit_request(known=True) and the like) where a "
+                    "pipeline or a cross-validation calls it."
+                )
+            return None
+        known = check_known(known, names)
+        if len(known) != n_samples or known.shape[1] != self.n_known_:
+            raise ValueError(
+                f"known has shape {known.shape}; X and fit ask for "
+                f"({n_samples}, {self.n_known_})."
+            )
+        return known
+
+    def _model_at(self, known):
+        """Return the model at known values, if there are any."""
+        return self.model if self.model is None or known is None else self.model.at(known)
 
     def _remember(self, X, y, y_ndim):
         self.y_ndim_ = y_ndim
@@ -87,7 +125,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             return
         if not callable(getattr(self.model, "check_theta", None)):
             raise TypeError(f"model is {self.model!r}; give a SignalModel or None.")
-        if X.shape[1] != self.model.n_features:
+        if not self._fits_model(X):
             raise ValueError(
                 f"X has {X.shape[1]} features, but {self.model!r} has "
                 f"{self.model.n_features} samples; compress the model with the basis of "
@@ -102,6 +140,19 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 f"{', '.join(self.model.parameter_names)}."
             )
         self.model.check_theta(y)
+
+    _learns_from_compressed = False
+    """Whether X may be signals of the model seen in a subspace, of unknown basis."""
+
+    def _fits_model(self, X):
+        n_features = self.model.n_features
+        is_compressed = self._learns_from_compressed and X.shape[1] < n_features
+        return X.shape[1] == n_features or is_compressed
+
+    @property
+    def _simulates_X(self):
+        """Whether there is a model that simulates what X has."""
+        return self.model is not None and self.n_features_in_ == self.model.n_features
 
     def _check_finite_bounds(self):
         """Refuse a model whose bounds cannot serve as scales."""
@@ -128,10 +179,11 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 "stay; give the model wider bounds, or leave these rows out."
             )
 
-    def _check_predict(self, X):
-        """Check new data; return X as an array and which rows can be estimated.
+    def _check_predict(self, X, known=None):
+        """Check new data; return X and known as arrays, and which rows can be estimated.
 
-        Those that are finite and, if complex, not zero throughout.
+        Those that are finite and, if complex, not zero throughout, and whose known values
+        are in their domains.
         """
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
@@ -139,30 +191,36 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         usable = np.isfinite(X).all(axis=1)
         if self.is_complex_:
             usable &= (X != 0).any(axis=1)
-        return X, usable
+        known = self._check_known(known, len(X), reset=False)
+        if known is not None:
+            usable &= np.isfinite(known).all(axis=1)
+            for k, parameter in enumerate(self._known_parameters):
+                usable &= parameter.holds(known[:, k])
+        return X, known, usable
+
+    @property
+    def _known_parameters(self):
+        return () if self.model is None else self.model.known_parameters
 
     def _shape_like_targets(self, predictions):
         return predictions.ravel() if self.y_ndim_ == 1 else predictions
 
     def _standard_deviations(self, model, X, y, sigma, prior_precision=0.0):
-        """Those of the linearized posterior at estimates; NaN where there is none."""
-        std, known = np.full_like(y, np.nan), np.isfinite(y).all(axis=1)
-        if known.any():
-            std[known] = explain(
-                model,
-                X[known],
-                y[known],
-                sigma=None if sigma is None else sigma[known],
-                noise_std=self.noise_std,
-                prior_precision=prior_precision,
-            ).std
-        return std
+        """Those of the linearized posterior at estimates."""
+        return explain(
+            model,
+            X,
+            y,
+            sigma=sigma,
+            noise_std=self.noise_std,
+            prior_precision=prior_precision,
+        ).std
 
-    def _forward(self, X):
-        """Estimates of voxels that are finite and not zero, as columns."""
-        return np.asarray(self.predict(X)).reshape(len(X), -1)
+    def _forward(self, X, known):
+        """Estimates of voxels that can be estimated, as columns."""
+        return np.asarray(self.predict(X, known=known)).reshape(len(X), -1)
 
-    def residual(self, X, *, sigma=None, false_alarm_rate=1e-3):
+    def residual(self, X, *, sigma=None, false_alarm_rate=1e-3, known=None):
         """Tell voxels that the model cannot explain, such as fat or motion.
 
         Parameters
@@ -174,6 +232,8 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             of what the model leaves unexplained: more than half of them must be sound.
         false_alarm_rate : float, default=1e-3
             Share of sound voxels that are flagged, if the estimate is close: see Notes.
+        known : array-like of shape (n_samples, n_known), default=None
+            Values of the parameters that the model is given.
 
         Returns
         -------
@@ -193,14 +253,15 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         omega0 are many standard deviations, and more voxels are flagged: the user guide
         has figures.
         """
-        X, usable = self._check_predict(X)
+        X, known, usable = self._check_predict(X, known)
         self._check_has_model("residual")
         estimate = np.full((len(X), self.n_outputs_), np.nan)
         if usable.any():
-            estimate[usable] = self._forward(X[usable])
+            estimate[usable] = self._forward(X[usable], rows_of(known, usable))
         usable &= np.isfinite(estimate).all(axis=1)
+        model = self._model_at(rows_of(known, usable))
         return Residuals.of_voxels(
-            self.model, X, usable, estimate[usable], sigma, false_alarm_rate
+            model, X, usable, estimate[usable], sigma, false_alarm_rate
         )
 
     def _check_has_model(self, what):
@@ -209,17 +270,24 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 f"{what} compares signals with a model's; give {type(self).__name__} a "
                 "model."
             )
+        if not self._simulates_X:
+            raise ValueError(
+                f"{what} compares signals with a model's, but X has {self.n_features_in_} "
+                f"features and {self.model!r} has {self.model.n_features}; compress the "
+                "model with the basis of X."
+            )
 
     @property
     def _periods(self):
         return None if self.model is None else self.model.periods
 
-    def _bound(self, y, crb):
+    def _bound(self, y, crb, known=None):
         """Bounds for targets: given, from the model, or the targets' variance."""
         if crb is not None:
             return check_crb(crb, y.shape)
         if self.model is not None:
-            return cramer_rao_bound(self.model, y, noise_std=self.noise_std)
+            model = self._model_at(known)
+            return cramer_rao_bound(model, y, noise_std=self.noise_std)
         if self.fitted_with_crb_:
             raise ValueError(
                 f"{type(self).__name__} was fitted with crb but is scored without, and has "
@@ -234,7 +302,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         )
         return np.broadcast_to(self.target_variance_, y.shape)
 
-    def score(self, X, y, sample_weight=None, crb=None):
+    def score(self, X, y, sample_weight=None, crb=None, known=None):
         """Efficiency of the estimates: ``1 / mean((estimate - truth)^2 / CRB)``.
 
         Parameters
@@ -248,6 +316,9 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         crb : array-like of shape (n_samples, n_outputs), default=None
             Cramér-Rao bounds. By default from the model at ``noise_std``; without a
             model the variance of the training targets stands in, with a warning.
+        known : array-like of shape (n_samples, n_known), default=None
+            Values of the parameters that the model is given; the bound is that of the
+            others.
 
         Returns
         -------
@@ -255,7 +326,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             1 for an ideal unbiased estimator.
         """
         check_is_fitted(self)
-        predictions, y = np.asarray(self.predict(X)), check_targets(y)
+        predictions, y = np.asarray(self.predict(X, known=known)), check_targets(y)
         predictions = predictions.reshape(len(predictions), -1)
         if y.shape != predictions.shape:
             raise ValueError(f"y has shape {y.shape}; X asks for {predictions.shape}.")
@@ -268,7 +339,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return efficiency_score(
             y,
             predictions,
-            self._bound(y, crb),
+            self._bound(y, crb, known),
             sample_weight=sample_weight,
             periods=self._periods,
         )
@@ -279,3 +350,8 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.target_tags.single_output = True
         return tags
+
+
+def rows_of(values, rows):
+    """Return some rows of an array that may be None."""
+    return None if values is None else values[rows]

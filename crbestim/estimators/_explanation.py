@@ -89,7 +89,7 @@ def explain(model, X, theta, *, sigma=None, noise_std=None, prior_precision=None
     std = np.full((len(X), model.n_parameters), np.nan)
     for first in range(0, len(X), _BLOCK):
         part = slice(first, first + _BLOCK)
-        signal, jacobian = _simulate(model, theta[part])
+        signal, jacobian = _simulate(model.rows(part), theta[part])
         m0[part], unit = _factor(model, X[part], signal)
         unexplained[part] = _outside(model, X[part], signal, jacobian, m0[part])
         noise = unexplained[part] / np.sqrt(max(n_free, 1))

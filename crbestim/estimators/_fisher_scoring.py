@@ -66,7 +66,7 @@ class FisherScoring:
         if known.any():
             with one_thread(), np.errstate(all="ignore"):
                 objective = VoxelObjective(
-                    self.model,
+                    self.model.rows(known),
                     self.box,
                     X[known],
                     prior=self.prior,

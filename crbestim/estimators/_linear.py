@@ -80,27 +80,34 @@ class LinearCalibration:
         coef = np.linalg.lstsq((y - y_mean) / y_scale, X - x_mean, rcond=None)[0]
         return cls(x_mean, y_mean, y_scale, coef, reference)
 
-    def invert(self, X):
+    def invert(self, X, known=None):
         """Estimate parameters; the shortest solution where there are many.
 
         Parameters
         ----------
         X : ndarray of shape (n_samples, n_features)
             Signals.
+        known : ndarray of shape (n_samples, n_known), default=None
+            Values of the last `n_known` parameters, which are then not estimated.
 
         Returns
         -------
         ndarray of shape (n_samples, n_outputs)
-            Parameters; NaN for complex rows without a component along the reference.
+            The other parameters; NaN for complex rows without a component along the
+            reference.
         """
-        known = np.ones(len(X), dtype=bool)
+        sound = np.ones(len(X), dtype=bool)
         if self.reference is not None:
-            X, known = _divide_factor(X, self.reference)
-        inverse = np.linalg.pinv(_stack(self.coef), rcond=_RANK_TOLERANCE)
-        y = self.y_mean + self.y_scale * (_stack(X - self.x_mean) @ inverse)
-        return np.where(known[:, None], y, np.nan)
+            X, sound = _divide_factor(X, self.reference)
+        n, X = len(self.y_mean), X - self.x_mean
+        if known is not None:
+            n -= known.shape[1]
+            X = X - (known - self.y_mean[n:]) / self.y_scale[n:] @ self.coef[n:]
+        inverse = np.linalg.pinv(_stack(self.coef[:n]), rcond=_RANK_TOLERANCE)
+        y = self.y_mean[:n] + self.y_scale[:n] * (_stack(X) @ inverse)
+        return np.where(sound[:, None], y, np.nan)
 
-    def crb(self, noise_std):
+    def crb(self, noise_std, n_known=0):
         """Return the Cramér-Rao bound of the linear model; one for all signals.
 
         Parameters
@@ -108,13 +115,16 @@ class LinearCalibration:
         noise_std : float
             Standard deviation of the noise per (real or imaginary) channel. The mean
             signal of the training data stands for M0 = 1.
+        n_known : int, default=0
+            Number of parameters, the last, that are known.
 
         Returns
         -------
         ndarray of shape (n_outputs,)
             Variances; infinite for what the signal does not determine.
         """
-        jacobian = (self.coef / self.y_scale[:, None]).T[None]
+        n = len(self.coef) - n_known
+        jacobian = (self.coef[:n] / self.y_scale[:n, None]).T[None]
         signal = None if self.reference is None else self.x_mean[None]
         return crb_from_jacobian(jacobian, signal, noise_std=noise_std)[0]
 
@@ -146,6 +156,28 @@ class LinearModel(SignalModel):
         width = np.where(high > low, high - low, np.maximum(np.abs(high), 1.0))
         self.bounds = np.stack([low - width, high + width], axis=1)
 
+    @classmethod
+    def learn(cls, X, y, known=None):
+        """Learn from examples.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+            Signals.
+        y : ndarray of shape (n_samples, n_outputs)
+            Parameters.
+        known : ndarray of shape (n_samples, n_known), default=None
+            Values of parameters that are known.
+
+        Returns
+        -------
+        SignalModel
+            The model, given the latter.
+        """
+        everything = joined(y, known)
+        model = cls(LinearCalibration.learn(X, everything), everything)
+        return model if known is None else model.given(*model.parameter_names[y.shape[1] :])
+
     def signal(self, theta, jacobian=False):
         """Return the signals, divided by their component along the reference.
 
@@ -168,6 +200,11 @@ class LinearModel(SignalModel):
         if not jacobian:
             return s
         return s, np.tile((c.coef / c.y_scale[:, None]).T, (len(s), 1, 1))
+
+
+def joined(y, known):
+    """Return targets and known values, if there are any, as columns of one array."""
+    return y if known is None else np.hstack([y, known])
 
 
 def _reference(X):

@@ -44,6 +44,7 @@ class TrainingSet:
     signals: np.ndarray
     targets: np.ndarray
     precision: np.ndarray
+    known: np.ndarray
     snr: np.ndarray | None = None
     snr_is_range: bool = False
     scale_precision: bool = False
@@ -57,6 +58,7 @@ class TrainingSet:
             targets=self.targets,
             precision=self.precision,
             reference=reference,
+            known=self.known,
         )
         if self.snr is not None:
             arrays["snr"] = self.snr
@@ -100,6 +102,7 @@ class Start:
 def train_network(
     architecture,
     X,
+    known,
     reference,
     train,
     held_out,
@@ -120,6 +123,8 @@ def train_network(
         The network.
     X : ndarray of shape (n_samples, n_features)
         Measured signals, which set mean and spread of the network's inputs.
+    known : ndarray of shape (n_samples, n_known)
+        Further inputs.
     reference : ndarray of shape (n_features,)
         Phase reference of complex signals.
     train, held_out : TrainingSet
@@ -158,6 +163,7 @@ def train_network(
         signals = torch.as_tensor(np.array(centred(X, reference)))
         with pool(1):
             features = align(signals, torch.as_tensor(reference))
+            features = torch.hstack([features, torch.as_tensor(known)])
             network = architecture.build(features.shape[1])
             network.initialize(torch.Generator().manual_seed(seeds[0]))
             network.whiten(features)
@@ -182,7 +188,7 @@ def train_network(
     return Start(*map(_arrays, reached)), progress
 
 
-def run_network(architecture, weights, reference, X, n_jobs):
+def run_network(architecture, weights, reference, X, known, n_jobs):
     """Estimate scaled targets; a row's estimate does not depend on the other rows.
 
     Parameters
@@ -195,6 +201,8 @@ def run_network(architecture, weights, reference, X, n_jobs):
         Phase reference of complex signals.
     X : ndarray of shape (n_samples, n_features)
         Signals.
+    known : ndarray of shape (n_samples, n_known)
+        Further inputs.
     n_jobs : int or None
         Number of threads.
 
@@ -213,10 +221,13 @@ def run_network(architecture, weights, reference, X, n_jobs):
     def estimate(first):
         rows = X[first : first + _ROWS]
         padded = np.concatenate([rows, np.ones((_ROWS - len(rows), X.shape[1]))])
+        others = np.zeros((_ROWS, known.shape[1]))
+        others[: len(rows)] = known[first : first + _ROWS]
         # Alignment in double precision leaves nothing of a complex factor but, rarely,
         # another rounding of the last digit to single precision.
         signals = torch.as_tensor(centred(unit_amplitude(padded), reference))
-        features = align(signals, torch.as_tensor(reference)).to(dtype)
+        features = align(signals, torch.as_tensor(reference))
+        features = torch.hstack([features, torch.as_tensor(others)]).to(dtype)
         with torch.inference_mode():
             return network(features)[: len(rows)].numpy()
 

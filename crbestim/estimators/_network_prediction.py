@@ -7,7 +7,7 @@ import numpy as np
 from ..datasets.noise import add_noise
 from ..exceptions import NoiseLevelWarning
 from ..metrics import wrapped_error
-from ._base import BoundedRegressor
+from ._base import BoundedRegressor, rows_of
 from ._explanation import check_sigma, explain
 from ._network import run_network
 from ._objective import unknowns
@@ -22,7 +22,7 @@ _WIDTHS, _COVERAGES = (1.0, 1.96), (0.6827, 0.95)
 class NetworkPrediction(BoundedRegressor):
     """Use of a network whose training has set weights, scales, reference and prior."""
 
-    def predict(self, X, return_std=False, *, sigma=None):
+    def predict(self, X, return_std=False, *, sigma=None, known=None):
         """Estimate parameters.
 
         Parameters
@@ -39,6 +39,10 @@ class NetworkPrediction(BoundedRegressor):
             Noise of X per channel, for the standard deviations. By default estimated voxel
             by voxel from what the model leaves unexplained; or if a signal has no more
             numbers than there are unknowns, `noise_std` times abs(M0).
+        known : array-like of shape (n_samples, n_known), default=None
+            Values of the parameters that the model is given, or what else ``fit`` was told
+            of each sample. Voxels where they are NaN or outside of their domain cannot be
+            estimated.
 
         Returns
         -------
@@ -59,20 +63,21 @@ class NetworkPrediction(BoundedRegressor):
         NoiseLevelWarning
             If X is much noisier or less noisy than what training drew.
         """
-        X, usable = self._check_predict(X)
-        y = np.full((len(X), self.n_outputs_), np.nan)
+        X, known, usable = self._check_predict(X, known)
+        y, known = np.full((len(X), self.n_outputs_), np.nan), rows_of(known, usable)
+        model = self._model_at(known)
         if usable.any():
-            y[usable] = self._forward(X[usable])
-            self._warn_of_noise(X[usable], y[usable])
+            y[usable] = self._forward(X[usable], known)
+            self._warn_of_noise(model, X[usable], y[usable])
         if not return_std:
             return self._shape_like_targets(y)
         self._check_has_model("return_std")
         sigma = check_sigma(sigma, len(X), usable)
         std = np.full_like(y, np.nan)
         if usable.any():
-            sigma = None if sigma is None else sigma[usable]
+            sigma = rows_of(sigma, usable)
             seen = explain(
-                self.model,
+                model,
                 X[usable],
                 y[usable],
                 sigma=sigma,
@@ -83,10 +88,11 @@ class NetworkPrediction(BoundedRegressor):
             std[usable] = seen.std * self._std_factors(snr)
         return self._shape_like_targets(y), self._shape_like_targets(std)
 
-    def _forward(self, X):
-        """Estimates of voxels that are not zero."""
+    def _forward(self, X, known):
+        """Estimates of voxels that can be estimated."""
+        others = self.known_inputs_.inputs(known, len(X))
         scaled = run_network(
-            self.architecture_, self.weights_, self.reference_, X, self.n_jobs
+            self.architecture_, self.weights_, self.reference_, X, others, self.n_jobs
         )
         y = self.offset_ + self.scale_ * scaled
         return y if self.model is None else np.clip(y, *self.model.bounds.T)
@@ -99,7 +105,7 @@ class NetworkPrediction(BoundedRegressor):
         n_real, n_unknown = unknowns(self.model)
         return n_real > n_unknown
 
-    def _calibrate(self, y, rng):
+    def _calibrate(self, y, known, rng):
         """Simulate voxels at the trained noise; see how far estimates are off.
 
         The factor of a standard deviation makes one and 1.96 of them cover 68 and 95 % of
@@ -110,12 +116,13 @@ class NetworkPrediction(BoundedRegressor):
             return
         low, high = self.snr_range_
         levels = np.unique([low, np.sqrt(low * high), high])
-        noise, clean = np.random.default_rng(rng.randint(2**31 - 1)), self.model.evaluate(y)
+        model, noise = self._model_at(known), np.random.default_rng(rng.randint(2**31 - 1))
+        clean = model.evaluate(y)
         ends, factors = [], []
         for level in levels:
             X = add_noise(clean, level, noise)
-            estimate = self._forward(X)
-            seen = explain(self.model, X, estimate, prior_precision=self.prior_precision_)
+            estimate = self._forward(X, known)
+            seen = explain(model, X, estimate, prior_precision=self.prior_precision_)
             ratio = np.abs(wrapped_error(y, estimate, self._periods)) / seen.std
             both = np.concatenate([ratio / width for width in _WIDTHS])
             ends.append(np.quantile(seen.snr, [_SHARE, 1 - _SHARE]))
@@ -135,13 +142,13 @@ class NetworkPrediction(BoundedRegressor):
         snr = np.log(np.clip(np.nan_to_num(snr), 1e-300, 1e300))
         return np.column_stack([np.interp(snr, levels, column) for column in columns])
 
-    def _warn_of_noise(self, X, y):
+    def _warn_of_noise(self, model, X, y):
         """Warn if some of the voxels are far noisier or quieter than training data."""
         low, high = self.apparent_snr_range_
         if self.model is None or not np.isfinite(high):
             return
         rows = np.linspace(0, len(X) - 1, min(len(X), _N_PROBES)).astype(int)
-        snr = np.median(explain(self.model, X[rows], y[rows]).snr)
+        snr = np.median(explain(model.rows(rows), X[rows], y[rows]).snr)
         if low / _FAR <= snr <= high * _FAR:
             return
         kind = "noisier" if snr < low else "less noisy"

@@ -11,6 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from .._validation import CallbackSupportMixin
 from ..datasets.noise import check_snr
+from ._base import rows_of
+from ._known_inputs import KnownInputs
 from ._network import (
     Architecture,
     Objective,
@@ -30,12 +32,12 @@ class NetworkTraining(CallbackSupportMixin, NetworkPrediction):
     """How a network is trained; a subclass has the constructor, and ``fit``."""
 
     def _train(
-        self, X, y, crb, *, rng, held_out, start, n_probes, context=None, **settings
+        self, X, y, crb, known, *, rng, held_out, start, n_probes, context=None, **settings
     ):
         """Train from a start; store the weights and what the history tells."""
         data = self._training_data()
         train_rows, held_rows = self._split(len(X), rng, held_out)
-        take = _rows_of(unit_amplitude(X), y, crb)
+        take = _rows_of(unit_amplitude(X), y, crb, known)
         train = self._training_set(data, *take(train_rows))
         held = None
         if len(held_rows):
@@ -52,6 +54,7 @@ class NetworkTraining(CallbackSupportMixin, NetworkPrediction):
         reached, progress = train_network(
             self.architecture_,
             take(slice(None))[0],
+            self.known_inputs_.inputs(known, len(X)),
             self.reference_,
             train,
             held,
@@ -60,7 +63,7 @@ class NetworkTraining(CallbackSupportMixin, NetworkPrediction):
             device=self.device,
             rng=rng,
             n_jobs=self.n_jobs,
-            on_epoch=None if context is None else self._reporter(context, X, y, crb),
+            on_epoch=None if context is None else self._reporter(context, X, y, crb, known),
             alpha=self.alpha,
             batch_size=self._batch_size(len(train_rows)),
             learning_rate=self.learning_rate_init,
@@ -73,7 +76,8 @@ class NetworkTraining(CallbackSupportMixin, NetworkPrediction):
         self.weights_, self.optimizer_ = reached.weights, reached.optimizer
         self._keep(progress)
         probes = held_rows if len(held_rows) else train_rows
-        self._calibrate(y[probes[:n_probes]], rng)
+        probes = probes[:n_probes]
+        self._calibrate(y[probes], rows_of(known, probes), rng)
 
     @contextmanager
     def _undone_by_errors(self):
@@ -88,7 +92,7 @@ class NetworkTraining(CallbackSupportMixin, NetworkPrediction):
             vars(self).update(before)
             raise
 
-    def _set_up(self, X, y):
+    def _set_up(self, X, y, known):
         """Set what stays when training goes on: scales, reference, prior."""
         if self.model is None:
             self.offset_ = y.mean(axis=0)
@@ -96,6 +100,7 @@ class NetworkTraining(CallbackSupportMixin, NetworkPrediction):
         else:
             self.offset_ = self.model.bounds.mean(axis=1)
             self.scale_ = np.diff(self.model.bounds, axis=1).ravel()
+        self.known_inputs_ = KnownInputs.learn(known, self._known_parameters)
         self.reference_ = reference_signal(unit_amplitude(X))
         self.prior_precision_ = prior_precision(y, self.scale_)
         self.history_ = []
@@ -137,7 +142,7 @@ class NetworkTraining(CallbackSupportMixin, NetworkPrediction):
 
     @property
     def _resamples(self):
-        return self.model is not None and self.resample_noise
+        return self._simulates_X and self.resample_noise
 
     def _weights_by_output(self):
         """Return the weight of each output."""
@@ -182,7 +187,7 @@ class NetworkTraining(CallbackSupportMixin, NetworkPrediction):
 
     def _training_data(self):
         return TrainingData(
-            model=self.model,
+            known=self.known_inputs_,
             offset=self.offset_,
             scale=self.scale_,
             variance=self.target_variance_,
@@ -191,12 +196,15 @@ class NetworkTraining(CallbackSupportMixin, NetworkPrediction):
             snr=None if self.snr is None else check_snr(self.snr),
         )
 
-    def _training_set(self, data, X, y, crb):
+    def _training_set(self, data, X, y, crb, known):
         """Clean signals that get fresh noise, or signals as measured."""
-        return data.clean(y, crb) if self._resamples else self._measured(data, X, y, crb)
+        if self._resamples:
+            return data.clean(self._model_at(known), y, crb, known)
+        return self._measured(data, X, y, crb, known)
 
-    def _measured(self, data, X, y, crb):
-        return data.measured(X, y, self._bound(y, crb) if data.is_crb else None)
+    def _measured(self, data, X, y, crb, known):
+        bound = self._bound(y, crb, known) if data.is_crb else None
+        return data.measured(X, y, bound, known)
 
     def _split(self, n_samples, rng, held_out):
         """Rows to train on, and rows held out."""
@@ -249,11 +257,13 @@ class NetworkTraining(CallbackSupportMixin, NetworkPrediction):
                     "look at crb and output_weights, or set early_stopping=False."
                 )
 
-    def _reporter(self, context, X, y, crb):
+    def _reporter(self, context, X, y, crb, known):
         """Return what tells scikit-learn's callbacks of an epoch, and asks to stop."""
         options = dict(estimator=self, X=X, y=y)
-        if crb is not None:
-            options["metadata"] = {"crb": crb}
+        given = dict(crb=crb, known=known)
+        metadata = {name: value for name, value in given.items() if value is not None}
+        if metadata:
+            options["metadata"] = metadata
 
         def report(record, weights):
             epoch = context.subcontext(task_name=f"epoch {record['epoch']}")
@@ -288,5 +298,5 @@ class NetworkTraining(CallbackSupportMixin, NetworkPrediction):
             )
 
 
-def _rows_of(X, y, crb):
-    return lambda rows: (X[rows], y[rows], None if crb is None else crb[rows])
+def _rows_of(*arrays):
+    return lambda rows: tuple(rows_of(array, rows) for array in arrays)

@@ -117,7 +117,7 @@ class VoxelObjective:
             What :meth:`evaluate` returns there.
         """
         rows = np.arange(len(self.X)) if rows is None else rows
-        s, ds = simulate_rows(self.model, self.box.theta(unit), True)
+        s, ds = simulate_rows(self.model.rows(rows), self.box.theta(unit), True)
         self._scale(rows, s)
         residual, jacobian = self._residuals(rows, unit, s, ds)
         if self.prior is not None:
@@ -177,7 +177,7 @@ class VoxelObjective:
         jacobian : ndarray of shape (n, n_residuals, n_parameters) or None
             Their derivatives.
         """
-        s, ds = simulate_rows(self.model, self.box.theta(unit), jacobian)
+        s, ds = simulate_rows(self.model.rows(rows), self.box.theta(unit), jacobian)
         return self._with_prior(rows, unit, *self._residuals(rows, unit, s, ds))
 
     def _residuals(self, rows, unit, s, ds):

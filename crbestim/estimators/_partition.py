@@ -76,7 +76,12 @@ class Partition:
         radii = radii * (1 + 1e-9) + (1e-6 if projective else 0.0)
         return cls(_in_lanes(leaves), members, _transposed(centres), radii, projective)
 
-    def nearest(self, rows, n_neighbors):
+    @property
+    def n_choices(self):
+        """Number of atoms that a signal has the choice of."""
+        return int(np.sum(self.members >= 0))
+
+    def nearest(self, rows, n_neighbors, known=None):
         """Return numbers and squared distances of the nearest atoms, best first.
 
         Parameters
@@ -85,6 +90,8 @@ class Partition:
             Signals, as the atoms.
         n_neighbors : int
             How many; at most the number of atoms.
+        known : None
+            There is nothing known.
 
         Returns
         -------

@@ -27,7 +27,10 @@ def simulate_rows(model, theta, jacobian=False):
         return out if jacobian else (out, None)
     except (ArithmeticError, np.linalg.LinAlgError):
         if len(theta) > 1:
-            parts = [simulate_rows(model, row[None], jacobian) for row in theta]
+            parts = [
+                simulate_rows(model.rows([i]), row[None], jacobian)
+                for i, row in enumerate(theta)
+            ]
             s, ds = zip(*parts, strict=True)
             return np.concatenate(s), np.concatenate(ds) if jacobian else None
     s = np.full((1, model.n_features), np.nan, complex if model.is_complex else float)

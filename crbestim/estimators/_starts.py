@@ -1,19 +1,23 @@
 """Where searches start: from a dictionary, from given values, from another estimator."""
 
+import inspect
+
 import numpy as np
 from sklearn import get_config
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metadata_routing import get_routing_for_object
-from sklearn.utils.validation import has_fit_parameter
 
 from ..bounds import crb_from_jacobian
+from ._base import rows_of
 from ._objective import unknowns
 from ._simulation import simulate_rows
 from .dictionary import DictionaryRegressor
 
 # Matches between which a dictionary's start is interpolated.
 _N_MATCHES = 20
+# Known values at which start values are offered that come without any.
+_N_LEVELS = 64
 # Start values at which the model is asked whether it determines its parameters.
 _N_PROBES = 64
 # Draws of truncated distributions may miss the ends of bounds by a rounding error.
@@ -25,15 +29,15 @@ def is_estimator(value):
     return hasattr(value, "fit") and hasattr(value, "predict")
 
 
-def fit_clone(estimator, X, y, crb):
-    """Fit a copy of an estimator, with bounds if it takes them.
+def fit_clone(estimator, X, y, crb, known=None):
+    """Fit a copy of an estimator, with bounds and known values if it takes them.
 
     Parameters
     ----------
     estimator : estimator
         It stays as it is; a frozen one keeps what it has learned.
-    X, y, crb : ndarray
-        Training data; crb may be None.
+    X, y, crb, known : ndarray
+        Training data; crb and known may be None.
 
     Returns
     -------
@@ -43,39 +47,52 @@ def fit_clone(estimator, X, y, crb):
     Raises
     ------
     ValueError
-        If bounds cannot reach an estimator inside of this one that takes them.
+        If these cannot reach an estimator inside of this one that takes them.
     """
-    takes_crb = crb is not None and _takes_crb(estimator)
-    if crb is not None and not takes_crb:
-        _check_none_inside_takes_crb(estimator)
-    return clone(estimator).fit(X, y, **({"crb": crb} if takes_crb else {}))
+    given = _taken(estimator, "fit", crb=crb, known=known)
+    return clone(estimator).fit(X, y, **given)
 
 
-def _takes_crb(estimator):
-    """Whether ``fit`` takes bounds, or with metadata routing passes them on."""
-    if has_fit_parameter(estimator, "crb"):
+def _taken(estimator, method, **metadata):
+    """Return what a method takes of some metadata; refuse to drop it in silence."""
+    given = {name: value for name, value in metadata.items() if value is not None}
+    for name in list(given):
+        if not _takes(estimator, method, name):
+            _check_none_inside_takes(estimator, method, name)
+            del given[name]
+    return given
+
+
+def _takes(estimator, method, name):
+    """Whether a method takes metadata, or with metadata routing passes them on."""
+    if _has_parameter(estimator, method, name):
         return True
     if not get_config()["enable_metadata_routing"]:
         return False
     if not hasattr(estimator, "get_metadata_routing"):
         return False
-    return bool(get_routing_for_object(estimator).consumes("fit", ["crb"]))
+    return bool(get_routing_for_object(estimator).consumes(method, [name]))
 
 
-def _check_none_inside_takes_crb(estimator):
-    """Refuse to drop bounds in silence."""
-    if isinstance(estimator, FrozenEstimator) or not hasattr(estimator, "get_params"):
+def _has_parameter(estimator, method, name):
+    method = getattr(estimator, method, None)
+    return callable(method) and name in inspect.signature(method).parameters
+
+
+def _check_none_inside_takes(estimator, method, name):
+    is_frozen = isinstance(estimator, FrozenEstimator) and method == "fit"
+    if is_frozen or not hasattr(estimator, "get_params"):
         return
-    for name, part in estimator.get_params(deep=True).items():
-        if hasattr(part, "fit") and has_fit_parameter(part, "crb"):
+    for path, part in estimator.get_params(deep=True).items():
+        if _has_parameter(part, method, name):
             raise ValueError(
-                f"crb does not reach {type(part).__name__} ({name}) inside of "
+                f"{name} does not reach {type(part).__name__} ({path}) inside of "
                 f"{type(estimator).__name__}; switch metadata routing on and call its "
-                "set_fit_request(crb=True), or leave crb out."
+                f"set_{method}_request({name}=True), or leave {name} out."
             )
 
 
-def predict_columns(estimator, X, n_parameters):
+def predict_columns(estimator, X, n_parameters, known=None):
     """Return an estimator's predictions as columns.
 
     Parameters
@@ -86,6 +103,8 @@ def predict_columns(estimator, X, n_parameters):
         Signals.
     n_parameters : int
         How many columns there should be.
+    known : ndarray of shape (n_voxels, n_known), default=None
+        Known values, for an estimator that takes them.
 
     Returns
     -------
@@ -97,7 +116,8 @@ def predict_columns(estimator, X, n_parameters):
     ValueError
         If they have another shape.
     """
-    values = np.asarray(estimator.predict(X), dtype=float)
+    given = _taken(estimator, "predict", known=known)
+    values = np.asarray(estimator.predict(X, **given), dtype=float)
     if values.size != len(X) * n_parameters:
         raise ValueError(
             f"{type(estimator).__name__} predicts shape {values.shape}; a start needs "
@@ -106,7 +126,7 @@ def predict_columns(estimator, X, n_parameters):
     return values.reshape(len(X), n_parameters)
 
 
-def interpolating_dictionary(model, X, y):
+def interpolating_dictionary(model, X, y, known=None):
     """Return a fitted dictionary that interpolates between up to 20 matches.
 
     Parameters
@@ -117,14 +137,16 @@ def interpolating_dictionary(model, X, y):
         Signals; with a model they are only checked.
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Parameters, in SI units.
+    known : ndarray of shape (n_samples, n_known), default=None
+        Known values.
 
     Returns
     -------
     DictionaryRegressor
         The dictionary; it takes the best match if there is one atom alone.
     """
-    dictionary = DictionaryRegressor(model).fit(X, y)
-    n_neighbors = int(min(_N_MATCHES, np.sum(dictionary.partition_.members >= 0)))
+    dictionary = DictionaryRegressor(model).fit(X, y, known=known)
+    n_neighbors = min(_N_MATCHES, dictionary.partition_.n_choices)
     return dictionary.set_params(n_neighbors=n_neighbors, interpolate=n_neighbors > 1)
 
 
@@ -141,11 +163,13 @@ class StartValues:
         How many starts a voxel has.
     box : UnitBox
         Bounds of the search, into which estimates are brought.
+    known : ndarray of shape (n_atoms, n_known) or None
+        Known values of the dictionary's atoms.
     """
 
-    def __init__(self, first, dictionary, n_starts, box):
+    def __init__(self, first, dictionary, n_starts, box, known=None):
         self.first, self.dictionary = first, dictionary
-        self.n_starts, self.box = n_starts, box
+        self.n_starts, self.box, self.known = n_starts, box, known
 
     @classmethod
     def learn(cls, initial, model, box, *, n_starts, n_atoms, data):
@@ -164,7 +188,8 @@ class StartValues:
         n_atoms : int
             Most training targets in a dictionary.
         data : tuple of ndarray
-            Training signals, targets and bounds, the last of which may be None.
+            Training signals, targets, bounds and known values, the last two of which may
+            be None.
 
         Returns
         -------
@@ -179,27 +204,39 @@ class StartValues:
         first = fit_clone(initial, *data) if is_estimator(initial) else None
         if first is not None and n_starts == 1:
             return cls(first, None, n_starts, box)
-        X, y, _ = data
-        values = _candidates(initial, model, box, y.reshape(len(y), -1), n_atoms)
+        X, y, _, known = data
+        values, rows = _candidates(initial, model, box, y.reshape(len(y), -1), n_atoms)
+        n_values = len(values)
+        if rows is not None:
+            known = rows_of(known, rows)
+        elif known is not None:
+            # Every candidate is offered at many of the known values.
+            known = known[evenly_spaced(len(known), _N_LEVELS)]
+            values, known = (
+                np.tile(values, (len(known), 1)),
+                np.repeat(known, len(values), 0),
+            )
         # With a model the dictionary simulates its atoms; X is only checked.
         empty = np.zeros((len(values), X.shape[1]), X.dtype)
-        dictionary = interpolating_dictionary(model, empty, values)
+        dictionary = interpolating_dictionary(model, empty, values, known)
         if isinstance(initial, str) and initial == "dictionary":
             first = dictionary
-        n_given = len(values) + (first is not None)
+        n_given = min(n_values, dictionary.partition_.n_choices) + (first is not None)
         if n_given < n_starts:
             raise ValueError(
                 f"n_starts = {n_starts}, but initial gives only {n_given} start values."
             )
-        return cls(first, dictionary, n_starts, box)
+        return cls(first, dictionary, n_starts, box, known)
 
-    def find(self, X):
+    def find(self, X, known=None):
         """Return start values of voxels.
 
         Parameters
         ----------
         X : ndarray of shape (n_voxels, n_features)
             Signals, finite and if complex not zero throughout.
+        known : ndarray of shape (n_voxels, n_known), default=None
+            Known values.
 
         Returns
         -------
@@ -208,20 +245,23 @@ class StartValues:
         """
         starts = []
         if self.first is not None:
-            starts.append(predict_columns(self.first, X, len(self.box.low)))
+            starts.append(predict_columns(self.first, X, len(self.box.low), known))
         n_matches = self.n_starts - len(starts)
         if n_matches:
-            _, matches = self.dictionary.kneighbors(X, n_matches)
+            _, matches = self.dictionary.kneighbors(X, n_matches, known=known)
             starts.extend(self.dictionary.parameters_[matches.T])
         return self.box.inside(np.stack(starts))
 
 
 def _candidates(initial, model, box, y, n_atoms):
-    """Return the start values that the user's choice offers to all voxels."""
+    """Return the start values that the user's choice offers to all voxels.
+
+    And the rows of y that they are; None if they are none.
+    """
     if isinstance(initial, str) and initial == "centre":
-        return box.theta(np.full((1, len(box.low)), 0.5))
+        return box.theta(np.full((1, len(box.low)), 0.5)), None
     if not isinstance(initial, str) and not is_estimator(initial):
-        return _check_inside(model, box, model.check_theta(initial))
+        return _check_inside(model, box, model.check_theta(initial)), None
     slack = _SLACK * np.maximum(np.abs(box.low), np.abs(box.high))
     inside = ((y >= box.low - slack) & (y <= box.high + slack)).all(axis=1)
     if not inside.any():
@@ -229,9 +269,14 @@ def _candidates(initial, model, box, y, n_atoms):
             "none of the training targets lies inside the bounds of the search; give "
             "wider bounds, or other start values."
         )
-    y = y[inside]
-    rows = np.linspace(0, len(y) - 1, min(len(y), n_atoms)).round().astype(int)
-    return np.clip(y[rows], box.low, box.high)
+    rows = np.flatnonzero(inside)
+    rows = rows[evenly_spaced(len(rows), n_atoms)]
+    return np.clip(y[rows], box.low, box.high), rows
+
+
+def evenly_spaced(n_rows, n_wanted):
+    """Return up to so many rows, evenly spaced among all."""
+    return np.linspace(0, n_rows - 1, min(n_rows, n_wanted)).round().astype(int)
 
 
 def _check_inside(model, box, theta):
@@ -270,8 +315,8 @@ def check_determined(model, theta, name):
             f"{name} has {n_unknown} unknowns (with M0) for {n_real} real numbers a voxel; "
             "measure more, fix parameters, or give a prior."
         )
-    rows = np.linspace(0, len(theta) - 1, min(len(theta), _N_PROBES)).round().astype(int)
-    signal, jacobian = simulate_rows(model, theta[rows], jacobian=True)
+    rows = evenly_spaced(len(theta), _N_PROBES)
+    signal, jacobian = simulate_rows(model.rows(rows), theta[rows], jacobian=True)
     finite = np.isfinite(signal).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2))
     nuisance = signal[finite] if model.is_complex else None
     is_open = np.isinf(crb_from_jacobian(jacobian[finite], nuisance)).all(axis=0)

@@ -14,8 +14,8 @@ class TrainingData:
 
     Parameters
     ----------
-    model : SignalModel or None
-        Model of the signals.
+    known : KnownInputs
+        How known values become inputs.
     offset, scale : ndarray of shape (n_outputs,)
         What is taken from targets, and what they are divided by.
     variance : ndarray of shape (n_outputs,)
@@ -28,7 +28,7 @@ class TrainingData:
         Range of signal-to-noise ratios to draw; None takes those of the rows.
     """
 
-    model: object
+    known: object
     offset: np.ndarray
     scale: np.ndarray
     variance: np.ndarray
@@ -40,22 +40,30 @@ class TrainingData:
         """Targets as the network sees them."""
         return (y - self.offset) / self.scale
 
-    def measured(self, X, y, bound):
+    def measured(self, X, y, bound, known):
         """Signals as measured, with the inverse variances of their scaled targets."""
         variance = bound if self.is_crb else np.broadcast_to(self.variance, y.shape)
-        return TrainingSet(X, self.scaled(y), self.scale**2 / variance)
+        known = self.known.inputs(known, len(y))
+        return TrainingSet(X, self.scaled(y), self.scale**2 / variance, known)
 
-    def clean(self, y, crb):
+    def clean(self, model, y, crb, known):
         """Clean signals that get fresh noise, whose bounds scale with it."""
         if not self.is_crb and crb is None:
-            signals, unit = self.model.evaluate(y), None
+            signals, unit = model.evaluate(y), None
         else:
-            signals, unit = signal_and_bound(self.model, y)
+            signals, unit = signal_and_bound(model, y)
         snr, unit = self._snr(crb, unit)
         variance = unit if self.is_crb else np.broadcast_to(self.variance, y.shape)
         precision = self.scale**2 / variance
-        is_range = self.snr is not None
-        return TrainingSet(signals, self.scaled(y), precision, snr, is_range, self.is_crb)
+        return TrainingSet(
+            signals,
+            self.scaled(y),
+            precision,
+            self.known.inputs(known, len(y)),
+            snr,
+            snr_is_range=self.snr is not None,
+            scale_precision=self.is_crb,
+        )
 
     def _snr(self, crb, unit):
         """Signal-to-noise ratios to draw from, and the bound at unit noise.

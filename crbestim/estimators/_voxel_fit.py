@@ -1,7 +1,7 @@
 """Fits of many voxels: from start values to minima, in one thread."""
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
@@ -42,6 +42,21 @@ class VoxelFitter:
     tol: float
     prior: object
     noise_std: float
+
+    def of(self, rows):
+        """Return the same for some of the voxels.
+
+        Parameters
+        ----------
+        rows : slice
+            The voxels.
+
+        Returns
+        -------
+        VoxelFitter
+            With the model at their known values, if it has any.
+        """
+        return replace(self, model=self.model.rows(rows))
 
     def fit(self, X, starts, sigma=None):
         """Fit voxels, in one thread; on failure, say so in their status.

@@ -26,7 +26,9 @@ class CRBRegressor(NetworkTraining):
     ----------
     model : SignalModel, default=None
         Model of the rows of X. Without one, the network learns from X as given and the
-        bound must come through ``crb``, or the variance of the targets stands in.
+        bound must come through ``crb``, or the variance of the targets stands in. If X has
+        fewer features than the model, as behind a transformer that compresses signals, the
+        network learns from X as given, and bounds are those of the whole signals.
     loss : {"crb", "mse", "bias-reduced"}, default="crb"
         Squared errors over the bound, or over the variance of each target; or squared
         bias over the bound, plus what the variance has in excess of `variance_limit`
@@ -138,6 +140,8 @@ class CRBRegressor(NetworkTraining):
     (50, 7)
     """
 
+    _learns_from_compressed = True
+
     _parameter_constraints = {
         "model": "no_validation",
         "loss": [StrOptions({"crb", "mse", "bias-reduced"})],
@@ -231,7 +235,7 @@ class CRBRegressor(NetworkTraining):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, crb=None):
+    def fit(self, X, y, crb=None, known=None):
         """Train the network.
 
         Parameters
@@ -244,6 +248,9 @@ class CRBRegressor(NetworkTraining):
             Cramér-Rao bounds at the noise of each row of X; infinite entries are left
             out. By default computed with the model and ``noise_std``. With loss="mse"
             they tell the noise of the rows and nothing else.
+        known : array-like of shape (n_samples, n_known), default=None
+            Values of the parameters that the model is given, in SI units; without a model
+            whatever else is known of the samples. They are inputs of the network.
 
         Returns
         -------
@@ -266,15 +273,16 @@ class CRBRegressor(NetworkTraining):
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         with self._undone_by_errors():
             goes_on = self.warm_start and hasattr(self, "weights_")
-            X, y, crb = self._check_fit(X, y, crb, reset=not goes_on)
+            X, y, crb, known = self._check_fit(X, y, crb, known, reset=not goes_on)
             self._check_settings(X, y)
             start = self._start() if goes_on else Start()
             if not goes_on:
-                self._set_up(X, y)
+                self._set_up(X, y, known)
             self._train(
                 X,
                 y,
                 crb,
+                known,
                 rng=self._random_state,
                 held_out=self.early_stopping,
                 start=start,
@@ -289,7 +297,7 @@ class CRBRegressor(NetworkTraining):
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, crb=None):
+    def partial_fit(self, X, y, crb=None, known=None):
         """Go once through some data, at the rate `learning_rate_init`.
 
         The first call sets the scales of inputs and targets, and the prior, once and for
@@ -304,6 +312,8 @@ class CRBRegressor(NetworkTraining):
             Parameters, as in ``fit``.
         crb : array-like of the shape of y, default=None
             Cramér-Rao bounds, as in ``fit``.
+        known : array-like of shape (n_samples, n_known), default=None
+            Known values, as in ``fit``.
 
         Returns
         -------
@@ -318,18 +328,19 @@ class CRBRegressor(NetworkTraining):
         """
         with self._undone_by_errors():
             goes_on = hasattr(self, "weights_")
-            X, y, crb = self._check_fit(X, y, crb, reset=not goes_on)
+            X, y, crb, known = self._check_fit(X, y, crb, known, reset=not goes_on)
             self._check_settings(X, y)
             if goes_on:
                 start = Start(self._start().weights, self.optimizer_)
             else:
                 start = Start()
                 self._check_first_part(X)
-                self._set_up(X, y)
+                self._set_up(X, y, known)
             self._train(
                 X,
                 y,
                 crb,
+                known,
                 rng=self._random_state,
                 held_out=False,
                 start=start,

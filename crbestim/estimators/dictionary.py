@@ -7,8 +7,9 @@ from joblib import Parallel, delayed
 
 from .._validation import Interval, fit_context
 from ..kernels.matching import affine_weights, unit_rows, weighted_parameters
-from ._base import BoundedRegressor
+from ._base import BoundedRegressor, rows_of
 from ._explanation import check_sigma
+from ._known_partition import KnownPartition
 from ._partition import Partition
 from ._simulation import simulate_rows
 
@@ -33,7 +34,9 @@ class DictionaryRegressor(BoundedRegressor):
     ----------
     model : SignalModel, default=None
         The signal model. It simulates the atoms, gives bounds to `score` and
-        ``predict(return_std=True)``, and tells which parameters are periodic.
+        ``predict(return_std=True)``, and tells which parameters are periodic. If X has
+        fewer features than the model, as behind a transformer that compresses signals, the
+        atoms are the rows of X, and bounds those of the whole signals.
     n_neighbors : int, default=1
         Number of best matches that make an estimate.
     interpolate : bool, default=False
@@ -54,8 +57,8 @@ class DictionaryRegressor(BoundedRegressor):
         Signals of the dictionary, of unit norm if complex.
     parameters_ : ndarray of shape (n_atoms, n_outputs)
         Their parameters, in SI units.
-    partition_ : Partition
-        The leaves.
+    partition_ : Partition or KnownPartition
+        The leaves; with known values those of each cell.
     n_features_in_ : int
         Number of features.
 
@@ -76,6 +79,9 @@ class DictionaryRegressor(BoundedRegressor):
     for 20,000 atoms of the brain, 13 coefficients and an SNR of 200; the mean of 20
     matches leaves 9.
 
+    Values that are known divide the atoms into cells of similar values, and a voxel is
+    matched within its own: at most eight a parameter, each with 512 atoms at least.
+
     A voxel without signal becomes NaN. Voxels take the longer the noisier they are, as
     fewer leaves can be excluded.
 
@@ -92,6 +98,8 @@ class DictionaryRegressor(BoundedRegressor):
     >>> reg.predict(voxel).round(2)
     array([20.3])
     """
+
+    _learns_from_compressed = True
 
     _parameter_constraints = {
         "model": "no_validation",
@@ -120,7 +128,7 @@ class DictionaryRegressor(BoundedRegressor):
         self.n_jobs = n_jobs
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, crb=None):
+    def fit(self, X, y, crb=None, known=None):
         """Make the dictionary.
 
         Parameters
@@ -132,6 +140,9 @@ class DictionaryRegressor(BoundedRegressor):
         crb : array-like of shape (n_samples, n_outputs), default=None
             Cramér-Rao bounds. They are checked, so that all estimators are called
             alike, but matching does not depend on them.
+        known : array-like of shape (n_samples, n_known), default=None
+            Values of the parameters that the model is given, in SI units; without a model
+            whatever else is known of the samples.
 
         Returns
         -------
@@ -144,8 +155,10 @@ class DictionaryRegressor(BoundedRegressor):
             If data, model and constructor parameters do not fit together, or no atom has
             a signal.
         """
-        X, y, _ = self._check_fit(X, y, crb)
-        atoms = np.array(X if self.model is None else self._simulate(y, X.dtype), order="C")
+        X, y, _, known = self._check_fit(X, y, crb, known)
+        atoms = np.array(X, order="C")
+        if self._simulates_X:
+            self._simulate(self._model_at(known), y, atoms)
         atoms[~np.isfinite(atoms).all(axis=1)] = np.nan
         usable = np.isfinite(atoms[:, 0])
         rows = atoms.view(np.float64)
@@ -157,20 +170,20 @@ class DictionaryRegressor(BoundedRegressor):
                 f"none of {len(atoms)} atoms has a finite signal that is not zero; check "
                 f"{'X' if self.model is None else 'y and the model'}."
             )
-        self._check_neighbors(self.n_neighbors, np.sum(usable))
-        self.atoms_, self.parameters_ = atoms, y.copy()
-        self.partition_ = Partition.of(
-            rows, np.flatnonzero(usable), projective=self.is_complex_
-        )
+        numbers, options = np.flatnonzero(usable), dict(projective=self.is_complex_)
+        if known is None:
+            partition = Partition.of(rows, numbers, **options)
+        else:
+            partition = KnownPartition.of(rows, numbers, known, **options)
+        self._check_neighbors(self.n_neighbors, partition.n_choices)
+        self.atoms_, self.parameters_, self.partition_ = atoms, y.copy(), partition
         return self
 
-    def _simulate(self, y, dtype):
-        """Return the clean signals of training samples."""
-        atoms = np.empty((len(y), self.n_features_in_), dtype)
+    def _simulate(self, model, y, atoms):
+        """Write the clean signals of training samples."""
         for first in range(0, len(y), _SIMULATED):
             part = slice(first, first + _SIMULATED)
-            atoms[part], _ = simulate_rows(self.model, y[part])
-        return atoms
+            atoms[part], _ = simulate_rows(model.rows(part), y[part])
 
     def _check_neighbors(self, n_neighbors, n_atoms):
         """Refuse to look for more neighbours than there are, or to interpolate one."""
@@ -185,7 +198,7 @@ class DictionaryRegressor(BoundedRegressor):
                 "1; give at least 2, 20 for instance, or interpolate=False."
             )
 
-    def kneighbors(self, X, n_neighbors=None):
+    def kneighbors(self, X, n_neighbors=None, *, known=None):
         """Find the best matches of each voxel, best first.
 
         Parameters
@@ -194,6 +207,9 @@ class DictionaryRegressor(BoundedRegressor):
             Signals, real or complex.
         n_neighbors : int, default=None
             How many; by default as many as make an estimate.
+        known : array-like of shape (n_voxels, n_known), default=None
+            Values of the parameters that the model is given, as in `fit`. Voxels where they
+            are NaN or outside of their domain cannot be estimated.
 
         Returns
         -------
@@ -210,18 +226,20 @@ class DictionaryRegressor(BoundedRegressor):
         ValueError
             If there are fewer atoms, or X does not fit.
         """
-        X, usable = self._check_predict(X)
+        X, known, usable = self._check_predict(X, known)
         n_neighbors = self.n_neighbors if n_neighbors is None else n_neighbors
         if not isinstance(n_neighbors, Integral) or n_neighbors < 1:
             raise ValueError(f"n_neighbors = {n_neighbors!r}; give a positive integer.")
-        self._check_neighbors(n_neighbors, np.sum(self.partition_.members >= 0))
+        self._check_neighbors(n_neighbors, self.partition_.n_choices)
         distances = np.full((len(X), n_neighbors), np.nan)
         indices = np.full((len(X), n_neighbors), -1)
 
         def match(part):
-            _, numbers, squares, known = self._match(X[part], usable[part], n_neighbors)
-            distances[part][known] = np.sqrt(np.maximum(squares, 0.0))
-            indices[part][known] = numbers
+            _, numbers, squares, found = self._match(
+                X[part], rows_of(known, part), usable[part], n_neighbors
+            )
+            distances[part][found] = np.sqrt(np.maximum(squares, 0.0))
+            indices[part][found] = numbers
 
         self._run(match, len(X))
         return distances, indices
@@ -233,23 +251,25 @@ class DictionaryRegressor(BoundedRegressor):
             for first in range(0, n_voxels, self.block_size)
         )
 
-    def _match(self, X, usable, n_neighbors):
-        """Match a block; return rows, numbers and squared distances of known voxels.
+    def _match(self, X, known, usable, n_neighbors):
+        """Match a block; return rows, numbers and squared distances of matched voxels.
 
-        And which are known: those with a signal so near that its distance is finite.
+        And which those are: those with a signal so near that its distance is finite.
         """
         rows = np.ascontiguousarray(X[usable]).view(np.float64)
         if self.is_complex_:
             unit_rows(rows, rows)
-        numbers, squares = self.partition_.nearest(rows, n_neighbors)
+        numbers, squares = self.partition_.nearest(
+            rows, n_neighbors, rows_of(known, usable)
+        )
         finite = np.isfinite(squares[:, -1])
-        known = usable.copy()
-        known[usable] = finite
-        return rows[finite], numbers[finite], squares[finite], known
+        matched = usable.copy()
+        matched[usable] = finite
+        return rows[finite], numbers[finite], squares[finite], matched
 
-    def _estimate(self, X, usable):
+    def _estimate(self, X, known, usable):
         """Return estimates for a block of voxels."""
-        rows, numbers, _, known = self._match(X, usable, self.n_neighbors)
+        rows, numbers, _, matched = self._match(X, known, usable, self.n_neighbors)
         weights = np.full(numbers.shape, 1 / self.n_neighbors)
         if self.interpolate:
             atoms = self.atoms_.view(np.float64)
@@ -260,7 +280,7 @@ class DictionaryRegressor(BoundedRegressor):
         found = np.empty((len(rows), self.n_outputs_))
         weighted_parameters(self.parameters_, periods, numbers, weights, found)
         y = np.full((len(X), self.n_outputs_), np.nan)
-        y[known] = found
+        y[matched] = found
         return y if self.model is None else self._wrap(y, periods)
 
     def _wrap(self, y, periods):
@@ -272,7 +292,7 @@ class DictionaryRegressor(BoundedRegressor):
             y[outside, p] = np.minimum(wrapped, high[p])
         return y
 
-    def predict(self, X, return_std=False, *, sigma=None):
+    def predict(self, X, return_std=False, *, sigma=None, known=None):
         """Estimate parameters.
 
         Parameters
@@ -285,6 +305,9 @@ class DictionaryRegressor(BoundedRegressor):
             Noise of X per channel, for standard deviations. By default estimated voxel by
             voxel from what the model leaves unexplained; or if a signal has no more real
             numbers than unknowns, `noise_std` times abs(M0).
+        known : array-like of shape (n_voxels, n_known), default=None
+            Values of the parameters that the model is given, as in `fit`. Voxels where they
+            are NaN or outside of their domain cannot be estimated.
 
         Returns
         -------
@@ -300,18 +323,21 @@ class DictionaryRegressor(BoundedRegressor):
         ValueError
             If X does not fit, or standard deviations are asked for without a model.
         """
-        X, usable = self._check_predict(X)
-        self._check_neighbors(self.n_neighbors, np.sum(self.partition_.members >= 0))
+        X, known, usable = self._check_predict(X, known)
+        self._check_neighbors(self.n_neighbors, self.partition_.n_choices)
         y = np.empty((len(X), self.n_outputs_))
 
         def estimate(part):
-            y[part] = self._estimate(X[part], usable[part])
+            y[part] = self._estimate(X[part], rows_of(known, part), usable[part])
 
         self._run(estimate, len(X))
         if not return_std:
             return self._shape_like_targets(y)
         self._check_has_model("return_std")
-        std = self._standard_deviations(
-            self.model, X, y, check_sigma(sigma, len(X), usable)
-        )
+        sigma = check_sigma(sigma, len(X), usable)
+        found, std = np.isfinite(y).all(axis=1), np.full_like(y, np.nan)
+        if found.any():
+            X, sigma, known = (rows_of(values, found) for values in (X, sigma, known))
+            model = self._model_at(known)
+            std[found] = self._standard_deviations(model, X, y[found], sigma)
         return self._shape_like_targets(y), self._shape_like_targets(std)

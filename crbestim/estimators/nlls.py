@@ -9,10 +9,10 @@ from sklearn.exceptions import ConvergenceWarning
 from tqdm.auto import tqdm
 
 from .._validation import HasMethods, Interval, StrOptions, fit_context
-from ._base import BoundedRegressor
+from ._base import BoundedRegressor, rows_of
 from ._explanation import check_sigma
 from ._fits import VoxelFits, VoxelStatus
-from ._linear import LinearCalibration
+from ._linear import LinearCalibration, joined
 from ._prior import resolve_prior
 from ._starts import StartValues, check_determined
 from ._unit_box import UnitBox, resolve_bounds
@@ -169,7 +169,7 @@ class NLLSRegressor(BoundedRegressor):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, crb=None):
+    def fit(self, X, y, crb=None, known=None):
         """Prepare the starts; without a model, learn a linear one.
 
         Parameters
@@ -181,6 +181,9 @@ class NLLSRegressor(BoundedRegressor):
             Parameters, in SI units.
         crb : array-like of shape (n_samples, n_outputs), default=None
             Cramér-Rao bounds, for an estimator given as `initial`.
+        known : array-like of shape (n_samples, n_known), default=None
+            Values of the parameters that the model is given, in SI units; without a model
+            whatever else is known of the samples.
 
         Returns
         -------
@@ -193,10 +196,10 @@ class NLLSRegressor(BoundedRegressor):
             If data, model and constructor parameters do not fit together, or the signal
             does not determine the parameters.
         """
-        X, y, crb = self._check_fit(X, y, crb)
+        X, y, crb, known = self._check_fit(X, y, crb, known)
         self.n_iter_ = 1
         if self.model is None:
-            self.linear_ = LinearCalibration.learn(X, y)
+            self.linear_ = LinearCalibration.learn(X, joined(y, known))
             return self
         self.bounds_ = resolve_bounds(self.model, self.bounds)
         self.prior_ = resolve_prior(self.prior, self.model, y, self.bounds_)
@@ -206,12 +209,14 @@ class NLLSRegressor(BoundedRegressor):
             self._box,
             n_starts=self.n_starts,
             n_atoms=self._most_atoms(),
-            data=(X, self._shape_like_targets(y), crb),
+            data=(X, self._shape_like_targets(y), crb, known),
         )
         if self._starts.dictionary is not None:
-            self.start_values_ = y = self._starts.dictionary.parameters_
+            self.start_values_ = self._starts.dictionary.parameters_
+            y, known = self.start_values_, self._starts.known
         if self.prior_ is None:
-            check_determined(self.model, self._box.inside(y), type(self).__name__)
+            model = self._model_at(known)
+            check_determined(model, self._box.inside(y), type(self).__name__)
         return self
 
     def _most_atoms(self):
@@ -223,7 +228,7 @@ class NLLSRegressor(BoundedRegressor):
     def _box(self):
         return UnitBox.from_bounds(self.bounds_, self.model.periods)
 
-    def fit_voxels(self, X, *, sigma=None):
+    def fit_voxels(self, X, *, sigma=None, known=None):
         """Fit voxels and tell how each of them went.
 
         Parameters
@@ -234,6 +239,9 @@ class NLLSRegressor(BoundedRegressor):
             Noise of X per channel, for covariances and the weight of a prior. By default
             estimated voxel by voxel from what the model leaves unexplained; or if a signal
             has no more real numbers than unknowns, `noise_std` times abs(M0).
+        known : array-like of shape (n_voxels, n_known), default=None
+            Values of the parameters that the model is given, as in `fit`. Voxels where they
+            are NaN or outside of their domain cannot be estimated.
 
         Returns
         -------
@@ -251,31 +259,34 @@ class NLLSRegressor(BoundedRegressor):
             If voxels reached `max_iter`, or stalled, or the model failed in some; once,
             with their numbers.
         """
-        X, usable = self._check_predict(X)
+        X, known, usable = self._check_predict(X, known)
         self._check_has_model("fit_voxels")
         sigma = check_sigma(sigma, len(X), usable)
-        invalid = ~np.isfinite(X).all(axis=1)
+        is_empty = np.isfinite(X).all(axis=1) & ~X.any(axis=1)
         fits = VoxelFits.without_estimate(
-            np.where(invalid, VoxelStatus.INVALID, VoxelStatus.EMPTY),
+            np.where(is_empty, VoxelStatus.EMPTY, VoxelStatus.INVALID),
             self.model.n_parameters,
         )
         if usable.any():
-            some = None if sigma is None else sigma[usable]
-            parts = self._run(X[usable], some)
+            some = (rows_of(values, usable) for values in (X, sigma, known))
+            parts = self._run(*some)
             fits.put(np.flatnonzero(usable), VoxelFits.concatenate(parts))
         self._warn(fits.status)
         return fits
 
-    def _run(self, X, sigma):
+    def _run(self, X, sigma, known):
         """Fit chunks of voxels, in parallel."""
         fitter = VoxelFitter(
-            self.model, self._box, self.max_iter, self.tol, self.prior_, self.noise_std
+            self._model_at(known),
+            self._box,
+            self.max_iter,
+            self.tol,
+            self.prior_,
+            self.noise_std,
         )
-        starts = self._starts.find(X)
+        starts = self._starts.find(X, known)
         results = Parallel(n_jobs=self.n_jobs, return_as="generator")(
-            delayed(fitter.fit)(
-                X[rows], starts[:, rows], None if sigma is None else sigma[rows]
-            )
+            delayed(fitter.of(rows).fit)(X[rows], starts[:, rows], rows_of(sigma, rows))
             for rows in chunks(len(X), self.n_jobs)
         )
         parts = []
@@ -304,7 +315,7 @@ class NLLSRegressor(BoundedRegressor):
                 stacklevel=3,
             )
 
-    def predict(self, X, return_std=False, *, sigma=None):
+    def predict(self, X, return_std=False, *, sigma=None, known=None):
         """Estimate parameters.
 
         Parameters
@@ -316,6 +327,9 @@ class NLLSRegressor(BoundedRegressor):
         sigma : float or array-like of shape (n_voxels,), default=None
             Noise of X per channel, for standard deviations and the weight of a prior; see
             `fit_voxels`. Without a model the noise is `noise_std`.
+        known : array-like of shape (n_voxels, n_known), default=None
+            Values of the parameters that the model is given, as in `fit`. Voxels where they
+            are NaN or outside of their domain cannot be estimated.
 
         Returns
         -------
@@ -332,19 +346,19 @@ class NLLSRegressor(BoundedRegressor):
             If voxels did not converge; once, with their number.
         """
         if self.model is None:
-            y, std = self._invert_linear(X)
+            y, std = self._invert_linear(X, known)
         else:
-            fits = self.fit_voxels(X, sigma=sigma)
+            fits = self.fit_voxels(X, sigma=sigma, known=known)
             y, std = fits.theta, np.sqrt(np.einsum("nii->ni", fits.covariance))
         if not return_std:
             return self._shape_like_targets(y)
         return self._shape_like_targets(y), self._shape_like_targets(std)
 
-    def _invert_linear(self, X):
+    def _invert_linear(self, X, known):
         """Estimates of the linear model, and their standard deviations."""
-        X, usable = self._check_predict(X)
+        X, known, usable = self._check_predict(X, known)
         y = np.full((len(X), self.n_outputs_), np.nan)
         if usable.any():
-            y[usable] = self.linear_.invert(X[usable])
-        std = np.sqrt(self.linear_.crb(self.noise_std))
+            y[usable] = self.linear_.invert(X[usable], rows_of(known, usable))
+        std = np.sqrt(self.linear_.crb(self.noise_std, self.n_known_))
         return y, np.where(np.isnan(y), np.nan, std)

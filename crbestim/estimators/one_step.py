@@ -6,14 +6,15 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from .._validation import HasMethods, Interval, StrOptions, fit_context
-from ._base import BoundedRegressor
+from ._base import BoundedRegressor, rows_of
 from ._explanation import check_sigma
 from ._fisher_scoring import FisherScoring
-from ._linear import LinearCalibration, LinearModel
+from ._linear import LinearModel
 from ._past_errors import PastErrors
 from ._prior import resolve_prior
 from ._starts import (
     check_determined,
+    evenly_spaced,
     fit_clone,
     interpolating_dictionary,
     predict_columns,
@@ -149,7 +150,7 @@ class OneStepRegressor(BoundedRegressor):
         self.n_jobs = n_jobs
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, crb=None):
+    def fit(self, X, y, crb=None, known=None):
         """Fit the estimator, and learn the prior and if need be a model.
 
         Parameters
@@ -161,6 +162,10 @@ class OneStepRegressor(BoundedRegressor):
         crb : array-like of shape (n_samples, n_outputs), default=None
             Cramér-Rao bounds, passed to the estimator if its ``fit`` takes them, with
             metadata routing through pipelines, too.
+        known : array-like of shape (n_samples, n_known), default=None
+            Values of the parameters that the model is given, in SI units; without a model
+            whatever else is known of the samples. They are passed on like bounds, to
+            ``predict``, too.
 
         Returns
         -------
@@ -173,31 +178,36 @@ class OneStepRegressor(BoundedRegressor):
             If data, model and constructor parameters do not fit together, or without a
             prior the signal does not determine the parameters.
         """
-        X, y, crb = self._check_fit(X, y, crb)
+        X, y, crb, known = self._check_fit(X, y, crb, known)
         self.model_ = self.model
         if self.model is None:
-            self.model_ = LinearModel(LinearCalibration.learn(X, y), y)
+            self.model_ = LinearModel.learn(X, y, known)
         self.bounds_ = resolve_bounds(self.model_, self.bounds)
         self.prior_ = resolve_prior(self.prior, self.model_, y, self.bounds_)
         if self.prior_ is None:
-            check_determined(self.model_, y, type(self).__name__)
+            check_determined(self._model_at(known), y, type(self).__name__)
         targets = self._shape_like_targets(y)
         if self.estimator is None:
-            self.estimator_ = interpolating_dictionary(self.model, X, targets)
+            self.estimator_ = interpolating_dictionary(self.model, X, targets, known)
         else:
-            self.estimator_ = fit_clone(self.estimator, X, targets, crb)
+            self.estimator_ = fit_clone(self.estimator, X, targets, crb, known)
         if self.n_starts > 1:
-            self._learn_errors(X, y)
+            self._learn_errors(X, y, known)
         return self
+
+    def _model_at(self, known):
+        """Return the model, given or learned, at known values, if there are any."""
+        return self.model_ if known is None else self.model_.at(known)
 
     @property
     def _box(self):
         return UnitBox.from_bounds(self.bounds_, self.model_.periods)
 
-    def _learn_errors(self, X, y):
+    def _learn_errors(self, X, y, known):
         """Keep the errors of the estimator at training samples, evenly spaced."""
-        rows = np.linspace(0, len(y) - 1, min(len(y), _N_ERRORS)).round().astype(int)
-        estimates = predict_columns(self.estimator_, X[rows], self.n_outputs_)
+        rows = evenly_spaced(len(y), _N_ERRORS)
+        known = rows_of(known, rows)
+        estimates = predict_columns(self.estimator_, X[rows], self.n_outputs_, known)
         if np.sum(np.isfinite(estimates).all(axis=1)) < self.n_starts - 1:
             raise ValueError(
                 f"n_starts = {self.n_starts}, but there are only {len(y)} training samples "
@@ -205,7 +215,7 @@ class OneStepRegressor(BoundedRegressor):
             )
         self.errors_ = PastErrors.learn(y[rows], estimates, self._box)
 
-    def predict(self, X, return_std=False, *, sigma=None):
+    def predict(self, X, return_std=False, *, sigma=None, known=None):
         """Estimate parameters.
 
         Parameters
@@ -218,6 +228,9 @@ class OneStepRegressor(BoundedRegressor):
             Noise of X per channel, for standard deviations and the weight of the prior. By
             default estimated voxel by voxel from what the model leaves unexplained; or if
             a signal has no more real numbers than unknowns, `noise_std` times abs(M0).
+        known : array-like of shape (n_voxels, n_known), default=None
+            Values of the parameters that the model is given, as in `fit`. Voxels where they
+            are NaN or outside of their domain cannot be estimated.
 
         Returns
         -------
@@ -231,46 +244,47 @@ class OneStepRegressor(BoundedRegressor):
             posterior, but where the control of the last step kept it from getting there.
             Only if `return_std`.
         """
-        X, usable = self._check_predict(X)
+        X, known, usable = self._check_predict(X, known)
         sigma = check_sigma(sigma, len(X), usable)
         y, is_free = np.full((len(X), self.n_outputs_), np.nan), np.ones(len(X), dtype=bool)
         if usable.any():
-            some = None if sigma is None else sigma[usable]
-            y[usable], is_free[usable] = self._refine(X[usable], some)
+            some = (rows_of(values, usable) for values in (X, sigma, known))
+            y[usable], is_free[usable] = self._refine(*some)
         if not return_std:
             return self._shape_like_targets(y)
         std = np.full_like(y, np.nan)
         for rows, prior in ((is_free, self.prior_), (~is_free, None)):
+            rows = rows & np.isfinite(y).all(axis=1)
             if rows.any():
                 std[rows] = self._standard_deviations(
-                    self.model_,
+                    self._model_at(rows_of(known, rows)),
                     X[rows],
                     y[rows],
-                    None if sigma is None else sigma[rows],
+                    rows_of(sigma, rows),
                     0.0 if prior is None else prior.precision,
                 )
         return self._shape_like_targets(y), self._shape_like_targets(std)
 
-    def _starts(self, X):
+    def _starts(self, X, known):
         """Estimates, and what they would be without errors made before."""
-        estimates = predict_columns(self.estimator_, X, self.n_outputs_)
+        estimates = predict_columns(self.estimator_, X, self.n_outputs_, known)
         if self.n_starts == 1:
             return estimates[None]
         starts = np.repeat(estimates[None], self.n_starts, axis=0)
-        known = np.isfinite(estimates).all(axis=1)
-        if known.any():
+        sound = np.isfinite(estimates).all(axis=1)
+        if sound.any():
             n_others = self.n_starts - 1
-            starts[1:, known] = self.errors_.alternatives(estimates[known], n_others)
+            starts[1:, sound] = self.errors_.alternatives(estimates[sound], n_others)
         return starts
 
-    def _refine(self, X, sigma):
+    def _refine(self, X, sigma, known):
         """Step from the estimator's predictions, chunk by chunk."""
-        starts = self._starts(X)
-        scoring = FisherScoring(
-            self.model_, self._box, self.n_steps, self.prior_, self.noise_std
-        )
+        starts, model = self._starts(X, known), self._model_at(known)
+        options = self._box, self.n_steps, self.prior_, self.noise_std
         parts = Parallel(n_jobs=self.n_jobs)(
-            delayed(scoring.refine)(X[c], starts[:, c], None if sigma is None else sigma[c])
+            delayed(FisherScoring(model.rows(c), *options).refine)(
+                X[c], starts[:, c], rows_of(sigma, c)
+            )
             for c in chunks(len(X), self.n_jobs)
         )
         return tuple(np.concatenate(part) for part in zip(*parts, strict=True))

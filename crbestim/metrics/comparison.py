@@ -24,7 +24,8 @@ def compare_estimators(
     estimators : dict
         Fitted estimators, anything with ``predict``, by name.
     model : SignalModel
-        Model that simulates the signals.
+        Model that simulates the signals; if some of its parameters are known, at their
+        values, ``model.given("B1").at(known)``.
     theta : array-like of shape (n_samples, n_parameters)
         Parameters of the test set, in SI units.
     snr : float

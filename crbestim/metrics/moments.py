@@ -103,7 +103,8 @@ def bias_variance(estimator, model, theta, snr, n_realizations=16, *, random_sta
     estimator : object
         Fitted estimator with ``predict``.
     model : SignalModel
-        Model that simulates the signals.
+        Model that simulates the signals; if some of its parameters are known, at their
+        values, ``model.given("B1").at(known)``.
     theta : array-like of shape (n_samples, n_parameters)
         Parameters, in SI units.
     snr : float

@@ -14,7 +14,8 @@ class Realizations:
     Parameters
     ----------
     model : SignalModel
-        Model that simulates the signals.
+        Model that simulates the signals; if some of its parameters are known, at their
+        values, which ``predict`` is told as ``known``.
     theta : array-like of shape (n_samples, n_parameters)
         Parameters, in SI units.
     snr : float
@@ -39,6 +40,7 @@ class Realizations:
             raise ValueError(f"snr = {snr!r}; give one positive number.")
         self.theta, self.snr = model.check_theta(theta), snr
         self.signal, self.periods = model.evaluate(self.theta), model.periods
+        self.known = model.known
         self.crb = cramer_rao_bound(model, self.theta, noise_std=1 / snr)
         self.seeds = np.random.SeedSequence(_entropy(random_state)).spawn(n_realizations)
 
@@ -66,7 +68,9 @@ class Realizations:
         ValueError
             If they are complex or of another shape.
         """
-        prediction, shape = np.asarray(estimator.predict(X)), (len(X), self.theta.shape[1])
+        given = {} if self.known is None else {"known": self.known[: len(X)]}
+        prediction = np.asarray(estimator.predict(X, **given))
+        shape = len(X), self.theta.shape[1]
         if prediction.dtype.kind == "c":
             raise ValueError(
                 f"{COMPLEX_TARGET}: {type(estimator).__name__} predicts complex numbers; "

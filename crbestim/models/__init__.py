@@ -2,6 +2,7 @@
 
 from .base import SignalModel
 from .compressed import CompressedModel
+from .given import GivenModel
 from .magnetization_transfer import MagnetizationTransfer
 
-__all__ = ["CompressedModel", "MagnetizationTransfer", "SignalModel"]
+__all__ = ["CompressedModel", "GivenModel", "MagnetizationTransfer", "SignalModel"]

@@ -1,15 +1,12 @@
 """The interface of every signal model: parameters in, signal and Jacobian out."""
 
 import inspect
-import warnings
 from functools import cached_property, wraps
 
 import numpy as np
 
-from ..exceptions import ImplausibleValueWarning
 from ..parameters import Parameter
-
-_UNIT_HINTS = ((1e3, "milli"), (1e6, "micro"))
+from ._checks import check_column
 
 
 class SignalModel:
@@ -48,6 +45,12 @@ class SignalModel:
 
     is_magnitude = False
     """Whether the signal is the magnitude of a complex one, and so never negative."""
+
+    known_parameters = ()
+    """Parameters whose values come with each sample; see :meth:`given`."""
+
+    known = None
+    """Their values, (n_samples, n_known), of a model :meth:`at` them."""
 
     noise = "gaussian"
     """Distribution of the noise, "gaussian", or of magnitudes also "rician"."""
@@ -98,6 +101,16 @@ class SignalModel:
     def bounds(self):
         """Bounds of the parameters, of shape (n_parameters, 2)."""
         return np.array([p.bounds for p in self.parameters])
+
+    @property
+    def known_names(self):
+        """Names of the columns of known values."""
+        return tuple(p.name for p in self.known_parameters)
+
+    @property
+    def whole(self):
+        """The model of all parameters that are no constants."""
+        return self
 
     @property
     def periods(self):
@@ -251,6 +264,87 @@ class SignalModel:
 
         return CompressedModel(self, basis)
 
+    def fix(self, **values):
+        """Return the same model with some parameters held at constants.
+
+        Parameters
+        ----------
+        **values : float
+            Constants by parameter name, in SI units.
+
+        Returns
+        -------
+        GivenModel
+            Model of the other parameters.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or a value is outside its domain.
+
+        Examples
+        --------
+        >>> from crbestim.models import MagnetizationTransfer
+        >>> from crbestim.sequences import HybridStateSequence
+        >>> model = MagnetizationTransfer(HybridStateSequence.default(), joint_r1=False)
+        >>> model.fix(R1s=3.0).parameter_names
+        ('m0s', 'R1f', 'R2f', 'Rx', 'T2s', 'omega0', 'B1')
+        """
+        from .given import GivenModel
+
+        return GivenModel(self, constants=values)
+
+    def given(self, *names):
+        """Return the model of the other parameters, where maps of these are at hand.
+
+        Parameters
+        ----------
+        *names : str
+            Parameters whose values are measured otherwise, voxel by voxel: estimators
+            take them as ``known``, (n_samples, n_known), in this order.
+
+        Returns
+        -------
+        GivenModel
+            Model of the other parameters, which knows its signals once it is :meth:`at`
+            such values.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter.
+        """
+        from .given import GivenModel
+
+        return GivenModel(self, known_names=names)
+
+    def at(self, known):
+        """Return the model at known values, one row a sample.
+
+        Parameters
+        ----------
+        known : array-like of shape (n_samples, n_known)
+            Values of `known_parameters`, in SI units.
+
+        Returns
+        -------
+        SignalModel
+            Model whose theta has as many rows.
+
+        Raises
+        ------
+        ValueError
+            If the model has no known parameters, or they have other values or shapes.
+        """
+        raise ValueError(
+            f"known has values, but {self!r} is not given any parameter; name those that "
+            "it holds, model.given('B1') for instance."
+        )
+
+    def rows(self, selection):
+        """Return the model of some samples: the same, unless it is :meth:`at` values."""
+        return self
+
     def check_theta(self, theta):
         """Return theta as a float64 array, or say what is wrong with it.
 
@@ -285,7 +379,7 @@ class SignalModel:
                 f"with columns {', '.join(self.parameter_names)}."
             )
         for k, parameter in enumerate(self.parameters):
-            _check_column(parameter, theta[:, k])
+            check_column(parameter, theta[:, k])
         return theta
 
 
@@ -300,35 +394,3 @@ def _with_differences(signal):
         return signal(self, theta), self._central_differences(theta)
 
     return with_jacobian
-
-
-def _check_column(parameter, values):
-    low, high = parameter.domain
-    outside = ~((values >= low) & (values <= high) & np.isfinite(values))
-    unit = "" if parameter.unit == "1" else f" {parameter.unit}"
-    if outside.any():
-        row = int(np.argmax(outside))
-        raise ValueError(
-            f"{parameter.name} = {values[row]:g}{unit} in row {row} of theta is outside "
-            f"{low:g} to {high:g}{unit}, where the model holds"
-            f"{_unit_hint(parameter, values[row])}."
-        )
-    odd = parameter.is_implausible(values)
-    if odd.any():
-        row = int(np.argmax(odd))
-        usual = f"{parameter.bounds[0]:g} to {parameter.bounds[1]:g}{unit}"
-        hint = " Is it a time? The model wants a rate." if parameter.unit == "1/s" else ""
-        warnings.warn(
-            f"{parameter.name} = {values[row]:g}{unit} in row {row} of theta is far from "
-            f"the bounds {usual}.{hint}",
-            ImplausibleValueWarning,
-            stacklevel=4,
-        )
-
-
-def _unit_hint(parameter, value):
-    for factor, prefix in _UNIT_HINTS:
-        low, high = parameter.bounds
-        if parameter.unit == "s" and low <= value / factor <= high:
-            return f"; it looks like {prefix}seconds, give seconds"
-    return ""

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from .base import SignalModel
+from .view import ModelView
 
 
-class CompressedModel(SignalModel):
+class CompressedModel(ModelView):
     """Coefficients of a model's signal in an orthonormal basis.
 
     Parameters
@@ -49,21 +49,6 @@ class CompressedModel(SignalModel):
             )
         self.basis = basis
         self.basis.flags.writeable = False
-
-    @property
-    def parameter_names(self):
-        """Names of the columns of theta."""
-        return self.model.parameter_names
-
-    @property
-    def bounds(self):
-        """Bounds of the parameters, of shape (n_parameters, 2)."""
-        return self.model.bounds
-
-    @property
-    def parameters(self):
-        """The parameters of the model."""
-        return self.model.parameters
 
     @property
     def n_features(self):

@@ -20,6 +20,8 @@ class Fingerprints:
         they are, for clean ones at unit noise, if `scale_precision`.
     reference : Tensor of shape (n_features,)
         Phase reference of complex signals.
+    known : Tensor of shape (n_samples, n_known)
+        What else the network sees of each row, beside its signal.
     snr : Tensor of shape (n_snr,), default=None
         Signal-to-noise ratios from which clean signals draw; None for measured ones.
     snr_is_range : bool, default=False
@@ -32,6 +34,7 @@ class Fingerprints:
     targets: torch.Tensor
     precision: torch.Tensor
     reference: torch.Tensor
+    known: torch.Tensor
     snr: torch.Tensor | None = None
     snr_is_range: bool = False
     scale_precision: bool = False
@@ -53,7 +56,8 @@ class Fingerprints:
             x = x + _normal(x, generator) / snr
             if self.scale_precision:
                 precision = precision * snr**2
-        return align(x, self.reference), self.targets[rows], precision
+        features = torch.hstack([align(x, self.reference), self.known[rows]])
+        return features, self.targets[rows], precision
 
     def _draw_snr(self, n, generator):
         options = dict(generator=generator, device=self.snr.device, dtype=self.snr.dtype)

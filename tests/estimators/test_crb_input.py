@@ -22,7 +22,7 @@ BAD = {
     "NaN in X": (lambda X, y, c: (X * np.nan, y, c), "X has NaN or infinite"),
     "infinite X": (lambda X, y, c: (X * np.inf, y, c), "X has NaN or infinite"),
     "complex y": (lambda X, y, c: (X, y + 0j, c), "Complex data not supported"),
-    "columns of X": (lambda X, y, c: (X[:, :5], y, c), "X has 5 features"),
+    "columns of X": (lambda X, y, c: (np.tile(X, 2), y, c), "X has 16 features"),
     "columns of y": (lambda X, y, c: (X, y[:, :5], None), "y has 5 columns"),
     "rows": (lambda X, y, c: (X[:9], y, c), "inconsistent numbers of samples"),
     "zero crb": (lambda X, y, c: (X, y, 0 * c), r"crb\[0, 0\] = 0"),

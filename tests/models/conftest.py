@@ -77,6 +77,7 @@ MODELS = {
     "MT, thermal": lambda: mt(steady_state="thermal"),
     "MT, Lorentzian": lambda: mt(lineshape="lorentzian"),
     "MT, Gaussian, two rates": lambda: mt(lineshape="gaussian", joint_r1=False),
+    "MT, R1s fixed": lambda: mt(joint_r1=False).fix(R1s=3.0),
     "MT, two trains": two_trains,
     "MT, interpolated": smooth,
     "MT, real basis": lambda: mt(24).compress(orthonormal(24, 10)),

@@ -34,7 +34,11 @@ def settings(**changes):
 def line(n=64, **changes):
     x = torch.linspace(-1, 1, n)[:, None]
     parts = dict(
-        signals=x, targets=2 * x, precision=torch.ones(n, 1), reference=torch.zeros(1)
+        signals=x,
+        targets=2 * x,
+        precision=torch.ones(n, 1),
+        reference=torch.zeros(1),
+        known=torch.zeros(n, 0),
     )
     return Fingerprints(**{**parts, **changes})
 

@@ -1,0 +1,226 @@
+"""Known values of some parameters, for every estimator."""
+
+import numpy as np
+import pytest
+import sklearn
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import cross_validate
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from crbestim import (
+    CRBRegressor,
+    DictionaryRegressor,
+    NLLSRegressor,
+    OneStepRegressor,
+)
+from crbestim.datasets import make_fingerprints
+from crbestim.datasets.noise import add_noise
+from crbestim.metrics import bias_variance
+from tests.estimators.decays import Periodic, Precession
+
+MODEL = Precession()
+GIVEN = MODEL.given("omega")
+
+
+def network(model=GIVEN, **options):
+    options = dict(hidden_layer_sizes=(32, 32), max_iter=30, random_state=0) | options
+    return CRBRegressor(model, noise_std=1 / 50, **options)
+
+
+ESTIMATORS = {
+    "network": network,
+    "dictionary": lambda model=GIVEN: DictionaryRegressor(
+        model, n_neighbors=5, interpolate=True, noise_std=1 / 50
+    ),
+    "NLLS": lambda model=GIVEN: NLLSRegressor(model, noise_std=1 / 50),
+    "one step": lambda model=GIVEN: OneStepRegressor(
+        model=model, n_steps=2, noise_std=1 / 50
+    ),
+}
+
+
+def data(n, seed, snr=50):
+    """Return noisy precessions, R2 and the omega that is known."""
+    rng = np.random.default_rng(seed)
+    low, high = MODEL.bounds.T
+    theta = rng.uniform(0.9 * low + 0.1 * high, 0.1 * low + 0.9 * high, (n, 2))
+    return add_noise(MODEL.signal(theta), snr, rng), theta[:, :1], theta[:, 1:]
+
+
+@pytest.fixture(scope="module", params=ESTIMATORS.values(), ids=ESTIMATORS)
+def fitted(request):
+    X, y, known = data(2000, 0)
+    return request.param().fit(X, y, known=known)
+
+
+# Signals that do not fit what is known look noisy.
+@pytest.mark.filterwarnings("ignore::crbestim.exceptions.NoiseLevelWarning")
+def test_estimates_are_efficient_and_need_what_is_known(fitted):
+    X, y, known = data(500, 1)
+    score = fitted.score(X, y, known=known)
+    assert score > (0.5 if isinstance(fitted, CRBRegressor | DictionaryRegressor) else 0.8)
+    wrong = known + 20 * np.where(known > 0, -1, 1)
+    assert fitted.score(X, y, known=wrong) < 0.7 * score
+
+
+def test_factor_has_no_effect_and_rows_stand_alone(fitted):
+    X, _, known = data(40, 2)
+    expected = fitted.predict(X, known=known)
+    np.testing.assert_allclose(fitted.predict(3j * X, known=known), expected, rtol=1e-5)
+    part = slice(7, 12)
+    alone = fitted.predict(X[part], known=known[part])
+    np.testing.assert_array_equal(alone, expected[part])
+    # One known parameter may come as a vector.
+    np.testing.assert_array_equal(fitted.predict(X, known=known[:, 0]), expected)
+
+
+def test_voxels_without_known_values_are_lost_alone(fitted):
+    X, _, known = data(30, 3)
+    expected, expected_std = fitted.predict(X, return_std=True, known=known)
+    X[4] = 0
+    known[7], known[9] = np.nan, np.inf
+    y, std = fitted.predict(X, return_std=True, known=known)
+    lost = np.isin(np.arange(30), [4, 7, 9])
+    assert np.isnan(y[lost]).all() and np.isnan(std[lost]).all()
+    np.testing.assert_array_equal(y[~lost], expected[~lost])
+    np.testing.assert_array_equal(std[~lost], expected_std[~lost])
+
+
+def test_standard_deviations_are_those_of_the_bound(fitted):
+    X, y, known = data(400, 4)
+    estimate, std = fitted.predict(X, return_std=True, known=known)
+    ratio = np.abs(estimate - y) / std
+    # A dictionary's spacing and a network's bias come on top.
+    assert 0.5 < np.median(ratio) < 1.2
+    residuals = fitted.residual(X, known=known, sigma=1 / 50)
+    assert residuals.flag.mean() < 0.05
+
+
+def test_bias_and_variance_at_known_values(fitted):
+    X, y, known = data(50, 5)
+    report = bias_variance(fitted, GIVEN.at(known), y, snr=50, random_state=0)
+    assert 0.4 < report.median_ratio[0] < 2.5
+
+
+def test_messages(fitted):
+    X, y, known = data(30, 6)
+    name = type(fitted).__name__
+    needs = f"{name} needs the known values of omega: pass known"
+    for call in (
+        lambda: fitted.predict(X),
+        lambda: fitted.score(X, y),
+        lambda: fitted.residual(X),
+        lambda: sklearn.clone(fitted).fit(X, y),
+    ):
+        with pytest.raises(ValueError, match=needs):
+            call()
+    with pytest.raises(ValueError, match=r"known has shape \(30, 2\); give .* omega"):
+        fitted.predict(X, known=np.hstack([known, known]))
+    with pytest.raises(ValueError, match=r"known has shape \(9, 1\); X and fit ask"):
+        fitted.predict(X, known=known[:9])
+    with pytest.raises(ValueError, match="known is complex"):
+        fitted.predict(X, known=known + 0j)
+    whole = sklearn.clone(fitted).set_params(model=MODEL)
+    with pytest.raises(ValueError, match="not given any parameter"):
+        whole.fit(X, np.hstack([y, known]), known=known)
+
+
+def test_training_rows_without_known_values_are_left_out():
+    X, y, known = data(60, 7)
+    known[3] = np.nan
+    with pytest.warns(UserWarning, match="known has NaN .* in 1 of 60 rows, .* row 3"):
+        reg = NLLSRegressor(GIVEN).fit(X, y, known=known)
+    assert len(reg.start_values_) == 59
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_without_a_model_known_values_are_whatever_helps(name):
+    """Signals whose offset is known: linear ones, so that all can learn them."""
+    rng = np.random.default_rng(0)
+    y, known = rng.uniform(0, 1, (3000, 1)), rng.uniform(-0.5, 0.5, (3000, 1))
+    X = (y + known) * np.array([1.0, 1.0, 1.0]) + 0.01 * rng.standard_normal((3000, 3))
+    reg = ESTIMATORS[name](model=None)
+    crb = np.full(y.shape, 0.01**2 / 3)
+    half = slice(0, 2000), slice(2000, 3000)
+    fit, test = ((X[h], y[h], known[h], crb[h]) for h in half)
+    reg.fit(*fit[:2], known=fit[2], crb=fit[3])
+    error = np.abs(reg.predict(test[0], known=test[2]) - test[1])
+    # Without the offset, errors are 0.2 in the mean. In a dictionary, offsets vary by a
+    # quarter of their range within a cell.
+    assert error.mean() < (0.15 if name == "dictionary" else 0.03)
+    with pytest.raises(ValueError, match="needs the known values of the 1 columns of fit"):
+        reg.predict(test[0])
+
+
+@pytest.mark.parametrize(
+    "initial", ["dictionary", "centre", np.array([[20.0], [60.0]]), "estimator"]
+)
+def test_starts_of_least_squares(initial):
+    X, y, known = data(300, 8)
+    if isinstance(initial, str) and initial == "estimator":
+        initial = FrozenEstimator(network().fit(*data(500, 0)[:2], known=data(500, 0)[2]))
+    reg = NLLSRegressor(GIVEN, initial=initial).fit(X, y, known=known)
+    fits = reg.fit_voxels(X, known=known)
+    assert (fits.status == 0).all()
+    expected = NLLSRegressor(GIVEN, n_starts=3).fit(X, y, known=known)
+    np.testing.assert_allclose(
+        fits.theta, expected.predict(X, known=known), rtol=1e-3, atol=1e-3
+    )
+
+
+def test_a_known_parameter_with_a_period_is_an_input_modulo_it():
+    model = Periodic().given("omega")
+    X, y, known = make_fingerprints_of(model, 300)
+    reg = network(model, max_iter=3).fit(X, y, known=known)
+    np.testing.assert_allclose(
+        reg.known_inputs_.inputs(known), reg.known_inputs_.inputs(known + Periodic.period)
+    )
+
+
+def make_fingerprints_of(model, n):
+    rng = np.random.default_rng(0)
+    theta = rng.uniform(*model.bounds.T, (n, 1))
+    known = rng.uniform(-Periodic.period / 2, Periodic.period / 2, (n, 1))
+    return model.at(known).signal(theta), theta, known
+
+
+def test_routing_through_pipelines_and_cross_validation():
+    X, y, known = data(400, 9)
+    plain = NLLSRegressor(GIVEN, noise_std=1 / 50)
+    with sklearn.config_context(enable_metadata_routing=True):
+        reg = plain.set_fit_request(known=True).set_score_request(known=True)
+        reg = reg.set_predict_request(known=True)
+        pipe = make_pipeline(FunctionTransformer(), reg)
+        scores = cross_validate(pipe, X, y, cv=3, params={"known": known})["test_score"]
+        assert (scores > 0.7).all()
+        pipe.fit(X, y, known=known)
+        assert np.isfinite(pipe.predict(X, known=known)).all()
+    # Without routing nothing reaches score; it says so in place of guessing.
+    with pytest.warns(UserWarning, match="Scoring failed"):
+        cross_validate(NLLSRegressor(GIVEN), X, y, cv=3, params={"known": known})
+
+
+def test_known_values_reach_inner_estimators_or_are_refused():
+    X, y, known = data(300, 10)
+    reg = OneStepRegressor(DictionaryRegressor(GIVEN), GIVEN).fit(X, y, known=known)
+    assert reg.estimator_.n_known_ == 1
+    assert np.isfinite(reg.predict(X, known=known)).all()
+    hidden = make_pipeline(FunctionTransformer(), DictionaryRegressor(GIVEN))
+    with pytest.raises(ValueError, match="known does not reach DictionaryRegressor"):
+        OneStepRegressor(hidden, GIVEN).fit(X, y, known=known)
+    # An estimator that does not take them serves as a start.
+    real = make_pipeline(
+        FunctionTransformer(lambda X: np.hstack([X.real, X.imag])), KNeighborsRegressor(1)
+    )
+    reg = OneStepRegressor(real, GIVEN).fit(X, y, known=known)
+    assert np.isfinite(reg.predict(X, known=known)).all()
+
+
+def test_models_with_known_values_need_fingerprints_with_them():
+    model = Periodic().given("omega")
+    X, y, known = make_fingerprints_of(model, 20)
+    with pytest.raises(ValueError, match="Periodic has no distribution for"):
+        make_fingerprints(model, 3)
+    assert NLLSRegressor(model).fit(X, y, known=known).score(X, y, known=known) > 1

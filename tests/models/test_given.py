@@ -1,0 +1,141 @@
+"""Parameters that are constants, or known in each sample."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from crbestim.bounds import cramer_rao_bound
+from crbestim.datasets import make_fingerprints
+from crbestim.exceptions import ImplausibleValueWarning
+from tests.models.conftest import MODELS, draw, mt, orthonormal, smooth
+
+
+def drop(values, model, *names):
+    """Return values a parameter without the columns of some of them."""
+    return np.delete(values, [model.parameter_names.index(n) for n in names], axis=-1)
+
+
+def column(theta, model, *names):
+    return theta[:, [model.parameter_names.index(n) for n in names]]
+
+
+@pytest.mark.parametrize("name", ["MT", "MT, real basis", "MT, complex basis"])
+def test_signals_are_those_of_the_whole_model(name):
+    whole = MODELS[name]()
+    theta = draw(whole, 5)
+    given = whole.given("omega0", "T2s").at(column(theta, whole, "omega0", "T2s"))
+    assert given.parameter_names == ("m0s", "R1", "R2f", "Rx", "B1")
+    assert given.known_names == ("omega0", "T2s")
+    s, jacobian = whole.signal(theta, jacobian=True)
+    s_given, jacobian_given = given.signal(drop(theta, whole, "omega0", "T2s"), True)
+    np.testing.assert_array_equal(s_given, s)
+    np.testing.assert_array_equal(jacobian_given, drop(jacobian, whole, "omega0", "T2s"))
+
+
+def test_bound_is_the_inverse_of_the_information_without_what_is_known():
+    model = smooth()
+    theta = model.bounds.mean(axis=1) + np.zeros((4, 1))
+    theta[:, -2:] = np.column_stack([[-300, -100, 100, 200], [0.7, 0.9, 1.1, 1.2]])
+    s, jacobian = model.signal(theta, jacobian=True)
+    expected = []
+    for signal, derivatives in zip(s, jacobian[:, :, :-1], strict=True):
+        columns = np.column_stack([derivatives, signal, 1j * signal])
+        scale = np.linalg.norm(columns, axis=0)
+        information = ((columns / scale).conj().T @ (columns / scale)).real
+        expected.append((np.diag(np.linalg.inv(information)) / scale**2)[:6] * 0.01**2)
+    known = model.given("B1").at(theta[:, -1])
+    crb = cramer_rao_bound(known, theta[:, :-1], noise_std=0.01)
+    np.testing.assert_allclose(crb, expected, rtol=1e-5)
+    assert (crb < cramer_rao_bound(model, theta, noise_std=0.01)[:, :-1]).all()
+
+
+def test_order_of_views_does_not_matter():
+    whole, basis = mt(24, joint_r1=False), orthonormal(24, 10)
+    models = [
+        whole.fix(R1s=3.0).given("B1").compress(basis),
+        whole.compress(basis).fix(R1s=3.0).given("B1"),
+        whole.given("B1").compress(basis).fix(R1s=3.0),
+    ]
+    theta = draw(models[0], 4)
+    known = np.array([0.7, 0.8, 0.9, 1.0])
+    expected = models[0].at(known).signal(theta)
+    for model in models:
+        assert model.whole.parameter_names == whole.fix(R1s=3.0).parameter_names
+        assert model.parameter_names == ("m0s", "R1f", "R2f", "Rx", "T2s", "omega0")
+        np.testing.assert_array_equal(model.at(known).signal(theta), expected)
+        for part in (slice(1, 3), [2, 0], known > 0.75):
+            np.testing.assert_allclose(
+                model.at(known).rows(part).signal(theta[part]), expected[part], rtol=1e-12
+            )
+
+
+def test_a_constant_is_its_value_in_every_sample():
+    whole = mt(joint_r1=False)
+    fixed = whole.fix(R1s=3.0, B1=0.9)
+    theta = draw(fixed, 3)
+    full = np.insert(np.insert(theta, 4, 3.0, axis=1), 7, 0.9, axis=1)
+    np.testing.assert_array_equal(fixed.signal(theta), whole.signal(full))
+    assert fixed.known_names == () and fixed.whole.parameter_names == fixed.parameter_names
+
+
+def test_fingerprints_are_those_of_the_whole_model():
+    whole = mt(24).compress(orthonormal(24, 10))
+    X, y, crb = make_fingerprints(whole, 30, return_crb=True, random_state=0)
+    model = whole.given("B1", "omega0")
+    X_given, y_given, crb_given, known = make_fingerprints(
+        model, 30, return_crb=True, random_state=0
+    )
+    np.testing.assert_array_equal(X_given, X)
+    np.testing.assert_array_equal(y_given, y[:, :-2])
+    np.testing.assert_array_equal(known, y[:, [6, 5]])
+    # To know more never makes a bound worse.
+    finite = np.isfinite(crb[:, :-2])
+    assert (crb_given[finite] <= crb[:, :-2][finite] * (1 + 1e-6)).all()
+    assert len(make_fingerprints(whole.fix(B1=1.0), 3, random_state=0)) == 2
+
+
+def test_pickles_of_a_model_at_known_values():
+    model = mt().given("B1").at([0.9, 1.1])
+    theta = draw(model, 2)
+    twin = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(twin.signal(theta), model.signal(theta))
+    assert repr(model).endswith(".given('B1').at(<2 samples>)")
+    assert repr(mt(joint_r1=False).fix(R1s=3.0)).endswith(".fix(R1s=3)")
+
+
+def test_what_cannot_be_given():
+    model = mt()
+    with pytest.raises(ValueError, match="'B0' is no parameter; those of Magnetization"):
+        model.given("B0")
+    with pytest.raises(ValueError, match="'R1s' is no parameter"):
+        model.fix(R1s=3.0)
+    with pytest.raises(ValueError, match="B1 is given twice"):
+        model.fix(B1=1.0).given("B1")
+    with pytest.raises(ValueError, match="B1 is given twice"):
+        model.given("B1").fix(B1=1.0)
+    with pytest.raises(ValueError, match="B1 = 99 in row 0 of the constants is outside"):
+        model.fix(B1=99.0)
+    with pytest.raises(ValueError, match="all parameters of .* are given"):
+        model.given(*model.parameter_names)
+
+
+def test_known_values_that_do_not_fit():
+    model = mt()
+    theta = draw(model.given("B1"), 2)
+    with pytest.raises(ValueError, match="needs the values of B1 in each sample"):
+        model.given("B1").signal(theta)
+    with pytest.raises(ValueError, match="not given any parameter; name those"):
+        model.at([1.0])
+    with pytest.raises(ValueError, match="theta has 2 rows, but known values .* for 3"):
+        model.given("B1").at(np.ones(3)).signal(theta)
+    with pytest.raises(ValueError, match=r"shape \(2, 2\); give \(n_samples, 1\), a col"):
+        model.given("B1").at(np.ones((2, 2)))
+    with pytest.raises(ValueError, match=r"shape \(2,\); give \(n_samples, 2\).* omega0"):
+        model.given("B1", "omega0").at(np.ones(2))
+    with pytest.raises(ValueError, match="known is complex"):
+        model.given("B1").at([1j])
+    with pytest.raises(ValueError, match="B1 = nan in row 1 of known is outside"):
+        model.given("B1").at([1.0, np.nan])
+    with pytest.warns(ImplausibleValueWarning, match="B1 = 0.1 in row 0 of known"):
+        model.given("B1").at([0.1])
