@@ -14,7 +14,7 @@ import numpy as np
 from ..kernels.hybrid_state import CHUNK, Pulses
 from ..kernels.interpolation import ROWS
 from ..kernels.lanes import LANES
-from ..kernels.magnetization_transfer import N_PARAMETERS, node_maps
+from ..kernels.magnetization_transfer import node_maps
 from ..kernels.saturation import Rates
 from ..kernels.trains import EVEN, N_ENTRIES
 from .reduction import interpolation_weights
@@ -33,19 +33,21 @@ def rates(lineshape):
 
     Parameters
     ----------
-    lineshape : str
-        Line shape of the semi-solid pool.
+    lineshape : str or None
+        Line shape of the semi-solid pool; None for rates of zero.
 
     Returns
     -------
     Rates
         What the kernel reads.
     """
+    domain = np.array([*np.log(TAU_RANGE), ALPHA_MAX])
+    if lineshape is None:
+        return Rates(np.zeros((ROWS, 2)), domain)
     table = saturation_table(lineshape)
     counts = np.abs(table) > _LEAST_COEFFICIENT
     n_x = _round_up(1 + np.flatnonzero(counts.any(axis=1)).max(), ROWS)
     n_v = max(2, 1 + np.flatnonzero(counts.any(axis=0)).max())
-    domain = np.array([*np.log(TAU_RANGE), ALPHA_MAX])
     return Rates(np.array(table[:n_x, :n_v]), domain)
 
 
@@ -91,12 +93,12 @@ def prepared_pulses(sequence, lineshape, steady_state, ranges):
     ----------
     sequence : HybridStateSequence
         The pulses.
-    lineshape : str
-        Line shape of the semi-solid pool.
+    lineshape : str or None
+        Line shape of the semi-solid pool; None if pulses do not saturate one.
     steady_state : {"periodic", "thermal"}
         What trains start from.
     ranges : tuple of (low, high)
-        Domain of each parameter of the kernel.
+        Domain of each parameter of the kernel; of equal ends, if it is fixed.
 
     Returns
     -------
@@ -160,11 +162,12 @@ def _snapshots(tr, lineshape, pulses, ranges):
     unit = rng.random((_N_SNAPSHOTS, len(ranges)))
     unit = np.where(rng.random(unit.shape) < 0.3, unit.round(), unit)
     theta = np.reshape(low + (high - low) * unit, (-1, LANES, len(ranges)))
-    d = N_PARAMETERS
+    free = low < high
+    columns, d = np.where(free, np.cumsum(free) - 1, -1), free.sum()
     maps = np.empty((len(theta), len(pulses), 1 + d, N_ENTRIES, LANES))
     for lanes, out in zip(theta.swapaxes(1, 2), maps, strict=True):
         lanes = np.ascontiguousarray(lanes)
-        node_maps(lanes, np.arange(d), pulses, tr, rates(lineshape), out)
+        node_maps(lanes, columns, pulses, tr, rates(lineshape), out)
     maps[:, :, :, EVEN:] /= pulses[:, 0, None, None, None]
     maps /= np.abs(maps).max(axis=(0, 1, 3, 4), keepdims=True)
     return np.swapaxes(maps, 0, 1).reshape(len(pulses), -1)

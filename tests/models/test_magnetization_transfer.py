@@ -4,8 +4,7 @@ import pytest
 from scipy.linalg import expm
 
 from crbestim.exceptions import ImplausibleValueWarning
-from crbestim.models import MagnetizationTransfer, pulses
-from crbestim.models import magnetization_transfer as module
+from crbestim.models import MagnetizationTransfer, hybrid_state, pulses
 from crbestim.sequences import HybridStateSequence
 from tests.models.conftest import draw, mt, orthonormal, smooth, train, two_trains
 from tests.reference.differences import derivative
@@ -374,7 +373,7 @@ def test_interpolated_maps_against_all_maps(monkeypatch, make, lineshape, steady
     s, jacobian = model.signal(theta, jacobian=True)
     monkeypatch.setattr(pulses, "_LEAST_PULSES", 10**9)
     every = pulses.prepared_pulses.__wrapped__
-    monkeypatch.setattr(module, "prepared_pulses", every)
+    monkeypatch.setattr(hybrid_state, "prepared_pulses", every)
     assert not simulated_pulses(model)[1]
     expected, derivatives = model.signal(theta, jacobian=True)
     error = np.abs(s - expected).max(axis=1) / np.abs(expected).max(axis=1)
