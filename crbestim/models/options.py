@@ -8,6 +8,7 @@ from ..exceptions import ImplausibleValueWarning
 
 SIGNALS = ("complex", "magnitude")
 NOISES = ("gaussian", "rician")
+SECONDS = "; {0} is in seconds, for milliseconds give 1e-3 * {0}"
 
 
 def check_choice(name, value, allowed):
@@ -130,7 +131,7 @@ def check_samples(values, name, unit, *, high=np.inf, usual=(0.0, np.inf), advic
     usual : tuple of float, default=(0, inf)
         Interval in which the largest value usually lies.
     advice : str, default=""
-        What to do about a value of another unit.
+        What to do about a value of another unit; "{0}" stands for the name.
 
     Returns
     -------
@@ -153,7 +154,7 @@ def check_samples(values, name, unit, *, high=np.inf, usual=(0.0, np.inf), advic
     >>> check_samples([0.01, 0.02], "te", "s")
     array([0.01, 0.02])
     """
-    array = np.asarray(values)
+    array, advice = np.asarray(values), advice.format(name)
     if array.dtype.kind not in "iuf":
         raise ValueError(f"{name} is of type {array.dtype}; give real numbers.")
     if array.ndim != 1 or not array.size:
@@ -229,9 +230,8 @@ def check_echo_times(te):
     >>> check_echo_times([0.01, 0.02])
     array([0.01, 0.02])
     """
-    advice = "; te is in seconds, for milliseconds give 1e-3 * te"
     te = check_samples(te, "te", "s")
-    _warn_unusual(te, "te", "s", (1e-4, 2.0), advice)
+    _warn_unusual(te, "te", "s", (1e-4, 2.0), SECONDS.format("te"))
     if te.min() == te.max():
         raise ValueError(
             f"te is {te[0]:.4g} s in all samples, which cannot tell decay from M0; give "

@@ -9,8 +9,8 @@ import pytest
 from sklearn.base import BaseEstimator, clone
 
 from crbestim.exceptions import ImplausibleValueWarning
-from tests.models.conftest import draw, orthonormal
-from tests.reference.differences import derivative
+from tests.models.conftest import orthonormal
+from tests.models.jacobian_errors import points, relative_errors
 
 
 class Holder(BaseEstimator):
@@ -43,9 +43,12 @@ def test_parameters_are_described(model):
     assert model.periods.shape == (p,) and (model.periods > 0).all()
     for parameter, name in zip(model.parameters, model.parameter_names, strict=True):
         assert parameter.name == name
-        if parameter.distribution is not None:
-            low, high = parameter.distribution.support()
-            assert parameter.domain[0] <= low < high <= parameter.domain[1]
+        for distribution in (parameter.distribution, parameter.fluid):
+            if distribution is not None:
+                low, high = distribution.support()
+                # Estimators look for tissue, and for fluid, where it is.
+                assert parameter.bounds[0] <= low + 1e-12 * abs(low)
+                assert high - 1e-12 * abs(high) <= parameter.bounds[1]
 
 
 def test_signal_does_not_depend_on_whether_the_jacobian_is_wanted(model, theta):
@@ -75,25 +78,11 @@ def test_no_rows(model):
 
 def test_jacobian_against_differences(model):
     """Inside the bounds, and for each parameter at both ends of them."""
-    theta = draw(model, 4, seed=1)
-    middle = model.bounds.mean(axis=1)
-    ends = np.tile(middle, (2 * model.n_parameters, 1))
-    for k, bounds in enumerate(model.bounds):
-        ends[2 * k : 2 * k + 2, k] = bounds
-    theta = np.concatenate([theta, ends])
-    s, jacobian = model.evaluate(theta, jacobian=True)
-    for k, parameter in enumerate(model.parameters):
-        for i, x in enumerate(theta):
-            expected = derivative(
-                model.evaluate, x, k, 3e-5 * parameter.width, parameter.domain
-            )
-            error = np.linalg.norm(jacobian[i, :, k] - expected)
-            # Differences lose 5 digits of 15 or 16, and a periodic steady state one or
-            # two more, which adds up the rounding of many cycles; central ones of a
-            # user's model are good to (1e-5)**2 of the third derivative.
-            allowed = 1e-7 * np.linalg.norm(expected)
-            allowed += 1e-8 * np.linalg.norm(s[i]) / parameter.width
-            assert error < allowed, (parameter.name, x)
+    error = relative_errors(model, points(model))
+    # Differences lose 5 digits of 15 or 16, and a periodic steady state one or two more,
+    # which adds up the rounding of many cycles; central ones of a user's model are good
+    # to (1e-5)**2 of the third derivative.
+    assert error.max() < 1e-7, dict(zip(model.parameter_names, error.max(0), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -152,7 +141,7 @@ def test_theta_that_is_not_finite_is_refused(model, theta, value):
 def test_wrong_number_of_columns_is_refused(model, theta):
     names = ", ".join(model.parameter_names)
     expected = rf"give \(n_samples, {model.n_parameters}\) with columns {names}"
-    for wrong in (theta[:, 1:], np.hstack([theta, theta]), theta[None], 1.0):
+    for wrong in (theta[:, 1:], np.hstack([theta, theta]), theta[None], theta[0, 1:]):
         with pytest.raises(ValueError, match=rf"theta has shape \(.*{expected}"):
             model.evaluate(wrong)
 
@@ -180,6 +169,24 @@ def test_ends_of_the_domain_are_allowed(model, theta):
                     warnings.simplefilter("ignore", ImplausibleValueWarning)
                     s, jacobian = model.evaluate(x, jacobian=True)
                 assert np.isfinite(s).all() and np.isfinite(jacobian).all()
+
+
+def test_corners_of_the_domain_give_finite_signals(model):
+    limits = np.array([p.domain for p in model.parameters])
+    # Where the domain has no end, the bounds have one.
+    low, high = np.where(np.isfinite(limits), limits, model.bounds).T
+    ends = np.random.default_rng(0).random((64, model.n_parameters)) < 0.5
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImplausibleValueWarning)
+        s, jacobian = model.evaluate(np.where(ends, high, low), jacobian=True)
+    assert np.isfinite(s).all() and np.isfinite(jacobian).all()
+
+
+def test_magnitudes_are_what_they_say(model, theta):
+    assert model.noise in (("gaussian", "rician") if model.is_magnitude else ("gaussian",))
+    if model.is_magnitude:
+        s = model.evaluate(theta)
+        assert not model.is_complex and (s >= 0).all()
 
 
 @pytest.mark.parametrize("dtype", [float, complex])

@@ -1,0 +1,64 @@
+"""Errors of the Jacobian of every model in the list against differences of sixth order.
+
+``python -m tests.models.jacobian_errors`` prints the largest of each model.
+"""
+
+import numpy as np
+
+from tests.models.conftest import MODELS, draw
+from tests.reference.differences import derivative
+
+
+def points(model):
+    """Return parameters inside the bounds, and in their middle but for one at an end."""
+    ends = np.tile(model.bounds.mean(axis=1), (2 * model.n_parameters, 1))
+    for k, bounds in enumerate(model.bounds):
+        ends[2 * k : 2 * k + 2, k] = bounds
+    return np.concatenate([draw(model, 4, seed=1), ends])
+
+
+def relative_errors(model, theta):
+    """Return norms of errors over norms of derivatives, (n_samples, n_parameters).
+
+    Derivatives may vanish. To each norm is therefore added a tenth of the signal's per
+    width of the bounds of the parameter: a derivative that hardly changes the signal.
+    """
+    s, jacobian = model.evaluate(theta, jacobian=True)
+    errors = np.empty(theta.shape)
+    for k, parameter in enumerate(model.parameters):
+        least = 0.1 * np.linalg.norm(s, axis=1) / parameter.width
+        for i, x in enumerate(theta):
+            expected, smooth = _differences(model, x, k)
+            difference = (jacobian[i, :, k] - expected)[smooth]
+            size = np.linalg.norm(expected[smooth]) + least[i]
+            errors[i, k] = np.linalg.norm(difference) / size
+    return errors
+
+
+def _differences(model, x, k):
+    """Return a derivative, and at which samples there is one to be had by differences."""
+    parameter, values = model.parameters[k], []
+
+    def watched(theta):
+        values.append(model.evaluate(theta))
+        return values[-1]
+
+    expected = derivative(watched, x, k, 3e-5 * parameter.width, parameter.domain)
+    if not model.is_magnitude:
+        return expected, np.ones(len(expected), dtype=bool)
+    # A magnitude has a kink where it is zero. It may be zero between two points if it is
+    # no larger than what it changes by.
+    return expected, values[0].min(axis=0) >= np.ptp(values[0], axis=0)
+
+
+def main():
+    """Print the largest error of each model, and the parameter that has it."""
+    print(f"{'model':26}{'largest error':>13}  of")
+    for name, make in MODELS.items():
+        model = make()
+        error = relative_errors(model, points(model)).max(axis=0)
+        print(f"{name:26}{error.max():13.1e}  {model.parameter_names[error.argmax()]}")
+
+
+if __name__ == "__main__":
+    main()
