@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from crbestim.models import MagnetizationTransfer, SignalModel
+from crbestim.models import BalancedSteadyState, MagnetizationTransfer, SignalModel
 from crbestim.sequences import HybridStateSequence
 
 
@@ -54,12 +54,17 @@ def two_trains():
     return MagnetizationTransfer(HybridStateSequence(*map(list, parts), 3.5e-3))
 
 
-def smooth(n=300):
+def smooth(n=300, kind=MagnetizationTransfer):
     """Return a model of so many similar pulses that their maps are interpolated."""
     x = np.linspace(0, 1, n)
     alpha = np.append(np.pi, 1.5 * np.sin(3 * np.pi * x[1:]) ** 2)
     trf = 2e-4 + 3e-4 * np.cos(5 * x) ** 2
-    return MagnetizationTransfer(HybridStateSequence(alpha, trf, 3.5e-3))
+    return kind(HybridStateSequence(alpha, trf, 3.5e-3))
+
+
+def water(n=20, **options):
+    """Return a model of a single pool in one train without a pattern."""
+    return BalancedSteadyState(HybridStateSequence(*train(n), 3.5e-3), **options)
 
 
 def orthonormal(n, n_components, seed=0, dtype=float):
@@ -72,6 +77,10 @@ def orthonormal(n, n_components, seed=0, dtype=float):
 
 
 MODELS = {
+    "bSSFP": water,
+    "bSSFP, thermal": lambda: water(steady_state="thermal"),
+    "bSSFP, interpolated": lambda: smooth(kind=BalancedSteadyState),
+    "bSSFP, complex basis": lambda: water(24).compress(orthonormal(24, 6, dtype=complex)),
     "MT": mt,
     "MT, two rates": lambda: mt(joint_r1=False),
     "MT, thermal": lambda: mt(steady_state="thermal"),

@@ -1,12 +1,12 @@
 import numba
 import numpy as np
 import pytest
-from scipy.linalg import expm
 
 from crbestim.exceptions import ImplausibleValueWarning
 from crbestim.models import MagnetizationTransfer, hybrid_state, pulses
 from crbestim.sequences import HybridStateSequence
 from tests.models.conftest import draw, mt, orthonormal, smooth, train, two_trains
+from tests.reference import bloch
 from tests.reference.differences import derivative
 
 TR = 3.5e-3
@@ -85,31 +85,8 @@ def test_without_semi_solid_pool_it_is_the_bloch_equation(steady_state):
     theta = row(model, m0s=0.0, omega0=-200.0)
     s, jacobian = model.signal(theta, jacobian=True)
     values = dict(zip(NAMES, theta[0], strict=True))
-    r1, r2, omega0, b1 = (values[name] for name in ("R1f", "R2f", "omega0", "B1"))
-
-    def bloch(w1, time):
-        rates = [[-r2, -omega0, w1, 0], [omega0, -r2, 0, 0], [-w1, 0, -r1, r1], [0] * 4]
-        return expm(np.array(rates) * time)
-
-    repetitions = []
-    for i, (alpha, trf) in enumerate(zip(*model.sequence.trains[0], strict=True)):
-        angle, pause = b1 * alpha, (TR - trf) / 2 if i else TR / 2
-        pulse = bloch(angle / trf, trf)
-        if i == 0:
-            kept = np.sin(angle / 2) ** 2
-            pulse = np.diag([kept, -kept, np.cos(angle), 1])
-        phase = np.diag([-1, -1, 1, 1])
-        repetitions.append(bloch(0.0, pause) @ pulse @ phase @ bloch(0.0, pause))
-    state = repetitions[0] @ [0, 0, 1, 1]
-    if steady_state == "periodic":
-        cycle = np.eye(4)
-        for repetition in (*repetitions[1:], repetitions[0]):
-            cycle = repetition @ cycle
-        state = np.append(np.linalg.solve(np.eye(3) - cycle[:3, :3], cycle[:3, 3]), 1)
-    states = [state]
-    for repetition in repetitions[1:]:
-        states.append(repetition @ states[-1])
-    expected = np.array(states) @ [1, 1j, 0, 0]
+    water = [values[name] for name in ("R1f", "R2f", "omega0", "B1")]
+    expected = bloch.signal(*water, model.sequence, steady_state)
     # Twenty maps, each good to 1e-12.
     np.testing.assert_allclose(s[0], expected, rtol=0, atol=1e-11)
     # An empty pool does not act, whatever its parameters.
