@@ -2,14 +2,24 @@
 
 from .balanced_steady_state import BalancedSteadyState
 from .base import SignalModel
+from .bi_exponential import BiExponential
 from .compressed import CompressedModel
 from .given import GivenModel
+from .intravoxel_incoherent_motion import IntravoxelIncoherentMotion
+from .inversion_recovery import InversionRecovery
 from .magnetization_transfer import MagnetizationTransfer
+from .mono_exponential import MonoExponential
+from .spoiled_gradient_echo import SpoiledGradientEcho
 
 __all__ = [
     "BalancedSteadyState",
+    "BiExponential",
     "CompressedModel",
     "GivenModel",
+    "IntravoxelIncoherentMotion",
+    "InversionRecovery",
     "MagnetizationTransfer",
+    "MonoExponential",
     "SignalModel",
+    "SpoiledGradientEcho",
 ]

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from crbestim.models import BalancedSteadyState, MagnetizationTransfer, SignalModel
+from crbestim.models import (
+    BalancedSteadyState,
+    BiExponential,
+    IntravoxelIncoherentMotion,
+    InversionRecovery,
+    MagnetizationTransfer,
+    MonoExponential,
+    SignalModel,
+    SpoiledGradientEcho,
+)
 from crbestim.sequences import HybridStateSequence
 
 
@@ -76,7 +85,40 @@ def orthonormal(n, n_components, seed=0, dtype=float):
     return np.linalg.qr(basis)[0]
 
 
+TE = 0.01 * np.arange(1, 13)
+IRREGULAR_TE = np.array([0.0, 2e-3, 5e-3, 9.1e-3, 0.03])
+TI = np.array([0.0, 0.05, 0.15, 0.4, 0.9, 1.8, 3.0])
+ALPHA = np.deg2rad([0.0, 3.0, 8.0, 15.0, 60.0, 120.0])
+TRS, SPGR_TE = np.tile([5e-3, 0.03], 3), np.repeat([2e-3, 5e-3, 0.02], 2)
+B = 1e6 * np.array([0, 10, 20, 50, 100, 200, 400, 800, 1000])
+
+MAGNITUDE = dict(signal="magnitude")
+RICIAN = dict(signal="magnitude", noise="rician")
+
 MODELS = {
+    "T2": lambda: MonoExponential(TE),
+    "T2, offset": lambda: MonoExponential(TE, offset=True),
+    "T2, offset, magnitude": lambda: MonoExponential(TE, offset=True, **RICIAN),
+    "T2*": lambda: MonoExponential(TE, parameter="T2star"),
+    "T2*, offset": lambda: MonoExponential(IRREGULAR_TE, parameter="T2star", offset=True),
+    "T2*, magnitude": lambda: MonoExponential(TE, parameter="T2star", **MAGNITUDE),
+    "T2*, complex basis": lambda: MonoExponential(TE, parameter="T2star").compress(
+        orthonormal(12, 5, dtype=complex)
+    ),
+    "two T2": lambda: BiExponential(TE),
+    "two T2, magnitude": lambda: BiExponential(TE, **MAGNITUDE),
+    "T1": lambda: InversionRecovery(TI),
+    "T1, TR": lambda: InversionRecovery(TI, tr=3.0),
+    "T1, magnitude": lambda: InversionRecovery(TI, tr=3.0, **RICIAN),
+    "SPGR": lambda: SpoiledGradientEcho(ALPHA, 0.02),
+    "SPGR, B1": lambda: SpoiledGradientEcho(ALPHA, TRS, b1=True),
+    "SPGR, B1, magnitude": lambda: SpoiledGradientEcho(ALPHA, 0.02, b1=True, **MAGNITUDE),
+    "SPGR, T2*": lambda: SpoiledGradientEcho(ALPHA, TRS, te=SPGR_TE),
+    "SPGR, B1, T2*, magnitude": lambda: SpoiledGradientEcho(
+        ALPHA, TRS, te=SPGR_TE, b1=True, **RICIAN
+    ),
+    "IVIM": lambda: IntravoxelIncoherentMotion(B),
+    "IVIM, complex": lambda: IntravoxelIncoherentMotion(B, signal="complex"),
     "bSSFP": water,
     "bSSFP, thermal": lambda: water(steady_state="thermal"),
     "bSSFP, interpolated": lambda: smooth(kind=BalancedSteadyState),

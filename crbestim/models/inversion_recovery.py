@@ -1,0 +1,93 @@
+r"""Inversion recovery.
+
+An inversion of efficiency :math:`\eta` turns the longitudinal magnetization z into
+:math:`-\eta z`; after the inversion time it is read out by a pulse that leaves none of it,
+and recovers until the repetition time is over:
+
+.. math:: s(T_I) = M_0 \left(1 - (1 + \eta) e^{-T_I / T_1} + \eta e^{-T_R / T_1}\right)
+
+(Barral et al., MRM 2010, doi 10.1002/mrm.22497, with :math:`\eta = -\cos\theta` of a flip
+angle :math:`\theta`). Without a repetition time the recovery is complete.
+"""
+
+import numpy as np
+
+from ..parameters import Parameter, truncated_normal
+from .closed_form import ClosedFormModel
+from .options import SECONDS, check_samples, check_time
+from .tissue import T1
+
+_EFFICIENCY = Parameter(
+    "efficiency",
+    bounds=(0.5, 1.0),
+    domain=(0.0, 1.0),
+    symbol=r"\eta",
+    distribution=truncated_normal(0.95, 0.03, 0.8, 1.0),
+)
+
+
+class InversionRecovery(ClosedFormModel):
+    """Inversion recovery with an unknown inversion efficiency.
+
+    Parameters are T1 and efficiency (1 inverts completely, 0 saturates); of magnitudes
+    also M0. A magnitude has a kink at the inversion time at which the signal is zero:
+    its derivatives are those of the signal on one side of it, their negatives on the other,
+    and zero at it. For saturation recovery give bounds of the efficiency around 0.
+
+    Parameters
+    ----------
+    ti : array-like of shape (n_features,)
+        Inversion times, in s.
+    tr : float, default=None
+        Repetition time, from inversion to inversion, in s; by default so long that
+        recovery is complete.
+    signal : {"complex", "magnitude"}, default="complex"
+        Whether the complex signal is measured, up to a complex factor M0, or its
+        magnitude, with the amplitude M0 as the last parameter.
+    noise : {"gaussian", "rician"}, default="gaussian"
+        Distribution of the noise; Rician is for magnitudes.
+    bounds : dict, default=None
+        Other bounds, (low, high) by parameter name.
+
+    Raises
+    ------
+    ValueError
+        If an option is unknown, or the times are not usable.
+
+    Examples
+    --------
+    >>> from crbestim.models import InversionRecovery
+    >>> model = InversionRecovery([0.05, 0.5, 2.0], tr=5.0)
+    >>> model.parameter_names
+    ('T1', 'efficiency')
+    >>> model.signal([[1.0, 1.0]]).real.round(3)
+    array([[-0.896, -0.206,  0.736]])
+    """
+
+    def __init__(self, ti, *, tr=None, signal="complex", noise="gaussian", bounds=None):
+        self.tr = None if tr is None else check_time(tr, "tr")
+        high = np.inf if tr is None else self.tr
+        self.ti = check_samples(
+            ti, "ti", "s", high=high, usual=(1e-3, 60.0), advice=" (up to tr)" + SECONDS
+        )
+        super().__init__((T1, _EFFICIENCY), signal, noise, bounds)
+
+    def __repr__(self):
+        return self._represent(ti=self.ti, tr=self.tr)
+
+    @property
+    def n_features(self):
+        """Number of inversion times."""
+        return len(self.ti)
+
+    def _closed_form(self, theta, jacobian):
+        t1, efficiency = theta
+        tr = np.inf if self.tr is None else self.tr
+        after, whole = np.exp(-self.ti / t1), np.exp(-tr / t1)
+        s = 1 - (1 + efficiency) * after + efficiency * whole
+        if not jacobian:
+            return s, ()
+        of_t1 = -(1 + efficiency) * after * (self.ti / t1**2)
+        if self.tr is not None:
+            of_t1 += efficiency * whole * (tr / t1**2)
+        return s, (of_t1, whole - after)

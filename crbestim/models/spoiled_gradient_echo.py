@@ -1,0 +1,130 @@
+r"""Spoiled gradient echoes of variable flip angle, repetition time or echo time.
+
+.. math:: s = M_0 \sin(B_1 \alpha)\,
+              \frac{1 - E_1}{1 - E_1 \cos(B_1 \alpha)}\, e^{-T_E / T_2^*},
+          \qquad E_1 = e^{-T_R / T_1}
+
+(Ernst & Anderson, Rev. Sci. Instrum. 1966, doi 10.1063/1.1719961). Small flip angles tell
+:math:`B_1^2 T_1`, not both factors (Helms et al., MRM 2008, doi 10.1002/mrm.21542).
+"""
+
+import numpy as np
+
+from .closed_form import ClosedFormModel
+from .options import SECONDS, check_echo_times, check_samples
+from .tissue import T1, T2STAR, transmit_field
+
+_RADIANS = "; {0} is in radians, for degrees give np.deg2rad({0})"
+
+
+class SpoiledGradientEcho(ClosedFormModel):
+    """Steady state of spoiled gradient echoes (SPGR, FLASH), by Ernst's formula.
+
+    Parameters are T1; B1 if wanted; with echo times T2star; of magnitudes also M0, and of
+    complex signals with echo times the off-resonance omega0, by which they turn.
+
+    Parameters
+    ----------
+    alpha : array-like of shape (n_features,)
+        Nominal flip angles, in rad.
+    tr : float or array-like of shape (n_features,)
+        Repetition time, in s; one for all samples, or one for each.
+    te : array-like of shape (n_features,), default=None
+        Echo times, in s. By default one for all, whose decay is a part of M0.
+    b1 : bool, default=False
+        Whether the relative transmit field B1 is a parameter; otherwise it is 1. Small
+        flip angles do not tell B1 and T1 apart, however many there are: their bounds are
+        huge. A flip angle of 90 degrees or more does; see
+        :func:`~crbestim.bounds.cramer_rao_bound`.
+    signal : {"complex", "magnitude"}, default="complex"
+        Whether the complex signal is measured, up to a complex factor M0, or its
+        magnitude, with the amplitude M0 as the last parameter.
+    noise : {"gaussian", "rician"}, default="gaussian"
+        Distribution of the noise; Rician is for magnitudes.
+    bounds : dict, default=None
+        Other bounds, (low, high) by parameter name.
+
+    Raises
+    ------
+    ValueError
+        If an option is unknown, or flip angles or times are not usable.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.models import SpoiledGradientEcho
+    >>> model = SpoiledGradientEcho(np.deg2rad([3, 10, 20]), 0.02, signal="magnitude")
+    >>> model.parameter_names
+    ('T1', 'M0')
+    >>> model.signal([[1.0, 1.0]]).round(4)
+    array([[0.049 , 0.0991, 0.0858]])
+    """
+
+    def __init__(
+        self,
+        alpha,
+        tr,
+        *,
+        te=None,
+        b1=False,
+        signal="complex",
+        noise="gaussian",
+        bounds=None,
+    ):
+        self.alpha = check_samples(alpha, "alpha", "rad", high=np.pi, advice=_RADIANS)
+        tr, te = self._for_each(tr, "tr"), self._for_each(te, "te")
+        self.tr = check_samples(tr, "tr", "s", usual=(1e-3, 10.0), advice=SECONDS)
+        if not self.tr.all():
+            raise ValueError("tr is 0 s; give repetition times above 0 s.")
+        self.te = None if te is None else check_echo_times(te)
+        self.b1 = b1
+        parameters = [T1]
+        if b1:
+            parameters.append(transmit_field())
+        if te is not None:
+            parameters.append(T2STAR)
+        super().__init__(parameters, signal, noise, bounds, te=self.te)
+
+    def _for_each(self, times, name):
+        """Return one time for each flip angle, if there are times."""
+        n = len(self.alpha)
+        if times is None:
+            return None
+        if np.ndim(times) == 0:
+            return np.full(n, times)
+        if len(times) != n:
+            raise ValueError(
+                f"{name} has {len(times)} values and alpha {n}; give one for each sample."
+            )
+        return times
+
+    def __repr__(self):
+        return self._represent(alpha=self.alpha, tr=self.tr, te=self.te, b1=self.b1)
+
+    @property
+    def n_features(self):
+        """Number of flip angles."""
+        return len(self.alpha)
+
+    def _closed_form(self, theta, jacobian):
+        # The last name may be that of the amplitude or of the off-resonance.
+        theta = dict(zip(self.parameter_names, theta, strict=False))
+        t1, angle = theta["T1"], self.alpha * theta.get("B1", 1.0)
+        recovered = -np.expm1(-self.tr / t1)
+        remaining = 1 - recovered
+        # 1 - E1 cos(angle), without the cancellation at short TR and small angles.
+        loss = 2 * np.sin(angle / 2) ** 2
+        denominator = recovered + remaining * loss
+        sine = np.sin(angle)
+        decay = np.exp(-self.te / theta["T2star"]) if self.te is not None else 1.0
+        s = decay * sine * recovered / denominator
+        if not jacobian:
+            return s, ()
+        of_recovered = decay * sine * loss / denominator**2
+        derivatives = [-of_recovered * remaining * (self.tr / t1**2)]
+        if self.b1:
+            of_angle = recovered * (np.cos(angle) - remaining) / denominator**2
+            derivatives.append(self.alpha * decay * of_angle)
+        if self.te is not None:
+            derivatives.append(s * (self.te / theta["T2star"] ** 2))
+        return s, tuple(derivatives)
