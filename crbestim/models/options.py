@@ -224,6 +224,11 @@ def check_echo_times(te):
     ValueError
         If they are no vector of times, or all the same.
 
+    Warns
+    -----
+    ImplausibleValueWarning
+        If the largest suggests another unit.
+
     Examples
     --------
     >>> from crbestim.models.options import check_echo_times

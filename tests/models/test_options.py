@@ -201,3 +201,16 @@ def test_acquisitions_in_another_unit_bring_a_warning(make, message):
     with pytest.warns(ImplausibleValueWarning, match=message) as record:
         make()
     assert record[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("model", "theta", "message"),
+    [
+        (MonoExponential(TE), [80.0], "T2 = 80 s in row 0 .*like milliseconds, give sec"),
+        (InversionRecovery(TI), [900.0, 1.0], "T1 = 900 s in row 0 .*like milliseconds"),
+        (IntravoxelIncoherentMotion(B), [0.1, 1e-3, 1e-2, 1.0], "D = 0.001 m²/s in row 0"),
+    ],
+)
+def test_parameters_in_another_unit_are_refused(model, theta, message):
+    with pytest.raises(ValueError, match=message):
+        model.signal([theta])
