@@ -6,6 +6,8 @@ error: ``warnings.simplefilter("error", SingularInformationWarning)``.
 
 __all__ = [
     "ImplausibleValueWarning",
+    "InexactJacobianWarning",
+    "MissingJacobianError",
     "NoiseLevelWarning",
     "SequenceFileError",
     "SingularInformationWarning",
@@ -38,6 +40,36 @@ class ImplausibleValueWarning(UserWarning):
     Traceback (most recent call last):
     ...
     crbestim.exceptions.ImplausibleValueWarning: TR = 3.5 s
+    """
+
+
+class InexactJacobianWarning(UserWarning):
+    """Derivatives by differences may be wrong, of a signal that is not smooth or precise.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> from crbestim.exceptions import InexactJacobianWarning
+    >>> from crbestim.models import FunctionModel
+    >>> def coarse(theta):
+    ...     return np.exp(-theta * np.array([0.01, 0.05])).round(3)
+    >>> model = FunctionModel(coarse, ["R2"], [(1.0, 100.0)])
+    >>> with warnings.catch_warnings(record=True) as record:
+    ...     _, J = model.signal([[20.0]], jacobian=True)
+    >>> record[0].category.__name__
+    'InexactJacobianWarning'
+    """
+
+
+class MissingJacobianError(ValueError):
+    """Something needs derivatives of a signal that are neither given nor to be computed.
+
+    Examples
+    --------
+    >>> from crbestim.exceptions import MissingJacobianError
+    >>> issubclass(MissingJacobianError, ValueError)
+    True
     """
 
 

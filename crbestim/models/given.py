@@ -4,8 +4,8 @@ from copy import copy
 
 import numpy as np
 
-from ._checks import check_column
 from .base import SignalModel
+from .columns import check_column
 
 
 class GivenModel(SignalModel):

@@ -55,18 +55,20 @@ def test_central_differences():
     theta = np.array([[0.5, 3.0], [1.0, 20.0], [2.0, 100.0], [0.1, 1.0]])
     s, jacobian = model.evaluate(theta, jacobian=True)
     np.testing.assert_array_equal(s, model.signal(theta))
-    # The third derivative times step**2 / 6, (1e-3 * 0.05)**2 / 6, and rounding.
-    np.testing.assert_allclose(jacobian, exact_jacobian(theta), rtol=2e-9, atol=1e-11)
+    # The fifth derivative times step**4 / 5 at an end, (0.02 * 0.05)**4 / 5 = 2e-13, and
+    # rounding, six times 1e-16 of the signal over the step, 2e-4.
+    np.testing.assert_allclose(jacobian, exact_jacobian(theta), rtol=1e-12, atol=4e-12)
 
 
 def test_the_step_of_differences_can_be_chosen():
     model = Decay()
-    model.difference_step = 1e-2
-    theta = np.array([[1.0, 20.0]])
+    model.difference_step = 0.05
+    theta = np.array([[1.0, 40.0]])
     error = model.evaluate(theta, jacobian=True)[1] - exact_jacobian(theta)
-    # A step of 0.99 1/s: an error of (step * 0.05)**2 / 6 = 4e-4 at the last sample.
+    # A step of 0.05 * 40 1/s, R2 being less than the width of its bounds, and an error of
+    # (step * 0.05)**4 / 30 at the last sample.
     assert np.abs(error[0, 2, 1] / exact_jacobian(theta)[0, 2, 1]) == pytest.approx(
-        (0.99 * 0.05) ** 2 / 6, rel=1e-2
+        (2 * 0.05) ** 4 / 30, rel=1e-2
     )
 
 
@@ -85,10 +87,10 @@ def test_differences_stay_in_the_domain():
     for k, parameter in enumerate(model.parameters):
         values = np.concatenate(seen)[:, k]
         assert parameter.domain[0] <= values.min() < values.max() <= parameter.domain[1]
-    # One-sided differences, good to step * second derivative / 2, 1e-3 * 0.1 / 2.
+    # Fourth order on one side, too: (0.1 * 0.1)**4 / 5 at most, and rounding.
     s = model.signal(ends)
     expected = np.stack([-(ends[:, 1:] + TIMES) * s, -ends[:, :1] * s], axis=-1)
-    np.testing.assert_allclose(jacobian, expected, rtol=1e-4, atol=1e-20)
+    np.testing.assert_allclose(jacobian, expected, rtol=1e-8, atol=1e-11)
 
 
 def test_a_jacobian_of_its_own_is_used():

@@ -1,4 +1,4 @@
-"""What is wrong with the values of a parameter, in words."""
+"""Checks of the values of a parameter, which know what a wrong unit looks like."""
 
 import warnings
 
@@ -10,26 +10,38 @@ _UNIT_HINTS = ((1e3, "milli"), (1e6, "micro"))
 
 
 def check_column(parameter, values, name="theta"):
-    """Refuse values outside the domain of a parameter, warn of implausible ones.
+    """Refuse values of a parameter that are not finite or outside the domain.
 
     Parameters
     ----------
     parameter : Parameter
         The parameter.
     values : ndarray of shape (n_samples,)
-        Its values, in SI units.
+        Its column of theta.
     name : str, default="theta"
-        What the array is called in the error.
+        What the array is called in errors.
 
     Raises
     ------
     ValueError
-        If a value is not finite or outside the domain.
+        If a value is not allowed.
 
     Warns
     -----
     ImplausibleValueWarning
-        If a value suggests another unit, or a time in place of a rate.
+        If values lie so far outside the bounds that they suggest another unit, or a
+        time in place of a rate.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.models.columns import check_column
+    >>> from crbestim.parameters import Parameter
+    >>> check_column(Parameter("T1", (0.1, 5.0), (0.0, 10.0), "s"), np.array([1e3]))
+    Traceback (most recent call last):
+    ...
+    ValueError: T1 = 1000 s in row 0 of {name} is outside 0 to 10 s, where the model
+    holds; it looks like milliseconds, give seconds.
     """
     low, high = parameter.domain
     outside = ~parameter.holds(values)
