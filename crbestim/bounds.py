@@ -207,6 +207,8 @@ def cramer_rao_bound(model, theta, noise_std=1.0, *, m0=1.0):
     ValueError
         If theta is outside the model's domain, or `noise_std` or `m0` is zero or not
         finite.
+    MissingJacobianError
+        If the model has no derivatives.
 
     Warns
     -----
@@ -252,6 +254,7 @@ def signal_and_bound(model, theta, noise_std=1.0, *, m0=1.0):
     crb : ndarray of shape (n_samples, n_parameters)
         Bound; infinite, without a warning, where the information is singular.
     """
+    model.require_jacobian("The Cramér-Rao bound")
     theta = model.check_theta(theta)
     sigma = _positive(noise_std, "noise_std", len(theta))
     scale = _positive(np.abs(m0), "abs(m0)", len(theta))

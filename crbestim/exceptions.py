@@ -53,7 +53,7 @@ class InexactJacobianWarning(UserWarning):
     >>> from crbestim.exceptions import InexactJacobianWarning
     >>> from crbestim.models import FunctionModel
     >>> def coarse(theta):
-    ...     return np.exp(-theta * np.array([0.01, 0.05])).round(3)
+    ...     return np.exp(-theta * np.array([0.01, 0.05])).round(6)
     >>> model = FunctionModel(coarse, ["R2"], [(1.0, 100.0)])
     >>> with warnings.catch_warnings(record=True) as record:
     ...     _, J = model.signal([[20.0]], jacobian=True)

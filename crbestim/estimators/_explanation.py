@@ -72,7 +72,10 @@ def explain(model, X, theta, *, sigma=None, noise_std=None, prior_precision=None
     ValueError
         If a signal has no more real numbers than the model has unknowns, and neither
         `sigma` nor `noise_std` is given.
+    MissingJacobianError
+        If the model has no derivatives.
     """
+    model.require_jacobian("What the model leaves unexplained, or a standard deviation,")
     n_real, n_unknown = unknowns(model)
     if n_real <= n_unknown and sigma is None and noise_std is None:
         raise ValueError(

@@ -99,8 +99,8 @@ class NetworkPrediction(BoundedRegressor):
 
     @property
     def _can_probe(self):
-        """Whether training drew noise, and signals have more numbers than unknowns."""
-        if not np.isfinite(self.snr_range_).all():
+        """Whether training drew noise, and signals tell it from the parameters."""
+        if not (np.isfinite(self.snr_range_).all() and self.model.has_jacobian):
             return False
         n_real, n_unknown = unknowns(self.model)
         return n_real > n_unknown

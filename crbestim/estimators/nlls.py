@@ -195,12 +195,15 @@ class NLLSRegressor(BoundedRegressor):
         ValueError
             If data, model and constructor parameters do not fit together, or the signal
             does not determine the parameters.
+        MissingJacobianError
+            If the model has no derivatives.
         """
         X, y, crb, known = self._check_fit(X, y, crb, known)
         self.n_iter_ = 1
         if self.model is None:
             self.linear_ = LinearCalibration.learn(X, joined(y, known))
             return self
+        self.model.require_jacobian(type(self).__name__)
         self.bounds_ = resolve_bounds(self.model, self.bounds)
         self.prior_ = resolve_prior(self.prior, self.model, y, self.bounds_)
         self._starts = StartValues.learn(

@@ -177,11 +177,14 @@ class OneStepRegressor(BoundedRegressor):
         ValueError
             If data, model and constructor parameters do not fit together, or without a
             prior the signal does not determine the parameters.
+        MissingJacobianError
+            If the model has no derivatives.
         """
         X, y, crb, known = self._check_fit(X, y, crb, known)
         self.model_ = self.model
         if self.model is None:
             self.model_ = LinearModel.learn(X, y, known)
+        self.model_.require_jacobian(type(self).__name__)
         self.bounds_ = resolve_bounds(self.model_, self.bounds)
         self.prior_ = resolve_prior(self.prior, self.model_, y, self.bounds_)
         if self.prior_ is None:

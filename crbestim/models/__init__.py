@@ -4,6 +4,7 @@ from .balanced_steady_state import BalancedSteadyState
 from .base import SignalModel
 from .bi_exponential import BiExponential
 from .compressed import CompressedModel
+from .function import FunctionModel
 from .given import GivenModel
 from .intravoxel_incoherent_motion import IntravoxelIncoherentMotion
 from .inversion_recovery import InversionRecovery
@@ -15,6 +16,7 @@ __all__ = [
     "BalancedSteadyState",
     "BiExponential",
     "CompressedModel",
+    "FunctionModel",
     "GivenModel",
     "IntravoxelIncoherentMotion",
     "InversionRecovery",

@@ -1,6 +1,7 @@
 """The interface of every signal model: parameters in, signal and Jacobian out."""
 
 import inspect
+import warnings
 from functools import cached_property, wraps
 
 import numpy as np
@@ -131,10 +132,14 @@ class SignalModel:
         """Number of parameters."""
         return len(self.parameters)
 
+    @property
+    def _finite_bounds(self):
+        """Bounds between which the model can be tried out."""
+        return np.nan_to_num(self.bounds, posinf=1.0, neginf=-1.0)
+
     @cached_property
     def _centre_signal(self):
-        ends = np.nan_to_num(self.bounds, posinf=1.0, neginf=-1.0)
-        return np.asarray(self.signal(ends.mean(axis=1)[None]))
+        return np.asarray(self.signal(self._finite_bounds.mean(axis=1)[None]))
 
     @property
     def n_features(self):
@@ -217,11 +222,11 @@ class SignalModel:
             # Without numbers, so that Python shows it once and not for every voxel.
             warnings.warn(
                 f"the derivative of {self._label} with respect to {name} is uncertain by "
-                f"more than {_INEXACT:g} of its norm: the signal is noisy, of low precision "
-                "or not smooth. Compute it in double precision, give a Jacobian, or choose "
-                "another difference_step by jacobian_error(theta)",
+                f"more than {_INEXACT:g} of its norm: the signal is noisy, of low "
+                "precision or not smooth. Compute it in double precision, give a Jacobian, "
+                "or choose another difference_step by jacobian_error(theta)",
                 InexactJacobianWarning,
-                stacklevel=5,
+                stacklevel=4,
             )
         return found.jacobian
 
@@ -238,6 +243,11 @@ class SignalModel:
     def _has_own_jacobian(self):
         return not hasattr(type(self).signal, "differentiates")
 
+    @property
+    def has_jacobian(self):
+        """Whether there are derivatives, the model's own or by differences."""
+        return self._has_own_jacobian or self.difference != "none"
+
     def require_jacobian(self, needed_by):
         """Refuse a model without derivatives where they are needed.
 
@@ -251,7 +261,7 @@ class SignalModel:
         MissingJacobianError
             If the model gives none, and ``difference`` is "none".
         """
-        if self.difference == "none" and not self._has_own_jacobian:
+        if not self.has_jacobian:
             raise MissingJacobianError(
                 f"{needed_by} needs a Jacobian; {self._label} has none and "
                 "difference='none'. Give one, or set difference='central'."

@@ -1,11 +1,12 @@
 r"""Derivatives by differences of fourth order that estimate their own error.
 
-A derivative is that of the polynomial through five equally spaced values, :math:`x` being
-the third of them, or further towards an end of the interval where there is no room beyond
-(Fornberg, Math. Comp. 1988, doi 10.1090/S0025-5718-1988-0935077-0). The fourth difference of
-the same values is what a polynomial of third order leaves of them. Noise and rounding of
-standard deviation :math:`\varepsilon` make one of :math:`\sqrt{70}\,\varepsilon`, and so tell
-their share in the derivative; steps that are too long, kinks and jumps make larger ones.
+A derivative is that of the polynomial through five equally spaced values. The point is the
+third of them, or lies further towards an end of the interval where there is no room beyond
+(Fornberg, Math. Comp. 1988, doi 10.1090/S0025-5718-1988-0935077-0). The fourth difference
+of the same values is what a polynomial of third degree leaves of them. Noise and rounding
+of standard deviation :math:`\varepsilon` make one of :math:`\sqrt{70}\,\varepsilon`, and
+so tell their share in the derivative; steps that are too long, kinks and jumps make larger
+ones.
 """
 
 from dataclasses import dataclass

@@ -15,6 +15,8 @@ from crbestim.models import (
     SpoiledGradientEcho,
 )
 from crbestim.sequences import HybridStateSequence
+from tests.models import functions
+from tests.models.functions import biexponential
 
 
 class Biexponential(SignalModel):
@@ -136,6 +138,13 @@ MODELS = {
     "user's, complex": Biexponential,
     "user's, real": Recovery,
     "user's, real basis": lambda: Biexponential().compress(orthonormal(12, 5)),
+    "function of many samples": biexponential,
+    "function of one sample": lambda: biexponential(functions.of_one),
+    "function with its Jacobian": lambda: biexponential(
+        functions.of_one, jacobian=functions.jacobian_of_one
+    ),
+    "numba": lambda: biexponential(functions.compiled),
+    "torch": lambda: biexponential(functions.of_tensor, backend="torch"),
     "user's, complex basis": lambda: Recovery().compress(orthonormal(5, 3, 0, complex)),
 }
 
