@@ -54,9 +54,9 @@ def jacobian_of_many(theta):
 def compiled_jacobian(theta):
     fraction, slow, fast = theta
     out = np.empty((len(TIMES), 3), np.complex128)
-    a, b = np.exp(-slow * TIMES), np.exp(-(fast + 9j) * TIMES)
-    out[:, 0], out[:, 1], out[:, 2] = a - b, -fraction * TIMES * a, b
-    out[:, 2] *= -(1 - fraction) * TIMES
+    for i, t in enumerate(TIMES):
+        a, b = np.exp(-slow * t), np.exp(-(fast + 9j) * t)
+        out[i, 0], out[i, 1], out[i, 2] = a - b, -fraction * t * a, (fraction - 1) * t * b
     return out
 
 
