@@ -168,7 +168,10 @@ class SignalModel:
         J : ndarray of shape (n_samples, n_features, n_parameters)
             Derivatives, only if `jacobian`.
         """
-        raise NotImplementedError(f"{type(self).__name__} lacks signal(theta)")
+        raise NotImplementedError(
+            f"{type(self).__name__} lacks signal(theta), which everything else calls; "
+            "define it: (n_samples, n_parameters) to (n_samples, n_features)."
+        )
 
     def evaluate(self, theta, jacobian=False):
         """Check theta and simulate, by differences where need be.
