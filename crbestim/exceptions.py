@@ -55,10 +55,13 @@ class InexactJacobianWarning(UserWarning):
     >>> def coarse(theta):
     ...     return np.exp(-theta * np.array([0.01, 0.05])).round(6)
     >>> model = FunctionModel(coarse, ["R2"], [(1.0, 100.0)])
-    >>> with warnings.catch_warnings(record=True) as record:
-    ...     _, J = model.signal([[20.0]], jacobian=True)
-    >>> record[0].category.__name__
-    'InexactJacobianWarning'
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", InexactJacobianWarning)
+    ...     s, J = model.signal([[20.0]], jacobian=True)
+    Traceback (most recent call last):
+    ...
+    crbestim.exceptions.InexactJacobianWarning: the derivative of FunctionModel 'coarse'
+    with respect to R2 is uncertain by more than 0.0001 of its norm: ...
     """
 
 

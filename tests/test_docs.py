@@ -31,7 +31,7 @@ def test_the_ways_to_give_a_model_are_the_same(own_model):
 
 def test_every_estimator_works_with_it(own_model):
     y, crb = own_model["y"][:50], own_model["crb"][:50]
-    network, fit, step = own_model["estimates"].values()
+    network, fit, step = own_model["estimates"]
     guess = np.broadcast_to(own_model["y"].mean(axis=0), y.shape)
     efficiency = [efficiency_score(y, e, crb) for e in (guess, network, fit, step)]
     assert efficiency[0] < efficiency[1]

@@ -42,7 +42,7 @@ network = CRBRegressor(model, hidden_layer_sizes=(32, 32), max_iter=20, random_s
 network.fit(X, y, crb=crb)
 fit = NLLSRegressor(model).fit(X, y)
 step = OneStepRegressor(FrozenEstimator(network), model).fit(X, y)
-estimates = {e: e.predict(X[:50]) for e in (network, fit, step)}
+estimates = [e.predict(X[:50]) for e in (network, fit, step)]
 # end estimators
 
 
