@@ -10,12 +10,16 @@ imaginary channel gives, for the derivatives :math:`J` of the signal,
 complex factor M0, two real nuisance parameters with derivatives s and 1j s, while the
 other columns are multiplied by M0. This file is the one place that scales by
 :math:`\sigma` and M0.
+
+Magnitudes have Rician noise: each sample's part of the information is multiplied by the
+Z of :mod:`crbestim._rician`, a function of its own signal-to-noise ratio.
 """
 
 import warnings
 
 import numpy as np
 
+from ._rician import check_magnitude, noise_of, rician_information, warn_low
 from .exceptions import SingularInformationWarning
 
 __all__ = [
@@ -33,10 +37,12 @@ _SINGULAR = 1e-13
 # Up to this trace of the inverse a matrix is far from singular: no eigenvalue is needed.
 _DOUBTFUL = 1e6
 _BLOCK = 512
+# Bounds of magnitudes are compared in so many samples.
+_MOST_COMPARED = 4096
 
 
-def fisher_information(jacobian, noise_std=1.0):
-    """Fisher information of white Gaussian noise.
+def fisher_information(jacobian, noise_std=1.0, *, signal=None, noise="gaussian"):
+    """Fisher information of white Gaussian noise, or of magnitudes under it.
 
     Parameters
     ----------
@@ -44,6 +50,12 @@ def fisher_information(jacobian, noise_std=1.0):
         Derivatives of the signal, real or complex.
     noise_std : float or array-like of shape (n_samples,), default=1.0
         Standard deviation of the noise per (real or imaginary) channel.
+    signal : array-like of shape (n_samples, n_features), default=None
+        Magnitudes without noise, on which the information of Rician noise depends.
+    noise : {"gaussian", "rician"}, default="gaussian"
+        Distribution of the noise: Gaussian, or Rician for the magnitude of a complex
+        signal with Gaussian noise (Karlsen et al., MRM 1999, doi
+        10.1002/(SICI)1522-2594(199903)41:3<614::AID-MRM26>3.0.CO;2-1).
 
     Returns
     -------
@@ -53,7 +65,8 @@ def fisher_information(jacobian, noise_std=1.0):
     Raises
     ------
     ValueError
-        If the standard deviation is not positive.
+        If the standard deviation is not positive, or with Rician noise the signal is not
+        one of magnitudes.
 
     Examples
     --------
@@ -63,13 +76,23 @@ def fisher_information(jacobian, noise_std=1.0):
     """
     jacobian = np.asarray(jacobian)
     sigma = _positive(noise_std, "noise_std", len(jacobian))
+    if noise != "gaussian":
+        magnitude = check_magnitude(signal, jacobian, noise)
+        weight = rician_information(magnitude / sigma[:, None])
+        jacobian = np.sqrt(weight)[:, :, None] * jacobian
     # Re(J^H J) as a product of reals: half the work, and exactly symmetric.
     stacked = np.concatenate([jacobian.real, jacobian.imag], axis=1)
     return np.swapaxes(stacked, 1, 2) @ stacked / sigma[:, None, None] ** 2
 
 
 def crb_from_jacobian(
-    jacobian, signal=None, *, noise_std=1.0, m0=1.0, prior_precision=None
+    jacobian,
+    signal=None,
+    *,
+    noise_std=1.0,
+    m0=1.0,
+    prior_precision=None,
+    noise="gaussian",
 ):
     """Cramér-Rao bound from derivatives.
 
@@ -78,7 +101,8 @@ def crb_from_jacobian(
     jacobian : array-like of shape (n_samples, n_features, n_parameters)
         Derivatives of the signal per unit of M0.
     signal : array-like of shape (n_samples, n_features), default=None
-        Signal per unit of M0. If given, a complex factor M0 is unknown, too.
+        Signal per unit of M0. If given, a complex factor M0 is unknown, too; but Rician
+        noise depends on the signal and knows of no factor.
     noise_std : float or array-like of shape (n_samples,), default=1.0
         Standard deviation of the noise per (real or imaginary) channel.
     m0 : complex or array-like of shape (n_samples,), default=1.0
@@ -86,6 +110,8 @@ def crb_from_jacobian(
     prior_precision : array-like of shape (n_parameters, n_parameters), default=None
         Inverse covariance of a normal prior, which adds to the information (van Trees,
         Detection, Estimation, and Modulation Theory, 1968, chapter 2.4).
+    noise : {"gaussian", "rician"}, default="gaussian"
+        Distribution of the noise; see :func:`fisher_information`.
 
     Returns
     -------
@@ -97,7 +123,8 @@ def crb_from_jacobian(
     Raises
     ------
     ValueError
-        If `noise_std` or `m0` is zero or not finite.
+        If `noise_std` or `m0` is zero or not finite, or with Rician noise the signal is not
+        one of magnitudes.
 
     Examples
     --------
@@ -109,14 +136,18 @@ def crb_from_jacobian(
     n_samples, _, n_parameters = jacobian.shape
     sigma = _positive(noise_std, "noise_std", n_samples)
     scale = _positive(np.abs(m0), "abs(m0)", n_samples)
-    if signal is not None:
+    unit = sigma / scale
+    if noise == "gaussian" and signal is not None:
         signal = np.asarray(signal)[:, :, None]
         jacobian = np.concatenate([jacobian, signal, 1j * signal], axis=2)
-    information, noise = fisher_information(jacobian), (sigma / scale)[:, None] ** 2
+    elif signal is not None:
+        signal = np.asarray(signal) / unit[:, None]
+    information = fisher_information(jacobian, signal=signal, noise=noise)
+    variance = unit[:, None] ** 2
     if prior_precision is not None:
-        prior = np.asarray(prior_precision) * noise[:, :, None]
+        prior = np.asarray(prior_precision) * variance[:, :, None]
         information[:, :n_parameters, :n_parameters] += prior
-    return _diagonal_of_inverse(information)[:, :n_parameters] * noise
+    return _diagonal_of_inverse(information)[:, :n_parameters] * variance
 
 
 def covariance_from_information(information):
@@ -182,7 +213,7 @@ def _pseudo_inverses(scaled):
     return inverse
 
 
-def cramer_rao_bound(model, theta, noise_std=1.0, *, m0=1.0):
+def cramer_rao_bound(model, theta, noise_std=1.0, *, m0=1.0, noise=None):
     """Cramér-Rao bound of a model's parameters.
 
     Parameters
@@ -196,6 +227,9 @@ def cramer_rao_bound(model, theta, noise_std=1.0, *, m0=1.0):
         M0 = 1.
     m0 : complex or array-like of shape (n_samples,), default=1.0
         The factor M0; its phase has no effect.
+    noise : {"gaussian", "rician"}, default=None
+        Distribution of the noise, by default ``model.noise``. Rician noise is that of
+        magnitudes; the Gaussian approximation of it holds for high signals only.
 
     Returns
     -------
@@ -205,8 +239,8 @@ def cramer_rao_bound(model, theta, noise_std=1.0, *, m0=1.0):
     Raises
     ------
     ValueError
-        If theta is outside the model's domain, or `noise_std` or `m0` is zero or not
-        finite.
+        If theta is outside the model's domain, `noise_std` or `m0` is zero or not finite,
+        or Rician noise is asked for and the signal is not a magnitude.
     MissingJacobianError
         If the model has no derivatives.
 
@@ -214,6 +248,8 @@ def cramer_rao_bound(model, theta, noise_std=1.0, *, m0=1.0):
     -----
     SingularInformationWarning
         If the data do not determine some parameters, whose bound is then infinite.
+    LowSignalWarning
+        If magnitudes are so low that the bound of Gaussian noise does not hold for them.
 
     Examples
     --------
@@ -228,12 +264,12 @@ def cramer_rao_bound(model, theta, noise_std=1.0, *, m0=1.0):
     >>> np.sqrt(cramer_rao_bound(Decay(), [[20.0]], noise_std=0.01)).round(3)
     array([[0.579]])
     """
-    _, crb = signal_and_bound(model, theta, noise_std, m0=m0)
-    warn_infinite(crb, model.parameter_names)
+    _, crb = signal_and_bound(model, theta, noise_std, m0=m0, noise=noise)
+    warn_of_bound(model, theta, crb, noise_std, m0=m0, noise=noise)
     return crb
 
 
-def signal_and_bound(model, theta, noise_std=1.0, *, m0=1.0):
+def signal_and_bound(model, theta, noise_std=1.0, *, m0=1.0, noise=None):
     """Signal for M0 = 1 and Cramér-Rao bound, in blocks that bound the memory.
 
     Parameters
@@ -246,6 +282,8 @@ def signal_and_bound(model, theta, noise_std=1.0, *, m0=1.0):
         Standard deviation of the noise per (real or imaginary) channel.
     m0 : complex or array-like of shape (n_samples,), default=1.0
         The factor M0; its phase has no effect.
+    noise : {"gaussian", "rician"}, default=None
+        Distribution of the noise, by default ``model.noise``.
 
     Returns
     -------
@@ -255,7 +293,7 @@ def signal_and_bound(model, theta, noise_std=1.0, *, m0=1.0):
         Bound; infinite, without a warning, where the information is singular.
     """
     model.require_jacobian("The Cramér-Rao bound")
-    theta = model.check_theta(theta)
+    theta, noise = model.check_theta(theta), noise_of(model, noise)
     sigma = _positive(noise_std, "noise_std", len(theta))
     scale = _positive(np.abs(m0), "abs(m0)", len(theta))
     signals, bounds = [], []
@@ -267,11 +305,10 @@ def signal_and_bound(model, theta, noise_std=1.0, *, m0=1.0):
                 f"{type(model).__name__} gives values that are not finite for rows "
                 f"{first} to {first + len(signal) - 1} of theta."
             )
-        nuisance = signal if model.is_complex else None
+        needed = signal if model.is_complex or noise == "rician" else None
+        options = dict(noise_std=sigma[part], m0=scale[part], noise=noise)
         signals.append(signal)
-        bounds.append(
-            crb_from_jacobian(jacobian, nuisance, noise_std=sigma[part], m0=scale[part])
-        )
+        bounds.append(crb_from_jacobian(jacobian, needed, **options))
     return np.concatenate(signals), np.concatenate(bounds)
 
 
@@ -298,6 +335,33 @@ def implied_snr(unit, crb, default):
     return snr
 
 
+def warn_of_bound(model, theta, crb, noise_std, *, m0=1.0, noise=None):
+    """Warn of bounds that are infinite, and of those that are far too low.
+
+    Parameters
+    ----------
+    model : SignalModel
+        The model.
+    theta : array-like of shape (n_samples, n_parameters)
+        Parameters, in SI units.
+    crb : ndarray of shape (n_samples, n_parameters)
+        Their bounds.
+    noise_std : float or ndarray of shape (n_samples,)
+        Standard deviation of the noise per channel.
+    m0 : complex or ndarray of shape (n_samples,), default=1.0
+        The factor M0.
+    noise : {"gaussian", "rician"}, default=None
+        Distribution of the noise, by default ``model.noise``.
+    """
+    warn_infinite(crb, model.parameter_names)
+    if model.is_magnitude and noise_of(model, noise) == "gaussian":
+        every = slice(None, None, -(-len(crb) // _MOST_COMPARED) or 1)
+        options = {"noise_std": noise_std, "m0": np.abs(m0)}
+        options = {k: np.broadcast_to(v, len(crb))[every] for k, v in options.items()}
+        some = np.atleast_2d(theta)[every]
+        warn_low(crb[every], signal_and_bound(model, some, noise="rician", **options)[1])
+
+
 def warn_infinite(crb, parameter_names):
     """Warn of parameters that the data do not determine.
 
@@ -319,7 +383,7 @@ def warn_infinite(crb, parameter_names):
             f"the signal does not determine {named}: the Fisher information is singular "
             "and the bound infinite there",
             SingularInformationWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -7,6 +7,7 @@ error: ``warnings.simplefilter("error", SingularInformationWarning)``.
 __all__ = [
     "ImplausibleValueWarning",
     "InexactJacobianWarning",
+    "LowSignalWarning",
     "MissingJacobianError",
     "NoiseLevelWarning",
     "SequenceFileError",
@@ -62,6 +63,19 @@ class InexactJacobianWarning(UserWarning):
     ...
     crbestim.exceptions.InexactJacobianWarning: the derivative of FunctionModel 'coarse'
     with respect to R2 is uncertain by more than 0.0001 of its norm: ...
+    """
+
+
+class LowSignalWarning(UserWarning):
+    """Magnitudes are so close to the noise that its distribution is not Gaussian.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from crbestim.exceptions import LowSignalWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", LowSignalWarning)
+    ...     warnings.warn("use Rician noise", LowSignalWarning)
     """
 
 

@@ -345,7 +345,7 @@ class SignalModel:
         Raises
         ------
         ValueError
-            If the basis does not fit or is not orthonormal.
+            If the basis does not fit or is not orthonormal, or noise is Rician.
         """
         from .compressed import CompressedModel
 

@@ -18,7 +18,13 @@ class CompressedModel(ModelView):
     Raises
     ------
     ValueError
-        If the basis does not fit the model or is not orthonormal.
+        If the basis does not fit the model or is not orthonormal, or the noise of the model
+        is Rician, which that of coefficients is not.
+
+    Notes
+    -----
+    Coefficients of magnitudes are not magnitudes: their noise counts as Gaussian, which it
+    is where the signal is well above it.
 
     Examples
     --------
@@ -32,6 +38,11 @@ class CompressedModel(ModelView):
     """
 
     def __init__(self, model, basis):
+        if model.noise == "rician":
+            raise ValueError(
+                f"{model!r} has Rician noise, and coefficients of its signal would have "
+                "another; compress the complex signal, or a model with noise='gaussian'."
+            )
         self.model = model
         basis = np.array(basis)
         if basis.ndim != 2 or basis.shape[0] != model.n_features or not basis.size:
