@@ -359,6 +359,7 @@ def warn_of_bound(model, theta, crb, noise_std, *, m0=1.0, noise=None):
         options = {"noise_std": noise_std, "m0": np.abs(m0)}
         options = {k: np.broadcast_to(v, len(crb))[every] for k, v in options.items()}
         some = np.atleast_2d(theta)[every]
+        model = model.rows(every)
         warn_low(crb[every], signal_and_bound(model, some, noise="rician", **options)[1])
 
 
@@ -380,8 +381,7 @@ def warn_infinite(crb, parameter_names):
             if count
         )
         warnings.warn(
-            f"the signal does not determine {named}: the Fisher information is singular "
-            "and the bound infinite there",
+            f"the signal does not determine {named}: the bound is infinite there",
             SingularInformationWarning,
             stacklevel=4,
         )

@@ -1,15 +1,19 @@
 """A model of magnitudes, for the tests of their noise."""
 
 import numpy as np
+from scipy.stats import uniform
 
 from crbestim.models import SignalModel
+from crbestim.parameters import Parameter
 
 
 class MagnitudeDecay(SignalModel):
     """Decay of a magnitude, with its exact Jacobian."""
 
-    parameter_names = ("amplitude", "rate")
-    bounds = np.array([[0.5, 1.5], [5.0, 40.0]])
+    parameters = (
+        Parameter("amplitude", (0.5, 1.5), distribution=uniform(0.5, 1.0)),
+        Parameter("rate", (5.0, 40.0), distribution=uniform(5.0, 35.0)),
+    )
     is_magnitude = True
     times = 0.01 * np.arange(1, 13)
 

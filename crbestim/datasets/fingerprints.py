@@ -5,7 +5,7 @@ from joblib import Parallel, delayed
 from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
 
-from ..bounds import signal_and_bound, warn_infinite
+from ..bounds import signal_and_bound, warn_of_bound
 from .distributions import check_distributions, draw_parameters
 from .noise import add_noise, check_snr
 
@@ -33,7 +33,8 @@ def make_fingerprints(
         Number of fingerprints.
     snr : float or tuple of float, default=100.0
         abs(M0)/sigma, one number or a range from which each sample draws uniformly.
-        M0 has magnitude 1, and a random phase if the signal is complex.
+        M0 has magnitude 1, and a random phase if the signal is complex. The noise of
+        magnitudes is Rician whatever ``model.noise`` says, which is about the bound.
     distributions : dict, default=None
         SciPy frozen distributions by parameter name. The others, or all by default,
         follow the model's own; by default a tenth of the draws is fluid.
@@ -67,6 +68,8 @@ def make_fingerprints(
     -----
     SingularInformationWarning
         If bounds were asked for and some are infinite.
+    LowSignalWarning
+        If bounds were asked for and those of Gaussian noise do not hold for magnitudes.
 
     Examples
     --------
@@ -93,10 +96,11 @@ def make_fingerprints(
         for size, seed in zip(sizes, seeds, strict=True)
     )
     chunks = tqdm(chunks, total=len(sizes), desc="fingerprints", disable=not verbose)
-    parts = [np.concatenate(part) for part in zip(*chunks, strict=True)]
+    X, theta, snr, *rest = (np.concatenate(part) for part in zip(*chunks, strict=True))
     if return_crb:
-        warn_infinite(parts[2], model.parameter_names)
-    return tuple(parts)
+        model = model.at(rest[-1]) if model.known_names else model
+        warn_of_bound(model, theta, rest[0], noise_std=1 / snr)
+    return X, theta, *rest
 
 
 def _chunk(model, size, snr_range, distributions, return_crb, seed):
@@ -105,10 +109,12 @@ def _chunk(model, size, snr_range, distributions, return_crb, seed):
     snr = rng.uniform(*snr_range, size=size)
     theta, *known = _split(model, whole)
     model = model.at(*known) if known else model
-    if not return_crb:
-        return add_noise(model.evaluate(theta), snr, rng), theta, *known
-    signal, crb = signal_and_bound(model, theta, noise_std=1 / snr)
-    return add_noise(signal, snr, rng), theta, crb, *known
+    if return_crb:
+        signal, *bounds = signal_and_bound(model, theta, noise_std=1 / snr)
+    else:
+        signal, bounds = model.evaluate(theta), ()
+    X = add_noise(signal, snr, rng, is_magnitude=model.is_magnitude)
+    return X, theta, snr, *bounds, *known
 
 
 def _split(model, whole):

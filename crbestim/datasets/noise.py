@@ -37,8 +37,11 @@ def check_snr(snr):
     return float(values[0]), float(values[-1])
 
 
-def add_noise(signal, snr, rng):
+def add_noise(signal, snr, rng, *, is_magnitude=False):
     """Give clean signals a random phase (if complex) and white Gaussian noise.
+
+    Magnitudes are those of complex signals with such noise: never negative, of the Rice
+    distribution.
 
     Parameters
     ----------
@@ -48,6 +51,8 @@ def add_noise(signal, snr, rng):
         abs(M0)/sigma; sigma is the standard deviation per real or imaginary channel.
     rng : numpy.random.Generator
         Source of randomness.
+    is_magnitude : bool, default=False
+        Whether real signals are magnitudes.
 
     Returns
     -------
@@ -64,6 +69,9 @@ def add_noise(signal, snr, rng):
            [1., 1., 1.]])
     """
     sigma = 1 / np.broadcast_to(np.asarray(snr, dtype=float), (len(signal),))[:, None]
+    if is_magnitude:
+        channels = sigma[:, :, None] * rng.standard_normal((*signal.shape, 2))
+        return np.hypot(signal + channels[..., 0], channels[..., 1])
     if signal.dtype.kind != "c":
         return signal + sigma * rng.standard_normal(signal.shape)
     phase = np.exp(2j * np.pi * rng.random((len(signal), 1)))

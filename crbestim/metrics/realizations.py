@@ -41,12 +41,14 @@ class Realizations:
         self.theta, self.snr = model.check_theta(theta), snr
         self.signal, self.periods = model.evaluate(self.theta), model.periods
         self.known = model.known
+        self.is_magnitude = model.is_magnitude
         self.crb = cramer_rao_bound(model, self.theta, noise_std=1 / snr)
         self.seeds = np.random.SeedSequence(_entropy(random_state)).spawn(n_realizations)
 
     def __iter__(self):
         for seed in self.seeds:
-            yield add_noise(self.signal, self.snr, np.random.default_rng(seed))
+            rng = np.random.default_rng(seed)
+            yield add_noise(self.signal, self.snr, rng, is_magnitude=self.is_magnitude)
 
     def predict(self, estimator, X):
         """Return an estimator's predictions as columns.
