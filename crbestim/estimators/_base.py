@@ -245,6 +245,11 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         ValueError
             If there is no model, or a number is not allowed.
 
+        Warns
+        -----
+        LowSignalWarning
+            If magnitudes are so low that their noise is not Gaussian, as chi-square wants.
+
         Notes
         -----
         What an error of the estimate makes of the signal counts as explained to first

@@ -7,15 +7,19 @@ its square over sigma^2 follows a chi-square distribution with as many degrees o
 as there are dimensions outside.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import chi2
 
 from ..bounds import crb_from_jacobian
+from ..exceptions import LowSignalWarning
 from ._objective import unknowns
 
 _BLOCK = 512
+# Root mean square of magnitudes, over the noise, below which that is far from Gaussian.
+_LEAST_MAGNITUDE = 5.0
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,14 @@ def explain(model, X, theta, *, sigma=None, noise_std=None, prior_precision=None
     ------
     ValueError
         If a signal has no more real numbers than the model has unknowns, and neither
-        `sigma` nor `noise_std` is given.
+        `sigma` nor `noise_std` is given; or standard deviations are asked for under Rician
+        noise without `sigma`.
     MissingJacobianError
         If the model has no derivatives.
     """
     model.require_jacobian("What the model leaves unexplained, or a standard deviation,")
+    if prior_precision is not None:
+        check_sigma_is_known(model, sigma)
     n_real, n_unknown = unknowns(model)
     if n_real <= n_unknown and sigma is None and noise_std is None:
         raise ValueError(
@@ -153,10 +160,11 @@ def _std(model, signal, jacobian, m0, sigma, prior_precision):
     tiny = np.finfo(float).tiny ** 0.25
     variance = crb_from_jacobian(
         jacobian,
-        signal if model.is_complex else None,
+        signal if model.is_complex or model.noise == "rician" else None,
         noise_std=np.maximum(sigma, tiny),
         m0=np.maximum(np.abs(m0), tiny),
         prior_precision=prior_precision,
+        noise=model.noise,
     )
     return np.sqrt(variance)
 
@@ -234,12 +242,50 @@ class Residuals:
         if sigma is None:
             typical = np.median(norm[usable]) if usable.any() else np.nan
             sigma = np.full(len(X), typical / np.sqrt(chi2.median(n_free)))
+        if model.is_magnitude:
+            _warn_low(X[usable], sigma[usable])
         with np.errstate(divide="ignore", invalid="ignore"):
             chi_square = (norm / sigma) ** 2
             unexplained = norm / np.linalg.norm(X, axis=1)
         limit = float(chi2.isf(false_alarm_rate, n_free))
         flag = ~(chi_square <= limit)
         return cls(unexplained, chi_square, flag, sigma, n_free, limit)
+
+
+def _warn_low(X, sigma):
+    """Warn of magnitudes whose noise is far from Gaussian."""
+    low = np.sqrt(np.mean(X**2, axis=1)) < _LEAST_MAGNITUDE * sigma
+    if low.any():
+        warnings.warn(
+            f"magnitudes are below {_LEAST_MAGNITUDE:g} sigma in {low.sum()} of {len(X)} "
+            "voxels: their noise is not Gaussian, and their chi-square and flags are not "
+            "as announced",
+            LowSignalWarning,
+            stacklevel=4,
+        )
+
+
+def check_sigma_is_known(model, sigma):
+    """Refuse standard deviations under Rician noise of unknown strength.
+
+    Parameters
+    ----------
+    model : SignalModel
+        The model.
+    sigma : ndarray of shape (n_voxels,) or None
+        Noise per channel.
+
+    Raises
+    ------
+    ValueError
+        If the noise is Rician and not given.
+    """
+    if model.noise == "rician" and sigma is None:
+        raise ValueError(
+            f"the noise of {model!r} is Rician, which adds to the signal and cannot be "
+            "told from what the model leaves unexplained; give sigma, measured in air for "
+            "instance."
+        )
 
 
 def check_sigma(sigma, n_voxels, usable=None):

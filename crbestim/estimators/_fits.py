@@ -47,7 +47,8 @@ class VoxelFits:
     covariance : ndarray of shape (n_voxels, n_parameters, n_parameters)
         Inverse of the Fisher information at the estimate, as if it were inside the
         bounds, plus that of the prior if there is one; see
-        :func:`~crbestim.bounds.covariance_from_information` where it is singular.
+        :func:`~crbestim.bounds.covariance_from_information` where it is singular. NaN
+        under Rician noise that is not given.
     status : ndarray of int, shape (n_voxels,)
         Codes of :class:`VoxelStatus`.
     n_iterations : ndarray of int, shape (n_voxels,)

@@ -48,6 +48,8 @@ class TrainingSet:
     snr: np.ndarray | None = None
     snr_is_range: bool = False
     scale_precision: bool = False
+    levels: np.ndarray | None = None
+    is_magnitude: bool = False
 
     def to_tensors(self, reference, dtype, device):
         """Return the same as tensors on a device."""
@@ -60,13 +62,14 @@ class TrainingSet:
             reference=reference,
             known=self.known,
         )
-        if self.snr is not None:
-            arrays["snr"] = self.snr
+        given = {"snr": self.snr, "levels": self.levels}
+        arrays |= {k: v for k, v in given.items() if v is not None}
         tensors = {k: _tensor(v, dtype, device) for k, v in arrays.items()}
         return Fingerprints(
             **tensors,
             snr_is_range=self.snr_is_range,
             scale_precision=self.scale_precision,
+            is_magnitude=self.is_magnitude,
         )
 
 

@@ -38,7 +38,8 @@ class NetworkPrediction(BoundedRegressor):
         sigma : float or array-like of shape (n_samples,), default=None
             Noise of X per channel, for the standard deviations. By default estimated voxel
             by voxel from what the model leaves unexplained; or if a signal has no more
-            numbers than there are unknowns, `noise_std` times abs(M0).
+            numbers than there are unknowns, `noise_std` times abs(M0). Rician noise of
+            magnitudes cannot be estimated so, and must be given.
         known : array-like of shape (n_samples, n_known), default=None
             Values of the parameters that the model is given, or what else ``fit`` was told
             of each sample. Voxels where they are NaN or outside of their domain cannot be
@@ -56,7 +57,7 @@ class NetworkPrediction(BoundedRegressor):
         ------
         ValueError
             If X has other features than in ``fit``, or `return_std` is asked for without a
-            model.
+            model, or for Rician noise without `sigma`.
 
         Warns
         -----
@@ -120,9 +121,17 @@ class NetworkPrediction(BoundedRegressor):
         clean = model.evaluate(y)
         ends, factors = [], []
         for level in levels:
-            X = add_noise(clean, level, noise)
+            # Rician noise is not learned from voxels: a standard deviation needs sigma.
+            is_given = model.noise == "rician"
+            X = add_noise(clean, level, noise, is_magnitude=model.is_magnitude)
             estimate = self._forward(X, known)
-            seen = explain(model, X, estimate, prior_precision=self.prior_precision_)
+            seen = explain(
+                model,
+                X,
+                estimate,
+                sigma=np.full(len(X), 1 / level) if is_given else None,
+                prior_precision=self.prior_precision_,
+            )
             ratio = np.abs(wrapped_error(y, estimate, self._periods)) / seen.std
             both = np.concatenate([ratio / width for width in _WIDTHS])
             ends.append(np.quantile(seen.snr, [_SHARE, 1 - _SHARE]))

@@ -12,7 +12,7 @@ and residuals are fractions of ``norm(x)``.
 
 import numpy as np
 
-from ..bounds import covariance_from_information
+from ..bounds import covariance_from_information, fisher_information
 from ..kernels.least_squares import decrements
 from ._fits import VoxelFits, VoxelStatus
 from ._levenberg_marquardt import normal_equations
@@ -264,6 +264,8 @@ class VoxelObjective:
 
     def _covariance(self, minima, theta, m0, length):
         """Inverse information, at the noise that is given or left at the minimum."""
+        if self.model.noise == "rician":
+            return self._rician_covariance(theta)
         if self.prior is not None:
             noise = self.noise * self.norm
         elif self.sigma is not None:
@@ -276,6 +278,16 @@ class VoxelObjective:
         slopes = self.box.slopes(theta) * (noise / self.norm)[:, None]
         scale = slopes[:, :, None] * slopes[:, None, :]
         return covariance_from_information(information) * scale
+
+    def _rician_covariance(self, theta):
+        """Inverse information of Rician noise; NaN if it is not given."""
+        if self.sigma is None:
+            return np.full((*theta.shape, theta.shape[1]), np.nan)
+        s, ds = (np.nan_to_num(a) for a in simulate_rows(self.model, theta, True))
+        information = fisher_information(ds, self.sigma, signal=s, noise="rician")
+        if self.prior is not None:
+            information = information + self.prior.precision
+        return covariance_from_information(information)
 
 
 def _factor(X, s):

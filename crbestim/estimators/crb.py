@@ -246,8 +246,9 @@ class CRBRegressor(NetworkTraining):
             Parameters, in SI units, in the order of ``model.parameter_names``.
         crb : array-like of the shape of y, default=None
             Cramér-Rao bounds at the noise of each row of X; infinite entries are left
-            out. By default computed with the model and ``noise_std``. With loss="mse"
-            they tell the noise of the rows and nothing else.
+            out. By default computed with the model and ``noise_std``. With loss="mse",
+            and with Rician noise that is drawn, they tell the noise of the rows and nothing
+            else.
         known : array-like of shape (n_samples, n_known), default=None
             Values of the parameters that the model is given, in SI units; without a model
             whatever else is known of the samples. They are inputs of the network.

@@ -321,7 +321,8 @@ class DictionaryRegressor(BoundedRegressor):
         Raises
         ------
         ValueError
-            If X does not fit, or standard deviations are asked for without a model.
+            If X does not fit, or standard deviations are asked for without a model, or
+            under Rician noise without `sigma`.
         """
         X, known, usable = self._check_predict(X, known)
         self._check_neighbors(self.n_neighbors, self.partition_.n_choices)

@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from .._validation import HasMethods, Interval, StrOptions, fit_context
 from ._base import BoundedRegressor, rows_of
-from ._explanation import check_sigma
+from ._explanation import check_sigma, check_sigma_is_known
 from ._fits import VoxelFits, VoxelStatus
 from ._linear import LinearCalibration, joined
 from ._prior import resolve_prior
@@ -101,6 +101,11 @@ class NLLSRegressor(BoundedRegressor):
     A voxel that cannot be fitted, because its signal is not finite, or complex and zero
     everywhere, or because the model is not finite, becomes NaN and does not stop the
     others. Searches cross the bounds of a parameter where they span its period.
+
+    Magnitudes are fitted as if their noise were Gaussian, also by a model of Rician noise.
+    Where they are below about five times the noise, their mean is above the model's signal
+    and the estimate is biased; standard deviations do not tell. Rician noise makes these,
+    and the covariances of `fit_voxels`, those of the Rician bound, which need `sigma`.
 
     In fluid, where transverse magnetization outlives many pulses, the cost of a balanced
     sequence has local minima along `omega0`, a few rad/s apart, and the search may end
@@ -343,6 +348,12 @@ class NLLSRegressor(BoundedRegressor):
             M0 and the noise of each voxel; with a prior, those of the linearized
             posterior. Only if `return_std`.
 
+        Raises
+        ------
+        ValueError
+            If X does not fit, or standard deviations are asked for under Rician noise
+            without `sigma`.
+
         Warns
         -----
         ConvergenceWarning
@@ -351,6 +362,8 @@ class NLLSRegressor(BoundedRegressor):
         if self.model is None:
             y, std = self._invert_linear(X, known)
         else:
+            if return_std:
+                check_sigma_is_known(self.model, sigma)
             fits = self.fit_voxels(X, sigma=sigma, known=known)
             y, std = fits.theta, np.sqrt(np.einsum("nii->ni", fits.covariance))
         if not return_std:

@@ -100,6 +100,10 @@ class OneStepRegressor(BoundedRegressor):
     fits the data best, the prior can therefore not pull; :class:`NLLSRegressor` with a
     prior has no such rule.
 
+    Magnitudes are refined as if their noise were Gaussian, with a bias where they are below
+    about five times the noise, as by :class:`NLLSRegressor`. Under Rician noise, standard
+    deviations are those of the Rician bound, which need `sigma`.
+
     Examples
     --------
     >>> import numpy as np
@@ -246,6 +250,12 @@ class OneStepRegressor(BoundedRegressor):
             M0 and the noise of each voxel; with a prior, those of the linearized
             posterior, but where the control of the last step kept it from getting there.
             Only if `return_std`.
+
+        Raises
+        ------
+        ValueError
+            If X does not fit, or standard deviations are asked for under Rician noise
+            without `sigma`.
         """
         X, known, usable = self._check_predict(X, known)
         sigma = check_sigma(sigma, len(X), usable)

@@ -28,6 +28,11 @@ class Fingerprints:
         Whether `snr` has the ends of a range, and not a set.
     scale_precision : bool, default=False
         Whether the precision grows with the squared signal-to-noise ratio.
+    levels : Tensor of shape (n_levels,), default=None
+        Rising signal-to-noise ratios at which the precision is given, if it is at unit
+        noise not the same for all of them: then of shape (n_samples, n_levels, n_outputs).
+    is_magnitude : bool, default=False
+        Whether clean signals are magnitudes, whose noise is Rician.
     """
 
     signals: torch.Tensor
@@ -38,6 +43,8 @@ class Fingerprints:
     snr: torch.Tensor | None = None
     snr_is_range: bool = False
     scale_precision: bool = False
+    levels: torch.Tensor | None = None
+    is_magnitude: bool = False
 
     def __len__(self):
         return len(self.signals)
@@ -53,11 +60,33 @@ class Fingerprints:
         if self.snr is not None:
             snr = self._draw_snr(len(rows) // n_realizations, generator)
             snr = snr.repeat_interleave(n_realizations)[:, None]
-            x = x + _normal(x, generator) / snr
+            x = self._with_noise(x, snr, generator)
+            if self.levels is not None:
+                precision = self._interpolated(precision, snr)
             if self.scale_precision:
                 precision = precision * snr**2
         features = torch.hstack([align(x, self.reference), self.known[rows]])
         return features, self.targets[rows], precision
+
+    def _with_noise(self, x, snr, generator):
+        """Gaussian noise, or the magnitude with noise in both channels."""
+        if not self.is_magnitude:
+            return x + _normal(x, generator) / snr
+        # Real signals come less their reference.
+        in_phase = x + self.reference + _normal(x, generator) / snr
+        return torch.hypot(in_phase, _normal(x, generator) / snr) - self.reference
+
+    def _interpolated(self, precision, snr):
+        """Precision at unit noise for given ratios, between those of the levels."""
+        if len(self.levels) == 1:
+            return precision[:, 0]
+        above = torch.searchsorted(self.levels, snr).clamp(1, len(self.levels) - 1)
+        low, high = self.levels[above - 1], self.levels[above]
+        below, above = (
+            precision.take_along_dim(index[:, :, None], 1)[:, 0]
+            for index in (above - 1, above)
+        )
+        return torch.lerp(below, above, (snr - low) / (high - low))
 
     def _draw_snr(self, n, generator):
         options = dict(generator=generator, device=self.snr.device, dtype=self.snr.dtype)
