@@ -11,8 +11,8 @@ complex factor M0, two real nuisance parameters with derivatives s and 1j s, whi
 other columns are multiplied by M0. This file is the one place that scales by
 :math:`\sigma` and M0.
 
-Magnitudes have Rician noise: each sample's part of the information is multiplied by the
-Z of :mod:`crbestim._rician`, a function of its own signal-to-noise ratio.
+Magnitudes have Rician noise: the part of each sample in the information is multiplied by
+a function of its own signal-to-noise ratio (Karlsen et al., MRM 1999).
 """
 
 import warnings

@@ -120,6 +120,19 @@ def test_high_signal_is_gaussian_and_low_signal_worse():
     assert (np.diff(ratio, axis=0) > 0).all()
 
 
+@pytest.mark.parametrize(
+    ("snr", "factors"),
+    [(3, (1.56, 2.65)), (5, (1.27, 1.75)), (10, (1.10, 1.25)), (20, (1.03, 1.07))],
+)
+def test_figures_of_the_user_guide(snr, factors):
+    theta = np.column_stack([np.ones(1001), np.linspace(5, 40, 1001)])
+    gaussian = signal_and_bound(MagnitudeDecay(), theta, 1 / snr)[1]
+    rician = cramer_rao_bound(MagnitudeDecay("rician"), theta, 1 / snr)
+    found = np.median(rician / gaussian, axis=0)
+    # Half of the last digit given.
+    np.testing.assert_allclose(found, factors, rtol=0, atol=0.005)
+
+
 def test_noise_alone_tells_the_square_of_the_signal():
     """Far below the noise a bound grows with its fourth power."""
     low, lower = (cramer_rao_bound(MagnitudeDecay("rician"), THETA, s) for s in (1e3, 1e4))

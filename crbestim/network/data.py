@@ -80,11 +80,11 @@ class Fingerprints:
         """Precision at unit noise for given ratios, between those of the levels."""
         if len(self.levels) == 1:
             return precision[:, 0]
-        above = torch.searchsorted(self.levels, snr).clamp(1, len(self.levels) - 1)
-        low, high = self.levels[above - 1], self.levels[above]
+        right = torch.searchsorted(self.levels, snr).clamp(1, len(self.levels) - 1)
+        low, high = self.levels[right - 1], self.levels[right]
         below, above = (
             precision.take_along_dim(index[:, :, None], 1)[:, 0]
-            for index in (above - 1, above)
+            for index in (right - 1, right)
         )
         return torch.lerp(below, above, (snr - low) / (high - low))
 
