@@ -358,8 +358,7 @@ def warn_of_bound(model, theta, crb, noise_std, *, m0=1.0, noise=None):
         every = slice(None, None, -(-len(crb) // _MOST_COMPARED) or 1)
         options = {"noise_std": noise_std, "m0": np.abs(m0)}
         options = {k: np.broadcast_to(v, len(crb))[every] for k, v in options.items()}
-        some = np.atleast_2d(theta)[every]
-        model = model.rows(every)
+        model, some = model.rows(every), np.atleast_2d(theta)[every]
         warn_low(crb[every], signal_and_bound(model, some, noise="rician", **options)[1])
 
 

@@ -331,7 +331,7 @@ def test_a_train_without_pulses_determines_nothing():
 
 def test_warning_counts_samples_and_names_parameters():
     crb = np.array([[1.0, np.inf, 1.0], [1.0, np.inf, np.inf]])
-    message = r"does not determine b \(2 of 2 samples\), c \(1 of 2 samples\): the Fisher"
+    message = r"does not determine b \(2 of 2 samples\), c \(1 of 2 samples\): the bound"
     with pytest.warns(SingularInformationWarning, match=message):
         warn_infinite(crb, ("a", "b", "c"))
     with warnings.catch_warnings():

@@ -40,7 +40,7 @@ def check_column(parameter, values, name="theta"):
     >>> check_column(Parameter("T1", (0.1, 5.0), (0.0, 10.0), "s"), np.array([1e3]))
     Traceback (most recent call last):
     ...
-    ValueError: T1 = 1000 s in row 0 of {name} is outside 0 to 10 s, where the model
+    ValueError: T1 = 1000 s in row 0 of theta is outside 0 to 10 s, where the model
     holds; it looks like milliseconds, give seconds.
     """
     low, high = parameter.domain

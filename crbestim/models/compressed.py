@@ -71,24 +71,6 @@ class CompressedModel(ModelView):
         """Whether the coefficients are complex."""
         return self.model.is_complex or self.basis.dtype.kind == "c"
 
-    @property
-    def _has_own_jacobian(self):
-        return self.model._has_own_jacobian
-
-    @property
-    def _label(self):
-        return self.model._label
-
-    @property
-    def difference(self):
-        """What stands in for a missing Jacobian of the model."""
-        return self.model.difference
-
-    @property
-    def difference_step(self):
-        """Step of differences of the model."""
-        return self.model.difference_step
-
     def __repr__(self):
         return f"{self.model!r}.compress(<basis of {self.n_features} components>)"
 

@@ -95,6 +95,24 @@ class GivenModel(SignalModel):
         return self.model.noise
 
     @property
+    def _has_own_jacobian(self):
+        return self.model._has_own_jacobian
+
+    @property
+    def _label(self):
+        return self.model._label
+
+    @property
+    def difference(self):
+        """What stands in for a missing Jacobian of the model."""
+        return self.model.difference
+
+    @property
+    def difference_step(self):
+        """Step of differences of the model."""
+        return self.model.difference_step
+
+    @property
     def whole(self):
         """The model of all parameters that are no constants."""
         return GivenModel(self.model, self.constants) if self.constants else self.model

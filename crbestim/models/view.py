@@ -33,6 +33,24 @@ class ModelView(SignalModel):
         """Their values, (n_samples, n_known), of a model at them."""
         return self.model.known
 
+    @property
+    def _has_own_jacobian(self):
+        return self.model._has_own_jacobian
+
+    @property
+    def _label(self):
+        return self.model._label
+
+    @property
+    def difference(self):
+        """What stands in for a missing Jacobian of the model."""
+        return self.model.difference
+
+    @property
+    def difference_step(self):
+        """Step of differences of the model."""
+        return self.model.difference_step
+
     def fix(self, **values):
         """Hold some parameters at constants; see `SignalModel.fix`."""
         return self._of(self.model.fix(**values))
