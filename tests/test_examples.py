@@ -14,6 +14,7 @@ SIZES = {
     "plot_compare_estimators": ["--samples", "300", "--epochs", "1", "--test", "4"],
     "plot_crb_versus_mse": ["--samples", "300", "--epochs", "2", "--grid", "4"],
     "plot_grid_search": ["--samples", "330", "--epochs", "1"],
+    "plot_known_b1": ["--samples", "60", "--fits", "10", "--training", "300"],
 }
 PICTURES = {"maps_crb.png", "maps_mse.png", "training.png"}
 
@@ -75,6 +76,13 @@ def test_grid_search(tmp_path):
     for name in ("efficiency of each split", "least squares", "n_neighbors", "n_steps"):
         assert name in printed
     assert "coefficients: " in printed
+
+
+def test_known_b1(tmp_path):
+    printed = run("plot_known_b1", tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"known_b1.png"}
+    for name in ("B1 and omega0 known", "tau 0.03: bound", "helps up to tau"):
+        assert name in printed
 
 
 @pytest.mark.parametrize("with_pandas", [False, True])
