@@ -14,6 +14,7 @@ from crbestim import (
 from crbestim.bounds import cramer_rao_bound, signal_and_bound
 from crbestim.datasets import make_fingerprints
 from crbestim.estimators._explanation import explain
+from crbestim.estimators._known_inputs import KnownInputs
 from crbestim.estimators._training_data import TrainingData
 from crbestim.exceptions import LowSignalWarning
 from tests.magnitudes import MagnitudeDecay
@@ -32,10 +33,11 @@ def data():
     return make_fingerprints(RICIAN, 400, snr=(3, 30), return_crb=True, random_state=0)
 
 
-def training_data(model=RICIAN, **changes):
+def training_data(**changes):
     options = dict(noise_std=0.1, snr=None, is_crb=True)
-    offset, scale = model.bounds.mean(axis=1), np.ptp(model.bounds, axis=1)
-    return TrainingData(model, offset, scale, np.ones(2), **{**options, **changes})
+    offset, scale = RICIAN.bounds.mean(axis=1), np.ptp(RICIAN.bounds, axis=1)
+    known = KnownInputs.learn(None)
+    return TrainingData(known, offset, scale, np.ones(2), **{**options, **changes})
 
 
 # Bounds of the noise that training draws
@@ -44,7 +46,7 @@ def training_data(model=RICIAN, **changes):
 def test_table_of_precisions_is_that_of_bounds(data):
     """Between levels, too: the step is chosen for one per cent."""
     make, y = training_data(snr=(3.0, 30.0)), data[1][:50]
-    table = make.clean(y, None)
+    table = make.clean(RICIAN, y, None, None)
     assert table.is_magnitude and table.snr_is_range
     assert table.levels[0] == 3 and table.levels[-1] == 30
     for snr in (3.0, 3.3, 7.0, 19.0, 30.0):
@@ -61,7 +63,7 @@ def test_table_of_precisions_is_that_of_bounds(data):
 
 def test_one_noise_level_has_one_bound(data):
     make, y = training_data(), data[1]
-    table = make.clean(y, None)
+    table = make.clean(RICIAN, y, None, None)
     assert table.snr == table.levels == 10
     expected = make.scale**2 / cramer_rao_bound(RICIAN, y, 0.1)
     np.testing.assert_allclose(table.precision[:, 0] * 10**2, expected)
@@ -74,15 +76,17 @@ def test_bounds_tell_the_noise_of_their_rows(noise_std):
     crb = cramer_rao_bound(RICIAN, y, 1 / snr)
     crb[::3, 0] = np.inf
     for is_crb in (True, False):
-        found = training_data(noise_std=noise_std, is_crb=is_crb).clean(y, crb)
+        found = training_data(noise_std=noise_std, is_crb=is_crb).clean(
+            RICIAN, y, crb, None
+        )
         np.testing.assert_allclose(found.snr, snr, rtol=1e-4)
-    table = training_data().clean(y, crb)
+    table = training_data().clean(RICIAN, y, crb, None)
     assert (table.precision[::3, :, 0] == 0).all()
     assert (table.precision[1::3] > 0).all()
 
 
 def test_squared_errors_need_no_table(data):
-    table = training_data(is_crb=False).clean(data[1], None)
+    table = training_data(is_crb=False).clean(RICIAN, data[1], None, None)
     assert table.levels is None and table.is_magnitude
     np.testing.assert_allclose(
         table.precision, np.tile(np.ptp(RICIAN.bounds, axis=1) ** 2, (400, 1))

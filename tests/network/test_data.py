@@ -15,6 +15,7 @@ def magnitudes(n=20_000, **changes):
         targets=torch.zeros(n, 1),
         precision=torch.ones(n, 1),
         reference=torch.full((1,), 0.75, dtype=torch.float64),
+        known=torch.zeros(n, 0),
         snr=torch.tensor([2.0], dtype=torch.float64),
         is_magnitude=True,
     )
@@ -51,6 +52,7 @@ def test_precision_is_interpolated_between_levels(n_realizations):
         n,
         signals=torch.ones(n, 1),
         reference=torch.zeros(1),
+        known=torch.zeros(n, 0),
         precision=slopes * levels[None, :, None],
         snr=torch.tensor([2.0, 8.0]),
         snr_is_range=True,
