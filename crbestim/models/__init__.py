@@ -4,6 +4,7 @@ from .balanced_steady_state import BalancedSteadyState
 from .base import SignalModel
 from .bi_exponential import BiExponential
 from .compressed import CompressedModel
+from .fisp import FISPFingerprinting
 from .function import FunctionModel
 from .given import GivenModel
 from .intravoxel_incoherent_motion import IntravoxelIncoherentMotion
@@ -16,6 +17,7 @@ __all__ = [
     "BalancedSteadyState",
     "BiExponential",
     "CompressedModel",
+    "FISPFingerprinting",
     "FunctionModel",
     "GivenModel",
     "IntravoxelIncoherentMotion",

@@ -7,6 +7,7 @@ from threadpoolctl import threadpool_limits
 from crbestim.models import (
     BalancedSteadyState,
     BiExponential,
+    FISPFingerprinting,
     IntravoxelIncoherentMotion,
     InversionRecovery,
     MagnetizationTransfer,
@@ -78,6 +79,18 @@ def water(n=20, **options):
     return BalancedSteadyState(HybridStateSequence(*train(n), 3.5e-3), **options)
 
 
+def fisp(n=40, seed=0, **options):
+    """Return a model of an inversion and pulses without a pattern."""
+    rng = np.random.default_rng(seed)
+    alpha, tr = rng.uniform(0.1, 1.2, n), rng.uniform(11e-3, 15e-3, n)
+    return FISPFingerprinting(alpha, tr, 3e-3, **dict(inversion_time=20e-3) | options)
+
+
+def quadratic(n):
+    """Return phases of RF spoiling."""
+    return np.deg2rad(117.0) * np.arange(n) ** 2 / 2
+
+
 def orthonormal(n, n_components, seed=0, dtype=float):
     """Return a random orthonormal basis, real or complex."""
     rng = np.random.default_rng(seed)
@@ -135,6 +148,15 @@ MODELS = {
     "MT, interpolated": smooth,
     "MT, real basis": lambda: mt(24).compress(orthonormal(24, 10)),
     "MT, complex basis": lambda: mt(24).compress(orthonormal(24, 10, dtype=complex)),
+    "FISP": fisp,
+    "FISP, long": lambda: fisp(200),
+    "FISP, B1": lambda: fisp(b1=True),
+    "FISP, phases": lambda: fisp(b1=True, phase=quadratic(40), inversion_time=None),
+    "FISP, few states": lambda: fisp(n_states=5),
+    "FISP, real basis": lambda: fisp(b1=True).compress(orthonormal(40, 10)),
+    "FISP, complex basis": lambda: fisp(phase=quadratic(40)).compress(
+        orthonormal(40, 10, dtype=complex)
+    ),
     "user's, complex": Biexponential,
     "user's, real": Recovery,
     "user's, real basis": lambda: Biexponential().compress(orthonormal(12, 5)),
