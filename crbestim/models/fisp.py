@@ -6,8 +6,6 @@ extended phase graphs (Weigel, JMRI 2015, doi 10.1002/jmri.24619). The equations
 the code, in ``crbestim/kernels/extended_phase_graph.py``.
 """
 
-from functools import cached_property
-
 import numpy as np
 from scipy import stats
 
@@ -249,12 +247,11 @@ class FISPFingerprinting(SignalModel):
     def _pulses(self):
         # Not kept: copies of a model for other processes should stay small.
         n = self.n_features
-        sign, turn = self._frames
+        sign, turn = self._frames()
         intervals, index = np.unique(np.append(self.tr, self.te), return_inverse=True)
         time = -1.0 if self.inversion_time is None else float(self.inversion_time)
         return Pulses(sign * self.alpha, sign, turn, index[:n], index[n:], intervals, time)
 
-    @cached_property
     def _frames(self):
         """Signs of the pulses, and by what the frame turns before each, if it does.
 

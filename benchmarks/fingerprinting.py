@@ -1,0 +1,148 @@
+"""Speed and accuracy of FISP fingerprints beside blochsim, in turn in one process.
+
+A train of 880 pulses after an inversion, with parameters of the brain; signals alone, and
+with their derivatives by T1 and T2:
+
+    python benchmarks/fingerprinting.py [--voxels 512] [--constant-tr]
+
+This library computes in double precision and has three numbers of configuration orders:
+those that count at each T2 (its default), all that can return to the echo, and ten.
+blochsim, where it is installed, computes in single precision, for echoes at the pulse
+itself (TE = 0, which is what is measured here of both), with ten orders (its default) or
+as many as are asked for. Errors are the largest ones against all orders, relative to the
+largest signal or derivative of a voxel, in the median and in the worst voxel. Medians of
+seven runs; the time of one thread is CPU time, that of two threads by the clock.
+"""
+
+import argparse
+import time
+
+import numba
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from crbestim.datasets.distributions import draw_parameters
+from crbestim.models import FISPFingerprinting
+
+N_PULSES, N_RUNS, TI = 880, 7, 20e-3
+WORKS = {"signal": False, "signal + Jacobian": True}
+
+
+def sequence(constant_tr):
+    """Return flip angles in rad and repetition times in s."""
+    x = np.arange(N_PULSES)
+    alpha = np.deg2rad(5 + 55 * np.sin(np.pi * x / 220) ** 2)
+    varied = np.random.default_rng(0).uniform(11.5e-3, 14.5e-3, N_PULSES)
+    return alpha, np.full(N_PULSES, 12e-3) if constant_tr else varied
+
+
+def blochsim_simulator(alpha, tr, n_states):
+    """Return a function of theta and whether derivatives are wanted, or None."""
+    try:
+        import torch
+        from blochsim.simulators import MRFSimulator
+    except ImportError:
+        return None
+    simulator = MRFSimulator(
+        flip=torch.tensor(np.rad2deg(alpha)), TR=torch.tensor(1e3 * tr), TI=1e3 * TI,
+        states=n_states,
+    )  # fmt: skip
+
+    def simulate(theta, jacobian=False):
+        t1, t2 = torch.tensor(1e3 * theta.T, dtype=torch.float32)
+        if not jacobian:
+            return simulator.simulate(T1=t1, T2=t2).numpy()
+        s, derivatives = simulator.jacobian(("T1", "T2"), T1=t1, T2=t2)
+        return s.numpy(), 1e3 * np.moveaxis(derivatives.numpy(), 1, 2)
+
+    return simulate
+
+
+def use_threads(n):
+    """Set the number of threads of both libraries."""
+    numba.set_num_threads(min(n, numba.config.NUMBA_NUM_THREADS))
+    try:
+        import torch
+    except ImportError:
+        return
+    torch.set_num_threads(n)
+
+
+def timed(work):
+    """Return seconds by the clock and by CPU time."""
+    start, cpu_start = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - start, time.process_time() - cpu_start
+
+
+def rates(simulators, theta):
+    """Return fingerprints a second, (one thread, two threads), by name and work."""
+    measured = {}
+    for simulate, _ in simulators.values():
+        simulate(theta[:8], jacobian=True)
+    for _ in range(N_RUNS):  # in turn, since machines are faster at some times
+        for name, (simulate, n) in simulators.items():
+            for work, jacobian in WORKS.items():
+                use_threads(1)
+                one = timed(lambda s=simulate, n=n, j=jacobian: s(theta[:n], jacobian=j))
+                use_threads(2)
+                two = timed(lambda s=simulate, n=n, j=jacobian: s(theta[:n], jacobian=j))
+                measured.setdefault((name, work), []).append((n / one[1], n / two[0]))
+    return {key: np.median(runs, axis=0) for key, runs in measured.items()}
+
+
+def errors(simulate, theta, exact):
+    """Return the median and the largest error of signals, and of derivatives."""
+    for part, expected in zip(simulate(theta, jacobian=True), exact, strict=True):
+        same_sign = np.sign(np.vdot(expected, part).real)  # that of the pulses is a choice
+        worst = np.abs(same_sign * part - expected).max(axis=1)
+        error = worst / np.abs(expected).max(axis=1)
+        yield np.median(error), error.max()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--voxels", type=int, default=512)
+    parser.add_argument("--constant-tr", action="store_true")
+    options = parser.parse_args()
+    alpha, tr = sequence(options.constant_tr)
+    n, half = options.voxels, N_PULSES // 2
+    models = {
+        name: FISPFingerprinting(alpha, tr, 0.0, inversion_time=TI, n_states=n_states)
+        for name, n_states in (
+            ("orders that count", None), ("all orders", half), ("10 orders", 10),
+        )
+    }  # fmt: skip
+    default, exact = models["orders that count"], models["all orders"]
+    theta = draw_parameters(default, n, np.random.default_rng(1))
+    simulators = {name: (model.simulate, n) for name, model in models.items()}
+    for n_states, voxels in ((10, n), (half, min(n, 64))):
+        if simulator := blochsim_simulator(alpha, tr, n_states):
+            simulators[f"blochsim, {n_states} orders"] = simulator, voxels
+    counts = default._blocks(theta)[1]
+    print(f"{N_PULSES} pulses, {n} voxels, {np.unique(tr).size} repetition times; orders "
+          f"that count: {counts.min()} to {counts.max()}, mean {counts.mean():.0f}")  # fmt: skip
+    with threadpool_limits(1, user_api="blas"):
+        measured = rates(simulators, theta)
+    print(f"{'fingerprints/s':44}1 thread  2 threads")
+    for (name, work), (one, two) in measured.items():
+        print(f"  {name:22}{work:20}{one:8.0f}{two:11.0f}")
+    for (ours, theirs), work in (
+        (pair, work)
+        for pair in (("orders that count", 10), ("10 orders", 10), ("all orders", half))
+        for work in WORKS
+    ):
+        other = f"blochsim, {theirs} orders", work
+        if other in measured:
+            one, two = measured[ours, work] / measured[other]
+            print(f"  {ours} / {other[0]}, {work}: {one:.1f} times as fast with one "
+                  f"thread, {two:.1f} with two")  # fmt: skip
+    print("errors against all orders: median and largest of signal; of derivatives")
+    expected = exact.simulate(theta, jacobian=True)
+    for name, (simulate, _) in simulators.items():
+        (a, b), (c, d) = errors(simulate, theta, expected)
+        print(f"  {name:22}{a:9.1e}{b:9.1e};{c:9.1e}{d:9.1e}")
+
+
+if __name__ == "__main__":
+    main()
