@@ -16,7 +16,7 @@ from ..kernels.threads import in_threads
 from ..parameters import Parameter, truncated_normal
 from .base import SignalModel
 
-_TRUNCATION = 1e-13
+_TRUNCATION = 1e-12
 _LEVEL = 1.25
 _PHASE_ERROR = 1e-12
 
@@ -61,7 +61,7 @@ class FISPFingerprinting(SignalModel):
     n_states : int, default=None
         Number of configuration orders that are followed, from 0 on. By default as many as
         can return to the echo, but for those that relax before: leaving these out changes
-        no signal by more than 1e-13 of M0.
+        no signal by more than 1e-12 of M0.
     bounds : dict, default=None
         Other bounds, (low, high) by parameter name.
 
@@ -234,14 +234,15 @@ class FISPFingerprinting(SignalModel):
         """Return the numbers of orders without which a signal changes by _TRUNCATION.
 
         Magnetization takes K repetitions in the transverse plane to reach order K, and as
-        many to return: with r = exp(-TR / T2) for the shortest TR, what is left out in a
-        repetition is at most r^K times the magnetization V, and at most r^(2 K) V of it
-        is seen in an echo. V is at most 1 and what recovers, and there are n repetitions.
+        many to return. With r = exp(-TR / T2) for the shortest TR, let magnetization of
+        order k count r^-k times on the way out: no step enlarges its norm, but for what
+        recovers, so it is at most V, what was there and recovered. The norm of all that
+        leaves by order K in n repetitions is at most r^K V, too, its sum n^(1/2) times
+        that. Weights r^k show in the same way that r^K of it can be seen in an echo.
         """
         t1, t2 = theta[:, 0], theta[:, 1]
-        largest = self.n_features * (1 + self.tr.sum() / t1)
-        orders = t2 / (2 * self.tr.min()) * np.log(largest / _TRUNCATION)
-        return np.ceil(orders)
+        largest = np.sqrt(self.n_features) * (1 + self.tr.sum() / t1)
+        return np.ceil(t2 / (2 * self.tr.min()) * np.log(largest / _TRUNCATION))
 
     @property
     def _pulses(self):

@@ -83,7 +83,7 @@ def test_orders_that_relax_before_they_return_can_be_left_out(make):
     assert (whole._blocks(theta)[1] == n // 2).all()
     s, jacobian = model.signal(theta, jacobian=True)
     expected, slopes = whole.signal(theta, jacobian=True)
-    # Promised: 1e-13. The bound counts what could be left out, not what is.
+    # Promised: 1e-12. The bound counts what could be left out, not what is.
     np.testing.assert_allclose(s, expected, rtol=0, atol=1e-15)
     error = np.abs(jacobian - slopes).max(axis=1)
     assert (error <= 1e-13 * np.abs(slopes).max(axis=1)).all()
