@@ -38,7 +38,7 @@ from .lanes import LANES, vectors, zeros
 T1, T2, B1 = range(3)
 N_PARAMETERS = 3
 CHUNK = 16
-WIDTH = 144
+WIDTH = 144  # orders in a tile of one column; several share it
 E1, E2, SHRINK, SINE, COSINE, HALF, K1, K2 = range(8)
 D_SHRINK, D_SINE, D_COSINE, D_HALF = range(8, 12)
 TE_DECAY, TE_SHRINK, TE_SINE, TE_K2, TE_D_SHRINK, TE_D_SINE = range(12, 18)

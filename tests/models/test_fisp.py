@@ -157,8 +157,8 @@ def test_transmit_field_scales_the_flip_angles():
 
 
 def test_constant_pulses_reach_the_steady_state_of_fisp():
-    # Closed form for full dephasing (Hänicke and Vogel, MRM 2003, doi
-    # 10.1002/mrm.10410), here by isochromats of a train that repeats for long.
+    # The closed form by angle of dephasing (Hänicke and Vogel, MRM 2003, doi
+    # 10.1002/mrm.10410), averaged over a full turn.
     model = FISPFingerprinting(np.full(700, 0.6), 10e-3, 0.0)
     t1, t2, a = 0.3, 0.05, 0.6
     s = model.signal([[t1, t2]])[0, -1]
