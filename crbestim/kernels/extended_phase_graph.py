@@ -38,7 +38,7 @@ from .lanes import LANES, vectors, zeros
 T1, T2, B1 = range(3)
 N_PARAMETERS = 3
 CHUNK = 16
-WIDTH = 144  # orders in a tile of one column; several share it
+WIDTH = 192  # orders in a tile of one column; several share it
 E1, E2, SHRINK, SINE, COSINE, HALF, K1, K2 = range(8)
 D_SHRINK, D_SINE, D_COSINE, D_HALF = range(8, 12)
 TE_DECAY, TE_SHRINK, TE_SINE, TE_K2, TE_D_SHRINK, TE_D_SINE = range(12, 18)
@@ -159,21 +159,20 @@ def turn_frame(angle, n, at, a, b):
 
 
 @njit(cache=True, error_model="numpy")
-def coefficients(first, last, b1, decays, pulses, out):
+def coefficients(first, last, b1, nominal, decays, pulses, out):
     """Write the coefficients of the repetitions `first` to `last` - 1.
 
-    b1 : (LANES,); decays : (n_intervals, 4, LANES), exp(-t / T1), exp(-t / T2), t / T1^2
-    and t / T2^2; out : (CHUNK, N_COEFFICIENTS, LANES).
+    b1 : (LANES,); nominal : (N, 2), sine and cosine of the flip angles where B1 = 1;
+    decays : (n_intervals, 4, LANES), exp(-t / T1), exp(-t / T2), t / T1^2 and t / T2^2;
+    out : (CHUNK, N_COEFFICIENTS, LANES).
     """
     rotation = zeros((2, LANES))
     sincos, e, c = vectors(rotation), vectors(decays), vectors(out)
     for i in range(first, last):
         alpha, sign, j = pulses.alpha[i], pulses.sign[i], i - first
         for lane in range(LANES):
-            if lane > 0 and b1[lane] == b1[lane - 1]:
-                rotation[0, lane] = rotation[0, lane - 1]
-                rotation[1, lane] = rotation[1, lane - 1]
-            else:
+            rotation[0, lane], rotation[1, lane] = nominal[i, 0], nominal[i, 1]
+            if b1[lane] != 1.0:
                 rotation[0, lane] = np.sin(alpha * b1[lane])
                 rotation[1, lane] = np.cos(alpha * b1[lane])
         sin, cos = sincos[0] * 1.0, sincos[1] * 1.0
@@ -322,12 +321,15 @@ def simulate(first, last, theta, rows, n_states, columns, pulses, basis, s, ds):
     lanes, c = zeros((N_PARAMETERS, LANES)), zeros((CHUNK, N_COEFFICIENTS, LANES))
     decays = zeros((pulses.intervals.size, 4, LANES))
     path, sums = zeros((n_pulses, n_even, LANES)), zeros((basis.shape[0], n_even, LANES))
+    nominal = np.empty((n_pulses, 2))
+    for i in range(n_pulses):
+        nominal[i, 0], nominal[i, 1] = np.sin(pulses.alpha[i]), np.cos(pulses.alpha[i])
     for block in range(first, last):
         load(theta, rows[block], pulses.intervals, lanes, decays)
         begin(lanes, columns, parts, pulses.inversion_time, b, z)
         for low in range(0, n_pulses, CHUNK):
             high = min(low + CHUNK, n_pulses)
-            coefficients(low, high, lanes[B1], decays, pulses, c)
+            coefficients(low, high, lanes[B1], nominal, decays, pulses, c)
             play_chunk(
                 vectors(c), low, high, n_states[block], columns, parts, pulses.turn,
                 vectors(a), vectors(b), vectors(z), vectors(path),

@@ -29,7 +29,7 @@ COLUMNS = {
 }
 # Two chunks and a part of one; long trains have more orders than a tile.
 N = 2 * CHUNK + 5
-N_LONG = 160
+N_LONG = 200
 
 
 @pytest.fixture(params=COLUMNS)
