@@ -10,8 +10,6 @@ from .given import GivenModel
 from .intravoxel_incoherent_motion import IntravoxelIncoherentMotion
 from .inversion_recovery import InversionRecovery
 from .magnetization_transfer import MagnetizationTransfer
-from .mono_exponential import MonoExponential
-from .spoiled_gradient_echo import SpoiledGradientEcho
 
 __all__ = [
     "BalancedSteadyState",
@@ -26,4 +24,5 @@ __all__ = [
     "MonoExponential",
     "SignalModel",
     "SpoiledGradientEcho",
+    "WhitenedModel",
 ]

@@ -255,6 +255,29 @@ class SignalModel(Differentiable):
 
         return CompressedModel(self, basis)
 
+    def whiten(self, covariance):
+        """Return the same model with its noise made white.
+
+        Parameters
+        ----------
+        covariance : array-like
+            Covariance of the noise: a variance, a variance for each feature, or a
+            Hermitian matrix of shape (n_features, n_features).
+
+        Returns
+        -------
+        WhitenedModel
+            Model of ``L^-1 signal``, where ``L @ L^H = covariance``.
+
+        Raises
+        ------
+        ValueError
+            If the covariance does not fit or is not positive definite.
+        """
+        from .whitened import WhitenedModel
+
+        return WhitenedModel(self, covariance)
+
     def fix(self, **values):
         """Return the same model with some parameters held at constants.
 
