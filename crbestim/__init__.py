@@ -14,6 +14,7 @@ Modules, in the order in which they build on each other:
 - :mod:`crbestim.bounds`: Fisher information and the Cramér-Rao bound (CRB);
 - :mod:`crbestim.metrics`: errors in units of the bound;
 - :mod:`crbestim.datasets`: random fingerprints and a digital brain;
+- :mod:`crbestim.subspace`: transformers of signals, such as a basis that keeps the CRB;
 - :mod:`crbestim.estimators`: the estimators.
 """
 
@@ -27,7 +28,15 @@ __all__ = [
 ]
 __version__ = "0.1.0.dev0"
 
-_MODULES = ("bounds", "datasets", "estimators", "metrics", "models", "sequences")
+_MODULES = (
+    "bounds",
+    "datasets",
+    "estimators",
+    "metrics",
+    "models",
+    "sequences",
+    "subspace",
+)
 
 
 def __getattr__(name):

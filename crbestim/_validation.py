@@ -10,6 +10,7 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import (
     _check_feature_names,
+    _check_feature_names_in,
     _check_n_features,
     check_array,
     validate_data,
@@ -27,6 +28,7 @@ except ImportError:  # scikit-learn before 1.9
 
 
 __all__ = [
+    "COMPLEX_TARGET",
     "CallbackSupportMixin",
     "HasMethods",
     "Interval",
@@ -34,10 +36,12 @@ __all__ = [
     "check_crb",
     "check_features",
     "check_targets",
+    "feature_names_in",
     "fit_context",
     "is_complex",
 ]
 
+feature_names_in = _check_feature_names_in
 fit_context = _fit_context
 
 
@@ -81,7 +85,7 @@ def is_complex(X):
     return False
 
 
-def check_features(estimator, X, *, reset):
+def check_features(estimator, X, *, reset, keep_single=False):
     """Return X as a float64 or complex128 array; set or check its features.
 
     Parameters
@@ -92,6 +96,8 @@ def check_features(estimator, X, *, reset):
         Data, real or complex; voxels may have NaN or infinite values.
     reset : bool
         True in ``fit``, False afterwards.
+    keep_single : bool, default=False
+        Whether single precision stays what it is, and X is not copied.
 
     Returns
     -------
@@ -103,7 +109,8 @@ def check_features(estimator, X, *, reset):
     ValueError
         If X is empty, not two-dimensional or has other features than in ``fit``.
     """
-    loose = dict(dtype=np.float64, ensure_all_finite=False)
+    kinds = [np.float64, np.float32] if keep_single else np.float64
+    loose = dict(dtype=kinds, ensure_all_finite=False)
     if not is_complex(X):
         return validate_data(estimator, X, reset=reset, **loose)
     _check_feature_names(estimator, X, reset=reset)
@@ -111,6 +118,8 @@ def check_features(estimator, X, *, reset):
     for part in (array.real, array.imag):
         check_array(part, estimator=estimator, input_name="X", **loose)
     _check_n_features(estimator, array, reset=reset)
+    if keep_single and array.dtype == np.complex64:
+        return array
     return np.ascontiguousarray(array, dtype=np.complex128)
 
 

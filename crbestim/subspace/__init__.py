@@ -1,0 +1,7 @@
+"""Transformers of signals: projection onto a subspace, reals of complex, whitening."""
+
+from .complex_to_real import ComplexToReal
+from .projection import SubspaceProjection
+from .whitening import Whitening
+
+__all__ = ["ComplexToReal", "SubspaceProjection", "Whitening"]

@@ -1,0 +1,107 @@
+"""What the transformers share: checks of data, and voxels that are not finite."""
+
+import warnings
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from .._validation import COMPLEX_TARGET, check_features, is_complex
+from ._spectrum import blocks
+
+
+class SignalTransformer(TransformerMixin, BaseEstimator):
+    """Transformer of real or complex signals, one voxel a row.
+
+    Single precision stays single. Rows that are not finite are left out of ``fit``, with
+    a warning, and become NaN in ``transform``.
+    """
+
+    def _check_fit(self, X, y):
+        """Return X as an array, and which of its rows are finite; remember its kind."""
+        if is_complex(y):
+            raise ValueError(f"{COMPLEX_TARGET}: y is complex; parameters are real.")
+        X = check_features(self, X, reset=True, keep_single=True)
+        self.is_complex_ = X.dtype.kind == "c"
+        finite = finite_rows(X)
+        if finite.all():
+            return X, finite
+        found = (
+            f"X has NaN or infinite values in {np.sum(~finite)} of {len(X)} rows, the "
+            f"first is row {np.argmin(finite)}"
+        )
+        if not finite.any():
+            raise ValueError(f"{found}; none is left to learn from.")
+        warnings.warn(f"{found}: fit leaves them out", UserWarning, stacklevel=3)
+        return X, finite
+
+    def _check_transform(self, X):
+        """Return new data as an array of the kind of the data of ``fit``."""
+        check_is_fitted(self)
+        X = check_features(self, X, reset=False, keep_single=True)
+        if (X.dtype.kind == "c") != self.is_complex_:
+            kinds = ("real", "complex") if self.is_complex_ else ("complex", "real")
+            raise ValueError(
+                f"X is {kinds[0]}, but {type(self).__name__} was fitted to {kinds[1]} X."
+            )
+        return X
+
+    def _check_inverse(self, X, n_features):
+        """Return what came out of ``transform`` as an array of two dimensions."""
+        check_is_fitted(self)
+        X = np.asarray(X)
+        if X.ndim != 2 or X.shape[1] != n_features:
+            raise ValueError(
+                f"X has shape {X.shape}; {type(self).__name__} gives {n_features} "
+                "columns and takes as many back."
+            )
+        return X
+
+    def __sklearn_tags__(self):
+        """Complex X is native, but scikit-learn has no tag for it; voxels may be NaN."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def finite_rows(X):
+    """Tell which rows are finite.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Real or complex data.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_samples,)
+        True for rows without NaN and infinite values.
+    """
+    finite = [np.isfinite(X[part]).all(axis=1) for part in blocks(len(X))]
+    return np.concatenate(finite)
+
+
+def times(X, matrix):
+    """Multiply the rows of X that are finite by a matrix, in the precision of X.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Real or complex data.
+    matrix : ndarray of shape (n_features, n_columns)
+        What each row is multiplied by.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_columns)
+        Products; NaN for rows that are not finite.
+    """
+    if X.dtype in (np.float32, np.complex64):
+        matrix = matrix.astype(np.complex64 if matrix.dtype.kind == "c" else np.float32)
+    dtype = np.result_type(X.dtype, matrix.dtype)
+    out = np.full((len(X), matrix.shape[1]), np.nan, dtype=dtype)
+    for part in blocks(len(X)):
+        rows, finite = X[part], finite_rows(X[part])
+        out[part][finite] = rows[finite] @ matrix
+    return out

@@ -1,0 +1,342 @@
+"""Projection of signals onto a subspace that keeps their energy or their bounds."""
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+
+from .._validation import Interval, StrOptions, check_targets, fit_context
+from ..bounds import signal_and_bound
+from ._base import SignalTransformer, times
+from ._bound_basis import bound_basis
+from ._spectrum import blocks, double, singular_vectors, with_fixed_phase
+
+__all__ = ["SubspaceProjection"]
+
+
+class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
+    """Coefficients of signals in an orthonormal basis that is learned from fingerprints.
+
+    Scanners' reconstructions deliver such coefficients instead of hundreds of samples. A
+    singular value decomposition keeps the energy of the signals, which is not what tells
+    the parameters. With ``method="crb"`` the basis is optimized for what does: the
+    Cramér-Rao bound (CRB) of the coefficients is brought as close to that of the whole
+    signal as `n_components` allow.
+
+    Parameters
+    ----------
+    n_components : int, default=10
+        Number of components. Of more than there are features, as many as features are
+        kept: the basis is then complete.
+    method : {"svd", "crb"}, default="svd"
+        "svd": right singular vectors of X, without centring. "crb": the basis of the
+        greatest mean squared efficiency, CRB of the whole signal over CRB of the
+        coefficients; needs `model`, and y in ``fit``, and does not look at the values of
+        X, except for the order of components.
+    model : SignalModel, default=None
+        Model of the whole signal.
+    weights : dict, default=None
+        Weights of parameters in "crb", by name. The others, or all by default, have
+        weight 1.
+    energy_weight : float, default=0.3
+        Weight of the lost share of the signals' energy in "crb", beside one less the mean
+        squared efficiency. Bounds alone, with 0, may give up half of the energy, which a
+        reconstruction of images needs.
+    real_basis : bool, default=False
+        Whether the basis is real for complex signals, too. Where fingerprints come with
+        both signs of off-resonance, nothing is lost by it.
+    n_fingerprints : int, default=1000
+        Number of rows of y, drawn at random from more, at which bounds are computed.
+    max_iter : int, default=500
+        Largest number of iterations of "crb". With 0, it is the singular vectors of
+        signals and of derivatives orthogonal to all others (Mao et al., arXiv
+        2305.00326), from which the search starts.
+    tol : float, default=1e-6
+        The search ends where an iteration gains less.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the choice among more than `n_fingerprints` rows of y; else without effect.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_features)
+        Orthonormal rows u, ordered by energy, for which ``transform(X)`` is
+        ``X @ components_.conj().T``. The signal is nearly
+        ``transform(X) @ components_``, so the columns of ``components_.T`` are the basis
+        that ``model.compress(components_.T)`` takes.
+    explained_energy_ratio_ : ndarray of shape (n_components,)
+        Share of the energy of X, its sum of squares, in each component.
+    crb_ratio_ : ndarray of shape (n_parameters,)
+        CRB of the coefficients over CRB of the signal, median over fingerprints; only if
+        there are a model and y. Infinite bounds of the signal are left out.
+    n_iter_ : int
+        Number of iterations; 1 for "svd".
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features, only if X has some.
+
+    See Also
+    --------
+    crbestim.models.SignalModel.compress : The model of the coefficients.
+
+    Notes
+    -----
+    X is read in blocks and never copied; beside it, about ten matrices of n_features by
+    n_features are kept. The bound is that of white noise: see :class:`Whitening` for
+    other noise.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.models import SignalModel
+    >>> from crbestim.subspace import SubspaceProjection
+    >>> class Decay(SignalModel):
+    ...     parameter_names = ("R2",)
+    ...     bounds = np.array([[1.0, 50.0]])
+    ...     def signal(self, theta):
+    ...         return np.exp(-theta * np.linspace(0.005, 0.2, 40)) + 0j
+    >>> model, y = Decay(), np.linspace(2, 40, 200)[:, None]
+    >>> for method in ("svd", "crb"):
+    ...     projection = SubspaceProjection(2, method=method, model=model)
+    ...     print(projection.fit(model.signal(y), y).crb_ratio_.round(1))
+    [1.3]
+    [1.]
+    """
+
+    _parameter_constraints = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "method": [StrOptions({"svd", "crb"})],
+        "model": "no_validation",
+        "weights": [dict, None],
+        "energy_weight": [Interval(Real, 0, None, closed="left")],
+        "real_basis": ["boolean"],
+        "n_fingerprints": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        n_components=10,
+        *,
+        method="svd",
+        model=None,
+        weights=None,
+        energy_weight=0.3,
+        real_basis=False,
+        n_fingerprints=1000,
+        max_iter=500,
+        tol=1e-6,
+        random_state=None,
+    ):
+        self.n_components = n_components
+        self.method = method
+        self.model = model
+        self.weights = weights
+        self.energy_weight = energy_weight
+        self.real_basis = real_basis
+        self.n_fingerprints = n_fingerprints
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn the basis.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Signals, real or complex.
+        y : array-like of shape (n_samples, n_parameters), default=None
+            Their parameters in SI units, columns in the order of
+            ``model.parameter_names``.
+
+        Returns
+        -------
+        self
+            The fitted transformer.
+
+        Raises
+        ------
+        ValueError
+            If "crb" lacks a model or y, or X, y, model and options do not fit together.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If "crb" gains more than `tol` still after `max_iter` iterations.
+        UserWarning
+            If rows of X are not finite: they are left out.
+        """
+        X, finite = self._check_fit(X, y)
+        weights = self._check_model(X)
+        theta = self._check_theta(len(X), finite, y)
+        kept = min(self.n_components, X.shape[1])
+        if self.method == "crb":
+            basis = self._optimize(theta, kept, weights)
+        else:
+            basis, self.n_iter_ = self._principal(X, finite, kept), 1
+        self._set_components(X, finite, basis)
+        if theta is not None:
+            self.crb_ratio_ = self._crb_ratio(theta)
+        return self
+
+    def _check_model(self, X):
+        """Check that model, weights and X belong together; return weights as an array."""
+        if self.model is None:
+            if self.method == "crb":
+                raise ValueError('method="crb" keeps the bounds of a model; give a model.')
+            return None
+        if not callable(getattr(self.model, "check_theta", None)):
+            raise TypeError(f"model is {self.model!r}; give a SignalModel or None.")
+        if X.shape[1] != self.model.n_features:
+            raise ValueError(
+                f"X has {X.shape[1]} features, but {self.model!r} has "
+                f"{self.model.n_features} samples; give the model that X was measured with."
+            )
+        if self.is_complex_ != self.model.is_complex:
+            kind = "complex" if self.is_complex_ else "real"
+            raise ValueError(f"X is {kind}, but the signal of {self.model!r} is not.")
+        return self._check_weights()
+
+    def _check_weights(self):
+        names, given = self.model.parameter_names, self.weights or {}
+        unknown = sorted(set(given) - set(names))
+        if unknown:
+            raise ValueError(
+                f"weights name {', '.join(unknown)}; the model's parameters are "
+                f"{', '.join(names)}."
+            )
+        weights = np.array([float(given.get(name, 1.0)) for name in names])
+        if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
+            raise ValueError(
+                f"weights = {self.weights}; they must be finite, not negative, and at "
+                "least one positive."
+            )
+        return weights
+
+    def _check_theta(self, n_samples, finite, y):
+        """Return the fingerprints at which bounds are computed; None without them."""
+        if y is None and self.method == "crb":
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None; "
+                'method="crb" computes bounds at these parameters.'
+            )
+        if y is None or self.model is None:
+            return None
+        y = check_targets(y)
+        if len(y) != n_samples:
+            raise ValueError(
+                f"Found input variables with inconsistent numbers of samples: "
+                f"{[n_samples, len(y)]}"
+            )
+        theta = self.model.check_theta(y[finite])
+        if len(theta) <= self.n_fingerprints:
+            return theta
+        rng = check_random_state(self.random_state)
+        return theta[rng.choice(len(theta), self.n_fingerprints, replace=False)]
+
+    def _principal(self, X, finite, n_components):
+        if finite.sum() < n_components:
+            raise ValueError(
+                f"X has n_samples={finite.sum()} finite rows, which do not tell "
+                f"{n_components} components; give at least as many rows."
+            )
+        parts = (double(X[p][finite[p]], self.real_basis) for p in blocks(len(X)))
+        return singular_vectors(parts)[1][:n_components].T
+
+    def _optimize(self, theta, n_components, weights):
+        n_reals = n_components * (2 if self.is_complex_ else 1)
+        n_unknowns = self.model.n_parameters + (2 if self.is_complex_ else 0)
+        if n_reals < n_unknowns:
+            raise ValueError(
+                f"{n_components} components hold {n_reals} real numbers, fewer than the "
+                f"{n_unknowns} unknowns of {self.model!r}: every bound would be infinite."
+            )
+        basis, result = bound_basis(
+            self.model,
+            theta,
+            n_components,
+            weights=weights,
+            energy_weight=self.energy_weight,
+            real=self.real_basis,
+            max_iter=self.max_iter,
+            tol=self.tol,
+        )
+        self.n_iter_ = 0 if result is None else result.nit
+        if result is not None and result.status == 1:
+            warnings.warn(
+                f"SubspaceProjection still gained after {result.nit} iterations; increase "
+                "max_iter, or tol.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        return basis
+
+    def _set_components(self, X, finite, basis):
+        """Turn the basis so that its columns are ordered by energy, and store it."""
+        second_moment, total = 0.0, 0.0
+        for part in blocks(len(X)):
+            rows = double(X[part][finite[part]])
+            coefficients = double(rows @ basis.conj(), self.real_basis)
+            second_moment += coefficients.T @ coefficients.conj()
+            total += np.vdot(rows, rows).real
+        energies, turn = np.linalg.eigh(second_moment)
+        self.components_ = with_fixed_phase((basis @ turn[:, ::-1]).T)
+        share = energies[::-1].clip(0) / (total if total > 0 else 1.0)
+        self.explained_energy_ratio_ = share
+
+    def _crb_ratio(self, theta):
+        compressed = signal_and_bound(self.model.compress(self.components_.T), theta)[1]
+        full = signal_and_bound(self.model, theta)[1]
+        ratio = np.full(self.model.n_parameters, np.nan)
+        for k, finite in enumerate(np.isfinite(full).T):
+            if finite.any():
+                ratio[k] = np.median(compressed[finite, k] / full[finite, k])
+        return ratio
+
+    def transform(self, X):
+        """Return the coefficients of signals.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Signals, complex if those of ``fit`` were.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components)
+            Coefficients ``X @ components_.conj().T``; NaN for rows of X with values that
+            are not finite.
+        """
+        return times(self._check_transform(X), self.components_.conj().T)
+
+    def inverse_transform(self, X):
+        """Return the signals that coefficients stand for.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Coefficients.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            Signals ``X @ components_``; NaN for rows of X with values that are not finite.
+        """
+        return times(self._check_inverse(X, self._n_features_out), self.components_)
+
+    @property
+    def _n_features_out(self):
+        return len(self.components_)
+
+    def __sklearn_tags__(self):
+        """With "crb", ``fit`` needs y."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = self.method == "crb"
+        return tags
