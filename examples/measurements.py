@@ -5,6 +5,7 @@ import numpy as np
 from crbestim.datasets import make_fingerprints
 from crbestim.models import MagnetizationTransfer
 from crbestim.sequences import HybridStateSequence
+from crbestim.subspace import SubspaceProjection
 
 
 def load_model(folder=None):
@@ -33,9 +34,6 @@ def load_model(folder=None):
 def basis_of(model, n_components=20):
     """Return a basis that keeps what signals tell about the parameters.
 
-    It spans the signals of some fingerprints together with what sets each of their
-    derivatives apart from all others (Mao et al., arXiv 2305.00326).
-
     Parameters
     ----------
     model : SignalModel
@@ -48,18 +46,11 @@ def basis_of(model, n_components=20):
     ndarray of shape (n_pulses, n_components)
         Orthonormal columns.
     """
-    _, y = make_fingerprints(model, 400, random_state=0)
-    signal, jacobian = model.signal(y, jacobian=True)
-    nuisance = signal[:, :, None] * [1, 1j]
-    columns = np.concatenate([jacobian, nuisance], axis=2)
-    stacked = np.concatenate([columns.real, columns.imag], axis=1)
-    stacked /= np.linalg.norm(stacked, axis=1, keepdims=True)
-    # Rows of the pseudo-inverse are orthogonal to all columns but their own.
-    apart = np.linalg.pinv(stacked)[:, : model.n_parameters]
-    apart = apart[..., : model.n_features] + 1j * apart[..., model.n_features :]
-    rows = np.concatenate([signal, *apart])
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.linalg.svd(rows, full_matrices=False)[2][:n_components].T
+    X, y = make_fingerprints(model, 400, random_state=0)
+    projection = SubspaceProjection(
+        n_components, method="crb", model=model, real_basis=True, tol=1e-4
+    )
+    return projection.fit(X, y).components_.T
 
 
 def by_estimator(table):

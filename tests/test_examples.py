@@ -15,6 +15,7 @@ SIZES = {
     "plot_crb_versus_mse": ["--samples", "300", "--epochs", "2", "--grid", "4"],
     "plot_grid_search": ["--samples", "330", "--epochs", "1"],
     "plot_known_b1": ["--samples", "60", "--fits", "10", "--training", "300"],
+    "plot_subspace": ["--samples", "40", "--test", "20", "--components", "6", "8"],
 }
 PICTURES = {"maps_crb.png", "maps_mse.png", "training.png"}
 
@@ -82,6 +83,17 @@ def test_known_b1(tmp_path):
     printed = run("plot_known_b1", tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"known_b1.png"}
     for name in ("B1 and omega0 known", "tau 0.03: bound", "helps up to tau"):
+        assert name in printed
+
+
+@pytest.mark.parametrize("measured", [False, True])
+def test_three_bases(tmp_path, measured, request):
+    data = []
+    if measured:
+        data = ["--data", request.getfixturevalue("shared_data") / "data"]
+    printed = run("plot_subspace", tmp_path, *data)
+    assert {p.name for p in tmp_path.iterdir()} == {"crb_ratio.png"}
+    for name in ("6 singular vectors", "8 orthogonalized derivatives", "8 optimized bound"):
         assert name in printed
 
 
