@@ -32,7 +32,7 @@ class ComplexToReal(SignalTransformer):
         complex X and `normalize`.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of features, only if X has some.
 
     Examples

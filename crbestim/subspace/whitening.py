@@ -37,7 +37,7 @@ class Whitening(OneToOneFeatureMixin, SignalTransformer):
         The lower triangular matrix L^-1.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of features, only if X has some.
 
     See Also
