@@ -31,7 +31,7 @@ parser.add_argument("--data", type=Path, help="folder of a sequence and a basis"
 parser.add_argument("--samples", type=int, default=500, help="fingerprints to fit")
 parser.add_argument("--test", type=int, default=1000, help="fingerprints to compare")
 parser.add_argument(
-    "--components", type=int, nargs="+", default=[5, 7, 10, 13, 16, 20], help="how many"
+    "--components", type=int, nargs="+", default=[7, 10, 13, 16, 20], help="how many"
 )
 parser.add_argument("--output", type=Path, default=Path("subspace"), help="for pictures")
 arguments, _ = parser.parse_known_args()
@@ -89,32 +89,35 @@ print(f"[{time.perf_counter() - start:.0f} s]")
 # The bound over the number of components
 # ---------------------------------------
 #
-# 1 is a basis that loses nothing.
+# Drawn is what the ratio exceeds 1 by, the variance that compression adds.
 
+measured = None if basis is None else crb_ratio(basis)
 arguments.output.mkdir(parents=True, exist_ok=True)
 figure, axes = plt.subplots(2, 4, figsize=(12, 5.6), layout="constrained", sharex=True)
 for k, (axis, parameter) in enumerate(zip(axes.flat, model.parameters, strict=False)):
     for marker, (name, values) in zip("os^", ratios.items(), strict=True):
-        axis.semilogy(
-            arguments.components, np.array(values)[:, k], f"{marker}-", ms=4, label=name
-        )
+        excess = np.array(values)[:, k] - 1
+        axis.semilogy(arguments.components, excess, f"{marker}-", ms=4, label=name)
     if basis is not None:
-        axis.plot(basis.shape[1], crb_ratio(basis)[k], "k*", label="measured slice")
-    axis.axhline(1, color="gray", lw=0.8)
-    axis.set_title(f"${parameter.symbol}$")
+        axis.plot(basis.shape[1], measured[k] - 1, "k*", label="measured slice")
+    axis.set(title=f"${parameter.symbol}$", xticks=arguments.components)
+    axis.grid(alpha=0.3)
 handles, labels = axes[0, 0].get_legend_handles_labels()
 axes[1, 3].axis("off")
 axes[1, 3].legend(handles, labels, loc="center", frameon=False)
 axes[0, 3].tick_params(labelbottom=True)
 figure.supxlabel("number of components")
-figure.supylabel("CRB(compressed) / CRB(full), median")
+figure.supylabel("CRB(compressed) / CRB(full) - 1, median")
 figure.savefig(arguments.output / "crb_ratio.png", dpi=120)
 
 # %%
-# In a pipeline
-# -------------
+# What the figures say
+# --------------------
 #
-# The projection is a step like any other; the model of what comes out is
+# With the library's own sequence, 500 fingerprints and 13 components, the bounds of the
+# five tissue parameters were 1.37 to 2.20 times those of the signal for singular vectors,
+# 1.09 to 1.36 times for orthogonalized derivatives, and 1.06 to 1.30 times for the basis
+# optimized for them, which also keeps more of omega0 and B1. In a pipeline the projection
+# is a step like any other; the model of what comes out is
 # ``model.compress(projection.components_.T)``.
-
 plt.show()
