@@ -10,6 +10,9 @@ from .given import GivenModel
 from .intravoxel_incoherent_motion import IntravoxelIncoherentMotion
 from .inversion_recovery import InversionRecovery
 from .magnetization_transfer import MagnetizationTransfer
+from .mono_exponential import MonoExponential
+from .spoiled_gradient_echo import SpoiledGradientEcho
+from .whitened import WhitenedModel
 
 __all__ = [
     "BalancedSteadyState",

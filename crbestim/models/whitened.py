@@ -8,7 +8,7 @@ deviation 1 is therefore Re(J^H C^-1 J), that of the signal in its own noise.
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
-from .base import SignalModel
+from .view import ModelView
 
 
 def whitening_matrix(covariance, n_features):
@@ -69,7 +69,7 @@ def whitening_matrix(covariance, n_features):
     return solve_triangular(factor, np.eye(n_features), lower=True)
 
 
-class WhitenedModel(SignalModel):
+class WhitenedModel(ModelView):
     """Signals of a model after their noise was made white.
 
     Its bounds at ``noise_std=1`` are those of the model's signals in noise of the given
@@ -90,8 +90,8 @@ class WhitenedModel(SignalModel):
     Raises
     ------
     ValueError
-        If the covariance does not fit the model or is not positive definite, or if it is
-        complex and the signal real.
+        If the covariance does not fit the model or is not positive definite, if it is
+        complex and the signal real, or the noise of the model is Rician.
 
     Examples
     --------
@@ -105,6 +105,11 @@ class WhitenedModel(SignalModel):
     """
 
     def __init__(self, model, covariance):
+        if model.noise == "rician":
+            raise ValueError(
+                f"{model!r} has Rician noise, which no linear map makes white; whiten the "
+                "complex signal, or a model with noise='gaussian'."
+            )
         self.model = model
         self.whitening = whitening_matrix(covariance, model.n_features)
         self.whitening.flags.writeable = False
@@ -113,21 +118,6 @@ class WhitenedModel(SignalModel):
                 f"covariance is complex, but the signal of {model!r} and so its noise is "
                 "real; give a real covariance."
             )
-
-    @property
-    def parameter_names(self):
-        """Names of the columns of theta."""
-        return self.model.parameter_names
-
-    @property
-    def bounds(self):
-        """Bounds of the parameters, of shape (n_parameters, 2)."""
-        return self.model.bounds
-
-    @property
-    def parameters(self):
-        """The parameters of the model."""
-        return self.model.parameters
 
     @property
     def n_features(self):
