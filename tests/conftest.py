@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
 
 
 def kernel_cache():
@@ -32,7 +33,6 @@ os.environ["NUMBA_CACHE_DIR"] = str(kernel_cache())
 @pytest.fixture(scope="session")
 def shared_data():
     """Return the folder `shared` beside the project, with real data and references."""
-    folder = ROOT.parent / "shared"
-    if not folder.is_dir():
+    if not SHARED.is_dir():
         pytest.skip("needs the real data, a folder 'shared' beside the project")
-    return folder
+    return SHARED

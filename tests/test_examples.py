@@ -3,10 +3,11 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SHARED
 
 pytest.importorskip("matplotlib")
 SIZES = {
@@ -20,11 +21,18 @@ SIZES = {
 PICTURES = {"maps_crb.png", "maps_mse.png", "training.png"}
 
 
-def run(example, output, *arguments):
+# Each with the library's own sequence, and some with measured data.
+RUNS = [(example, False) for example in SIZES]
+RUNS += [
+    (f"plot_{name}", True) for name in ("brain_maps", "compare_estimators", "subspace")
+]
+
+
+def run(example, output, data):
     script = ROOT / "examples" / f"{example}.py"
-    command = [sys.executable, "-W", "ignore", script, *SIZES[example]]
+    command = [sys.executable, "-W", "ignore", script, *SIZES[example], "--output", output]
     return subprocess.run(
-        [*command, "--output", output, *arguments],
+        [*command, *(["--data", data] if data else [])],
         env={**os.environ, "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -32,34 +40,57 @@ def run(example, output, *arguments):
     ).stdout
 
 
-def test_brain_maps_of_the_phantom(tmp_path):
-    printed = run("plot_brain_maps", tmp_path)
-    assert {p.name for p in tmp_path.iterdir()} == PICTURES | {"maps_truth.png"}
+@pytest.fixture(scope="module")
+def started(tmp_path_factory):
+    """Start all examples, two at a time: they wait for each other least that way."""
+    pool, runs = ThreadPoolExecutor(2), {}
+    for example, measured in RUNS:
+        if not measured or SHARED.is_dir():
+            folder = tmp_path_factory.mktemp(example)
+            data = SHARED / "data" if measured else None
+            runs[example, measured] = folder, pool.submit(run, example, folder, data)
+    yield runs
+    pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture
+def outcome(started, request):
+    """Return how to get the pictures that an example has saved, and what it printed."""
+
+    def wait(example, measured=False):
+        if measured:
+            request.getfixturevalue("shared_data")
+        folder, printed = started[example, measured]
+        text = printed.result()
+        return {p.name for p in folder.iterdir()}, text
+
+    return wait
+
+
+def test_brain_maps_of_the_phantom(outcome):
+    pictures, printed = outcome("plot_brain_maps")
+    assert pictures == PICTURES | {"maps_truth.png"}
     for name in ("CRB loss", "bias^2 / CRB", "variance / CRB", "White matter"):
         assert name in printed
 
 
-def test_brain_maps_of_measured_data(tmp_path, shared_data):
-    printed = run("plot_brain_maps", tmp_path, "--data", shared_data / "data")
-    assert {p.name for p in tmp_path.iterdir()} == PICTURES
+def test_brain_maps_of_measured_data(outcome):
+    pictures, printed = outcome("plot_brain_maps", measured=True)
+    assert pictures == PICTURES
     assert "18951 voxels of 13 coefficients" in printed
 
 
-def test_three_losses(tmp_path):
-    printed = run("plot_crb_versus_mse", tmp_path)
-    names = {p.name for p in tmp_path.iterdir()}
-    assert names == {"training.png", "T1_m0s.png", "T1_T2f.png"}
+def test_three_losses(outcome):
+    pictures, printed = outcome("plot_crb_versus_mse")
+    assert pictures == {"training.png", "T1_m0s.png", "T1_T2f.png"}
     for name in ("\nCRB: ", "\nMSE, scaled: ", "\nMSE, SI units: ", "T1_m0s: root mean"):
         assert name in printed
 
 
 @pytest.mark.parametrize("measured", [False, True])
-def test_all_estimators(tmp_path, measured, request):
-    data = []
-    if measured:
-        data = ["--data", request.getfixturevalue("shared_data") / "data"]
-    printed = run("plot_compare_estimators", tmp_path, *data)
-    assert {p.name for p in tmp_path.iterdir()} == {"efficiency.png", "speed.png"}
+def test_all_estimators(outcome, measured):
+    pictures, printed = outcome("plot_compare_estimators", measured)
+    assert pictures == {"efficiency.png", "speed.png"}
     assert f"300 fingerprints of {13 if measured else 20} coefficients" in printed
     for name in (
         "SNR 100, 4 fingerprints x 8",
@@ -71,28 +102,25 @@ def test_all_estimators(tmp_path, measured, request):
     assert printed.count("0.0% of fingerprints lost") == 12
 
 
-def test_grid_search(tmp_path):
-    printed = run("plot_grid_search", tmp_path)
-    assert {p.name for p in tmp_path.iterdir()} == {"scores.png"}
+def test_grid_search(outcome):
+    pictures, printed = outcome("plot_grid_search")
+    assert pictures == {"scores.png"}
     for name in ("efficiency of each split", "least squares", "n_neighbors", "n_steps"):
         assert name in printed
     assert "coefficients: " in printed
 
 
-def test_known_b1(tmp_path):
-    printed = run("plot_known_b1", tmp_path)
-    assert {p.name for p in tmp_path.iterdir()} == {"known_b1.png"}
+def test_known_b1(outcome):
+    pictures, printed = outcome("plot_known_b1")
+    assert pictures == {"known_b1.png"}
     for name in ("B1 and omega0 known", "tau 0.03: bound", "helps up to tau"):
         assert name in printed
 
 
 @pytest.mark.parametrize("measured", [False, True])
-def test_three_bases(tmp_path, measured, request):
-    data = []
-    if measured:
-        data = ["--data", request.getfixturevalue("shared_data") / "data"]
-    printed = run("plot_subspace", tmp_path, *data)
-    assert {p.name for p in tmp_path.iterdir()} == {"crb_ratio.png"}
+def test_three_bases(outcome, measured):
+    pictures, printed = outcome("plot_subspace", measured)
+    assert pictures == {"crb_ratio.png"}
     for name in ("6 singular vectors", "8 orthogonalized derivatives", "8 optimized bound"):
         assert name in printed
 
