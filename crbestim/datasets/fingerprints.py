@@ -84,6 +84,10 @@ def make_fingerprints(
     """
     snr_range = check_snr(snr)
     check_distributions(model.whole, distributions)
+    if model.known is not None:
+        raise ValueError(
+            f"{model!r} is at known values, but fingerprints draw them; leave out at(...)."
+        )
     if int(n_samples) != n_samples or n_samples < 1:
         raise ValueError(f"n_samples = {n_samples!r}; give a positive integer.")
     n_samples = int(n_samples)

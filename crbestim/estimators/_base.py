@@ -57,11 +57,9 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _leave_out(self, X, y, crb, known):
         """Leave out rows of X and known that are not finite, with a warning."""
-        finite = np.isfinite(X).all(axis=1)
-        name = "X"
-        if known is not None and finite.all():
-            name, finite = "known", np.isfinite(known).all(axis=1)
-        elif known is not None:
+        finite, name = np.isfinite(X).all(axis=1), "X"
+        if known is not None and not np.isfinite(known).all():
+            name = "known" if finite.all() else "X or known"
             finite &= np.isfinite(known).all(axis=1)
         if finite.all():
             return X, y, crb, known

@@ -7,23 +7,26 @@ import numpy as np
 from ._partition import Partition
 
 # Finer cells than these would leave fewer atoms for the parameters that are not known.
-_MOST_CELLS, _FEWEST_ATOMS = 8, 512
+_LEVELS, _FEWEST_ATOMS = 3, 512
 
 
 @dataclass(frozen=True, eq=False)
 class KnownPartition:
     """Cells of atoms with similar known values, each with leaves of its own.
 
-    Cells come from halving the atoms again and again at the median of the known value that
-    spreads most, in units of its spread over all atoms.
+    Atoms are halved up to three times a known value, each time between two values near the
+    median of the one that spreads most, in units of its spread over all atoms.
 
     Attributes
     ----------
     cells : tuple of Partition
         Leaves of the atoms of each cell.
-    splits : ndarray of shape (n_splits, 2)
-        Column of the known values and limit of each split, in the order of a heap: the
-        halves of split i are split by 2 i + 1 and 2 i + 2, or are cells.
+    columns : ndarray of int, shape (n_splits,)
+        Column of the known values that each split compares.
+    limits : ndarray of shape (n_splits,)
+        Values below it go to the first side.
+    sides : ndarray of int, shape (n_splits, 2)
+        What comes next on either side: a split, or of cell i the number -1 - i.
 
     Examples
     --------
@@ -37,7 +40,9 @@ class KnownPartition:
     """
 
     cells: tuple
-    splits: np.ndarray
+    columns: np.ndarray
+    limits: np.ndarray
+    sides: np.ndarray
 
     @classmethod
     def of(cls, rows, numbers, known, *, projective):
@@ -60,21 +65,24 @@ class KnownPartition:
             The cells.
         """
         spread = known[numbers].std(axis=0)
-        n_levels = _n_levels(len(numbers), np.sum(spread > 0))
-        scaled = known / np.where(spread > 0, spread, 1.0)
-        groups, splits = [numbers], []
-        for _ in range(n_levels):
-            halves = []
-            for group in groups:
-                column = scaled[group].std(axis=0).argmax()
-                limit = np.median(known[group, column])
-                order = np.argsort(known[group, column], kind="stable")
-                half = len(group) // 2
-                halves += [np.sort(group[order[:half]]), np.sort(group[order[half:]])]
-                splits.append((column, limit))
-            groups = halves
+        spread = np.where(spread > 0, spread, 1.0)
+        groups, splits = [], []
+
+        def divide(group, n_levels):
+            cut = _cut(known[group], spread) if n_levels else None
+            if cut is None:
+                groups.append(group)
+                return -len(groups)
+            place, is_low = len(splits), known[group, cut[0]] < cut[1]
+            splits.append(cut)
+            parts = group[is_low], group[~is_low]
+            splits[place] = *cut, *(divide(part, n_levels - 1) for part in parts)
+            return place
+
+        divide(numbers, _LEVELS * known.shape[1])
         cells = tuple(Partition.of(rows, group, projective=projective) for group in groups)
-        return cls(cells, np.array(splits).reshape(-1, 2))
+        table = np.array(splits).reshape(-1, 4)
+        return cls(cells, table[:, 0].astype(int), table[:, 1], table[:, 2:].astype(int))
 
     @property
     def n_choices(self):
@@ -101,7 +109,7 @@ class KnownPartition:
             Squared distances.
         """
         atoms = np.empty((len(rows), n_neighbors), dtype=np.int64)
-        squares, cells = np.empty(atoms.shape), self._cells_of(known)
+        squares, cells = np.empty(atoms.shape), self.cells_of(known)
         for i in np.unique(cells):
             inside = cells == i
             atoms[inside], squares[inside] = self.cells[i].nearest(
@@ -109,16 +117,35 @@ class KnownPartition:
             )
         return atoms, squares
 
-    def _cells_of(self, known):
-        places = np.zeros(len(known), dtype=int)
-        for _ in range(int(np.log2(len(self.cells)))):
-            column, limit = self.splits[places, 0].astype(int), self.splits[places, 1]
-            is_high = known[np.arange(len(known)), column] >= limit
-            places = 2 * places + 1 + is_high
-        return places - len(self.splits)
+    def cells_of(self, known):
+        """Return the numbers of the cells that known values belong to.
+
+        Parameters
+        ----------
+        known : ndarray of shape (n, n_known)
+            Known values.
+
+        Returns
+        -------
+        ndarray of int, shape (n,)
+            The numbers.
+        """
+        places = np.full(len(known), 0 if len(self.limits) else -1)
+        while (at_split := np.flatnonzero(places >= 0)).size:
+            split = places[at_split]
+            is_high = known[at_split, self.columns[split]] >= self.limits[split]
+            places[at_split] = self.sides[split, is_high.astype(int)]
+        return -1 - places
 
 
-def _n_levels(n_atoms, n_known):
-    """How often atoms are halved."""
-    levels = int(np.log2(_MOST_CELLS)) * n_known
-    return max(min(levels, int(np.log2(max(n_atoms / _FEWEST_ATOMS, 1)))), 0)
+def _cut(known, spread):
+    """Return column and limit of the most even cut, or None where cells get too small."""
+    column = int((known.std(axis=0) / spread).argmax())
+    values = np.sort(known[:, column])
+    # Equal values stay together: cuts are where values differ.
+    cuts = np.flatnonzero(np.diff(values)) + 1
+    cuts = cuts[(cuts >= _FEWEST_ATOMS) & (cuts <= len(values) - _FEWEST_ATOMS)]
+    if not cuts.size:
+        return None
+    cut = cuts[np.abs(cuts - len(values) / 2).argmin()]
+    return column, values[cut]

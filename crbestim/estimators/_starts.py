@@ -165,11 +165,14 @@ class StartValues:
         Bounds of the search, into which estimates are brought.
     known : ndarray of shape (n_atoms, n_known) or None
         Known values of the dictionary's atoms.
+    n_values : int or None
+        Number of start values that the atoms repeat at other known values.
     """
 
-    def __init__(self, first, dictionary, n_starts, box, known=None):
+    def __init__(self, first, dictionary, n_starts, box, known=None, n_values=None):
         self.first, self.dictionary = first, dictionary
         self.n_starts, self.box, self.known = n_starts, box, known
+        self.n_values = n_values
 
     @classmethod
     def learn(cls, initial, model, box, *, n_starts, n_atoms, data):
@@ -206,16 +209,16 @@ class StartValues:
             return cls(first, None, n_starts, box)
         X, y, _, known = data
         values, rows = _candidates(initial, model, box, y.reshape(len(y), -1), n_atoms)
-        n_values = len(values)
-        if rows is not None:
-            known = rows_of(known, rows)
-        elif known is not None:
+        n_values, is_repeated = len(values), rows is None and known is not None
+        if is_repeated:
             # Every candidate is offered at many of the known values.
             known = known[evenly_spaced(len(known), _N_LEVELS)]
             values, known = (
                 np.tile(values, (len(known), 1)),
                 np.repeat(known, len(values), 0),
             )
+        elif rows is not None:
+            known = rows_of(known, rows)
         # With a model the dictionary simulates its atoms; X is only checked.
         empty = np.zeros((len(values), X.shape[1]), X.dtype)
         dictionary = interpolating_dictionary(model, empty, values, known)
@@ -226,7 +229,8 @@ class StartValues:
             raise ValueError(
                 f"n_starts = {n_starts}, but initial gives only {n_given} start values."
             )
-        return cls(first, dictionary, n_starts, box, known)
+        n_values = n_values if is_repeated else None
+        return cls(first, dictionary, n_starts, box, known, n_values)
 
     def find(self, X, known=None):
         """Return start values of voxels.
@@ -248,9 +252,20 @@ class StartValues:
             starts.append(predict_columns(self.first, X, len(self.box.low), known))
         n_matches = self.n_starts - len(starts)
         if n_matches:
-            _, matches = self.dictionary.kneighbors(X, n_matches, known=known)
+            matches = self._matches(X, n_matches, known)
             starts.extend(self.dictionary.parameters_[matches.T])
         return self.box.inside(np.stack(starts))
+
+    def _matches(self, X, n_matches, known):
+        """Return the best matches among different start values."""
+        if self.n_values is None:
+            return self.dictionary.kneighbors(X, n_matches, known=known)[1]
+        # So many have that many different ones among them.
+        n_asked = 1 + _N_LEVELS * (n_matches - 1)
+        n_asked = min(n_asked, self.dictionary.partition_.n_choices)
+        found = self.dictionary.kneighbors(X, n_asked, known=known)[1] % self.n_values
+        distinct = [list(dict.fromkeys(row))[:n_matches] for row in found.tolist()]
+        return np.array([row + row[:1] * (n_matches - len(row)) for row in distinct])
 
 
 def _candidates(initial, model, box, y, n_atoms):

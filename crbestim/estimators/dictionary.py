@@ -174,10 +174,20 @@ class DictionaryRegressor(BoundedRegressor):
         if known is None:
             partition = Partition.of(rows, numbers, **options)
         else:
-            partition = KnownPartition.of(rows, numbers, known, **options)
+            partition = KnownPartition.of(rows, numbers, self._folded(known), **options)
         self._check_neighbors(self.n_neighbors, partition.n_choices)
         self.atoms_, self.parameters_, self.partition_ = atoms, y.copy(), partition
         return self
+
+    def _folded(self, known):
+        """Bring known values that have a period into one period."""
+        if known is not None:
+            known = known.copy()
+            for k, parameter in enumerate(self._known_parameters):
+                if np.isfinite(parameter.period):
+                    low = parameter.bounds[0]
+                    known[:, k] = low + np.mod(known[:, k] - low, parameter.period)
+        return known
 
     def _simulate(self, model, y, atoms):
         """Write the clean signals of training samples."""
@@ -260,7 +270,7 @@ class DictionaryRegressor(BoundedRegressor):
         if self.is_complex_:
             unit_rows(rows, rows)
         numbers, squares = self.partition_.nearest(
-            rows, n_neighbors, rows_of(known, usable)
+            rows, n_neighbors, self._folded(rows_of(known, usable))
         )
         finite = np.isfinite(squares[:, -1])
         matched = usable.copy()

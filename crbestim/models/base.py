@@ -225,7 +225,8 @@ class SignalModel(Differentiable):
         """
         adjoint, blocks = basis.conj().T, []
         for first in range(0, max(len(theta), 1), 256):
-            out = self.simulate(theta[first : first + 256], jacobian=jacobian)
+            part = slice(first, first + 256)
+            out = self.rows(part).simulate(theta[part], jacobian=jacobian)
             s, rest = (out[0], out[1:]) if jacobian else (out, ())
             # One product a row: that of a block may round by the number of its rows.
             rows = (s[:, None, :] @ adjoint.T)[:, 0]

@@ -129,7 +129,8 @@ class GivenModel(SignalModel):
     def fix(self, **values):
         """Hold more parameters at constants; see `SignalModel.fix`."""
         self._check_names([*self.constants, *self.known_names, *values])
-        return GivenModel(self.model, self.constants | values, self.known_names)
+        fixed = GivenModel(self.model, self.constants | values, self.known_names)
+        return fixed._with(self.known)
 
     def given(self, *names):
         """Take the values of more parameters as known; see `SignalModel.given`."""
@@ -222,7 +223,7 @@ def check_known(known, names=None):
     Parameters
     ----------
     known : array-like of shape (n_samples, n_known) or, of one parameter, (n_samples,)
-        Values, in SI units; they may be NaN.
+        Values, in SI units; they may be NaN. Columns of a data frame go by their names.
     names : sequence of str, default=None
         What they belong to; by default any number of columns will do.
 
@@ -236,12 +237,22 @@ def check_known(known, names=None):
     ValueError
         If they are complex or of another shape.
     """
+    columns = getattr(known, "columns", None)
+    if names is not None and columns is not None:
+        if set(columns) != set(names) or len(columns) != len(names):
+            raise ValueError(
+                f"known has the columns {', '.join(map(str, columns))}; give "
+                f"{', '.join(names)}."
+            )
+        known = known[list(names)]
     known = np.asarray(known)
     if known.dtype.kind == "c":
         raise ValueError("Complex data not supported: known is complex; give reals.")
+    if known.dtype.kind not in "biuf":
+        raise ValueError(f"known holds {known.dtype}; give numbers.")
     if known.ndim == 1 and (names is None or len(names) == 1):
         known = known[:, None]
-    n_known = known.shape[-1] if names is None else len(names)
+    n_known = known.shape[-1] if names is None and known.ndim else len(names or ())
     if known.ndim != 2 or known.shape[1] != n_known or not n_known:
         columns = "" if names is None else f", a column for each of {', '.join(names)}"
         raise ValueError(

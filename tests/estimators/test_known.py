@@ -17,8 +17,10 @@ from crbestim import (
 )
 from crbestim.datasets import make_fingerprints
 from crbestim.datasets.noise import add_noise
+from crbestim.estimators._known_partition import KnownPartition
 from crbestim.metrics import bias_variance
 from tests.estimators.decays import Periodic, Precession
+from tests.models.conftest import mt, orthonormal
 
 MODEL = Precession()
 GIVEN = MODEL.given("omega")
@@ -224,3 +226,90 @@ def test_models_with_known_values_need_fingerprints_with_them():
     with pytest.raises(ValueError, match="Periodic has no distribution for"):
         make_fingerprints(model, 3)
     assert NLLSRegressor(model).fit(X, y, known=known).score(X, y, known=known) > 1
+
+
+def test_cells_hold_what_belongs_to_them():
+    """Also where values are few, so that many are equal."""
+    rng = np.random.default_rng(0)
+    known = np.column_stack(
+        [rng.choice([1.0, 1.2], 8000, p=[0.7, 0.3]), rng.normal(size=8000)]
+    )
+    known[0, 0] = 1.0001
+    atoms = rng.normal(size=(8000, 2))
+    cells = KnownPartition.of(atoms, np.arange(8000), known, projective=False)
+    places, sizes = cells.cells_of(known), []
+    for i, cell in enumerate(cells.cells):
+        members = np.sort(cell.members[cell.members >= 0])
+        np.testing.assert_array_equal(members, np.flatnonzero(places == i))
+        sizes.append(len(members))
+    assert min(sizes) >= 512 and len(sizes) > 8
+    # No cell mixes the two values that matter.
+    known, places = known[1:], places[1:]
+    assert all(np.ptp(known[places == i, 0]) == 0 for i in range(len(sizes)))
+
+
+def test_known_values_of_two_kinds_do_not_mix():
+    X, y, known = data(8000, 11)
+    known = np.where(known > 0, 30.0, -30.0)
+    X = MODEL.signal(np.hstack([y, known]))
+    reg = DictionaryRegressor(GIVEN).fit(X, y, known=known)
+    same = DictionaryRegressor(MODEL.fix(omega=30.0))
+    same.fit(X[known[:, 0] > 0], y[known[:, 0] > 0])
+    X_test = MODEL.fix(omega=30.0).signal(y[:50] + 0.01)
+    found = reg.predict(X_test, known=np.full(50, 30.0))
+    np.testing.assert_array_equal(found, same.predict(X_test))
+
+
+def test_cells_know_of_periods():
+    model = Periodic().given("omega")
+    X, y, known = make_fingerprints_of(model, 4000)
+    reg = DictionaryRegressor(model).fit(X, y, known=known)
+    expected = reg.predict(X[:100], known=known[:100])
+    np.testing.assert_array_equal(
+        reg.predict(X[:100], known=known[:100] - Periodic.period), expected
+    )
+
+
+def test_starts_among_given_values_differ():
+    X, y, known = data(300, 12)
+    starts = np.array([[5.0], [20.0], [60.0]])
+    reg = NLLSRegressor(GIVEN, initial=starts, n_starts=3).fit(X, y, known=known)
+    found = reg._starts.find(X, known)[..., 0]
+    np.testing.assert_array_equal(np.sort(found, axis=0)[:, 0], starts[:, 0])
+    assert (np.sort(found, axis=0) == starts).all()
+    with pytest.raises(ValueError, match="n_starts = 4, but initial gives only 3"):
+        reg.set_params(n_starts=4).fit(X, y, known=known)
+
+
+def test_columns_of_data_frames_go_by_their_names():
+    pandas = pytest.importorskip("pandas")
+    model = mt(24).given("B1", "R1")
+    values = np.array([[0.9, 0.8], [1.1, 0.6]])
+    frame = pandas.DataFrame(values[:, ::-1], columns=["R1", "B1"])
+    np.testing.assert_array_equal(model.at(frame).known, values)
+    with pytest.raises(ValueError, match="known has the columns R1, T1; give B1, R1"):
+        model.at(frame.rename(columns={"B1": "T1"}))
+    with pytest.raises(ValueError, match="known holds .*U.*; give numbers"):
+        model.at([["a", "b"]])
+    with pytest.raises(ValueError, match=r"known has shape \(\)"):
+        model.at(1.0)
+
+
+def test_many_rows_under_two_views():
+    whole = mt(24)
+    model = whole.whiten(np.ones(24)).compress(orthonormal(24, 10)).given("B1")
+    y = np.tile(model.bounds.mean(axis=1), (600, 1))
+    known = np.linspace(0.8, 1.2, 600)
+    s, jacobian = model.at(known).evaluate(y, jacobian=True)
+    for row in (0, 299, 599):
+        part = model.at(known[row : row + 1]).evaluate(y[:1], jacobian=True)
+        np.testing.assert_allclose(s[row], part[0][0], rtol=1e-10)
+        np.testing.assert_allclose(jacobian[row], part[1][0], rtol=1e-6, atol=1e-12)
+    fixed = model.at(known).fix(R1=0.8)
+    assert fixed.known is not None and len(fixed.known) == 600
+
+
+def test_fingerprints_draw_known_values_themselves():
+    model = mt(24).given("B1")
+    with pytest.raises(ValueError, match="is at known values, but fingerprints draw them"):
+        make_fingerprints(model.at(np.ones(5)), 5)
