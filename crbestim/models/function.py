@@ -133,7 +133,9 @@ class FunctionModel(SignalModel):
         m = signal.shape[1] if signal.ndim == 2 else "n_features"
         self._n_features = self._checked("f", signal, theta, (m,)).shape[1]
         if self.jacobian is not None:
-            self._values("jacobian", self.jacobian, theta, (m, n))
+            # As Python calls it: a compiled loop counts numbers, and sees no shapes.
+            jacobian = self._call("jacobian", self.jacobian, theta.copy())
+            self._checked("jacobian", jacobian, theta, (m, n))
 
     def __repr__(self):
         return f"FunctionModel({self.name}, {', '.join(self.parameter_names)})"

@@ -135,6 +135,22 @@ def test_a_jacobian_of_another_shape():
         biexponential(functions.of_one, jacobian=lambda x: np.ones((3, 12)))
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.ones((2, 3)), r"returned shape \(2, 3\) .* must return \(3, 2\)"),
+        (np.ones((3, 3)), r"returned shape \(3, 3\) .* must return \(3, 2\)"),
+        (np.ones((3, 2)) + 0j, "returned complex numbers, but the signal is real"),
+    ],
+)
+@pytest.mark.parametrize("compile", [numba.njit, lambda f: f])
+def test_a_jacobian_is_checked_compiled_or_not(compile, values, message):
+    f = compile(lambda x: np.array([x[0], x[1], x[0] * x[1]]))
+    jacobian = compile(lambda x: x[0] * values)
+    with pytest.raises(ValueError, match="jacobian of FunctionModel '<lambda>' " + message):
+        FunctionModel(f, ["a", "b"], [(0.0, 1.0)] * 2, jacobian=jacobian)
+
+
 def test_complex_numbers_now_and_then():
     def root(theta):
         return np.emath.sqrt(theta[0] - 0.4) * np.ones(3)
