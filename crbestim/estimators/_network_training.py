@@ -121,14 +121,23 @@ class NetworkTraining(CallbackSupportMixin, NetworkPrediction):
                 f"hidden_layer_sizes = {self.hidden_layer_sizes!r}; give positive integers."
             )
         if self.loss == "bias-reduced" and not self._resamples:
-            raise ValueError(
-                "loss='bias-reduced' needs several noise realizations of each "
-                f"fingerprint: a model (it is {self.model!r}) and resample_noise=True (it "
-                f"is {self.resample_noise})."
-            )
+            self._refuse_bias_reduced()
         if self.model is not None:
             self._check_targets_inside_bounds(y)
         self._weights_by_output()
+
+    def _refuse_bias_reduced(self):
+        """Say what the bias-reduced loss lacks."""
+        needs = "loss='bias-reduced' needs several noise realizations of each fingerprint"
+        if self.model is None or not self.resample_noise:
+            raise ValueError(
+                f"{needs}: a model (it is {self.model!r}) and resample_noise=True (it is "
+                f"{self.resample_noise})."
+            )
+        raise ValueError(
+            f"{needs}, from the model, but X has {self.n_features_in_} features, "
+            f"the model {self.model.n_features}: compress the model with the basis of X."
+        )
 
     def _check_first_part(self, X):
         """Refuse to learn from too few rows how inputs vary."""

@@ -97,6 +97,11 @@ def test_bias_reduced_loss_needs_fresh_noise(model, fingerprints):
         small(loss="bias-reduced").fit(*fingerprints)
     with pytest.raises(ValueError, match="resample_noise=True"):
         small(model, loss="bias-reduced", resample_noise=False).fit(*fingerprints)
+    X, *targets = fingerprints
+    few, all_of_them = X.shape[1] - 3, model.n_features
+    message = f"X has {few} features, the model {all_of_them}: compress the model with the"
+    with pytest.raises(ValueError, match=message):
+        small(model, loss="bias-reduced").fit(X[:, :-3], *targets)
 
 
 def test_learning_rate_schedule(model, fingerprints):
