@@ -31,8 +31,8 @@ class GivenModel(SignalModel):
     Raises
     ------
     ValueError
-        If there is no such parameter, it is given twice, none is left, or a constant is
-        outside its domain.
+        If there is no such parameter, it is given twice, none is left, or a constant is no
+        real number or outside its domain.
 
     Examples
     --------
@@ -50,7 +50,7 @@ class GivenModel(SignalModel):
 
     def __init__(self, model, constants=None, known_names=()):
         self.model, self.known = model, None
-        self.constants = {name: float(v) for name, v in (constants or {}).items()}
+        self.constants = {name: _number(name, v) for name, v in (constants or {}).items()}
         self._check_names([*self.constants, *known_names])
         by_name = {p.name: p for p in model.parameters}
         for name, value in self.constants.items():
@@ -180,11 +180,23 @@ class GivenModel(SignalModel):
 
     def simulate(self, theta, jacobian=False):
         """Simulate theta that has been checked; see `SignalModel.simulate`."""
+        if jacobian and not self._has_own_jacobian:
+            s = self.simulate(theta)
+            return s, self._central_differences(theta, s)
         return self._own(self.model.simulate(self.join(theta), jacobian), jacobian)
 
     def project(self, theta, basis, jacobian=False):
         """Simulate and project onto a basis; see `SignalModel.project`."""
-        return self._own(self.model.project(self.join(theta), basis, jacobian), jacobian)
+        whole = self.join(theta)
+        if not jacobian or self._has_own_jacobian:
+            return self._own(self.model.project(whole, basis, jacobian), jacobian)
+        # In blocks here, too: each has known values of its own.
+        blocks = [slice(i, i + 256) for i in range(0, max(len(theta), 1), 256)]
+        parts = [
+            SignalModel.project(self.rows(block), theta[block], basis, jacobian=True)
+            for block in blocks
+        ]
+        return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
     def _own(self, out, jacobian):
         """Leave out derivatives by what is given."""
@@ -215,6 +227,17 @@ class GivenModel(SignalModel):
     def _columns(self, parameters):
         names = self.model.parameter_names
         return [names.index(p.name) for p in parameters]
+
+
+def _number(name, value):
+    """Return a constant, or say that it is no real number."""
+    number = np.asarray(value)
+    if number.ndim or number.dtype.kind not in "iuf":
+        raise ValueError(
+            f"{name} = {value!r} is no real number; give one number, the same in all "
+            f"samples, or name the parameter, model.given({name!r}), if its value varies."
+        )
+    return float(number)
 
 
 def check_known(known, names=None):

@@ -8,6 +8,7 @@ import pytest
 from crbestim.bounds import cramer_rao_bound
 from crbestim.datasets import make_fingerprints
 from crbestim.exceptions import ImplausibleValueWarning
+from crbestim.models import FunctionModel
 from tests.models.conftest import MODELS, draw, mt, orthonormal, smooth
 
 
@@ -118,6 +119,55 @@ def test_what_cannot_be_given():
         model.fix(B1=99.0)
     with pytest.raises(ValueError, match="all parameters of .* are given"):
         model.given(*model.parameter_names)
+
+
+@pytest.mark.parametrize("value", ["x", None, np.ones(3), 1 + 0j])
+def test_constants_that_are_no_numbers(value):
+    with pytest.raises(ValueError, match="B1 = .* is no real number; give one number"):
+        mt().fix(B1=value)
+
+
+def test_differences_are_those_of_what_is_left():
+    calls = []
+
+    def decay(theta):
+        calls.append(theta)
+        amplitude, rate, kink = theta
+        return amplitude * np.exp(-rate * np.linspace(0, 0.1, 6)) + abs(kink - 0.5)
+
+    bounds = [(0.5, 2.0), (1.0, 100.0), (0.0, 1.0)]
+    # That by the kink would bring a warning, were it taken.
+    fixed = FunctionModel(decay, ["S0", "R2", "kink"], bounds).fix(R2=20.0, kink=0.5)
+    calls.clear()
+    s, jacobian = fixed.evaluate([[1.0]], jacobian=True)
+    assert len(calls) == 5
+    # Linear in S0: rounding over the step.
+    np.testing.assert_allclose(jacobian[:, :, 0], s, rtol=1e-10)
+    calls.clear()
+    fixed.compress(np.eye(6)[:, :4]).evaluate([[1.0]], jacobian=True)
+    assert len(calls) == 5
+
+
+def test_differences_at_known_values_in_any_number_of_rows():
+    times = np.linspace(0, 0.1, 6)
+
+    def decay(theta):
+        return theta[:, :1] * np.exp(-theta[:, 1:] * times)
+
+    whole = FunctionModel(decay, ["S0", "R2"], [(0.5, 2.0), (1.0, 100.0)])
+    theta = draw(whole, 600)
+    basis = np.linalg.qr(np.vander(times, 3))[0]
+    for seen in (whole, whole.compress(basis)):
+        known = seen.given("S0").at(theta[:, 0])
+        s, jacobian = known.evaluate(theta[:, 1:], jacobian=True)
+        s_whole, jacobian_whole = seen.evaluate(theta, jacobian=True)
+        np.testing.assert_array_equal(s, s_whole)
+        # Products with a basis round by the number of their columns.
+        atol = 1e-14 * np.abs(jacobian_whole).max()
+        np.testing.assert_allclose(jacobian, jacobian_whole[:, :, 1:], rtol=0, atol=atol)
+        with pytest.raises(ValueError, match="theta has 256 rows, but known values .* 600"):
+            known.evaluate(theta[:256, 1:], jacobian=True)
+        assert known.rows(slice(0)).evaluate(theta[:0, 1:], True)[1].shape[0] == 0
 
 
 def test_known_values_that_do_not_fit():
