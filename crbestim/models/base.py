@@ -123,7 +123,9 @@ class SignalModel(Differentiable):
     @property
     def _finite_bounds(self):
         """Bounds between which the model can be tried out."""
-        return np.nan_to_num(self.bounds, posinf=1.0, neginf=-1.0)
+        low, high = self.bounds.T
+        low = np.where(np.isinf(low), np.where(np.isinf(high), -0.5, high - 1), low)
+        return np.column_stack([low, np.where(np.isinf(high), low + 1, high)])
 
     @cached_property
     def _centre_signal(self):

@@ -112,12 +112,13 @@ class FISPFingerprinting(SignalModel):
         wrong = (self.te < 0) | (self.te > self.tr)
         _refuse(wrong, "te", self.te, " s", "give at least 0 and at most tr.")
         time, n_states = self.inversion_time, self.n_states
-        if time is not None and not 0 <= time < np.inf:
+        if time is not None and not (_is_real(time) and 0 <= time < np.inf):
             raise ValueError(
                 f"inversion_time={time!r}; give a time in s, at least 0, or None for a "
                 "train without inversion."
             )
-        if n_states is not None and not (n_states == int(n_states) and n_states >= 1):
+        is_count = _is_real(n_states) and n_states >= 1 and float(n_states).is_integer()
+        if n_states is not None and not is_count:
             raise ValueError(
                 f"n_states={n_states!r}; give a whole number, at least 1, or None for all "
                 "that count."
@@ -267,6 +268,11 @@ class FISPFingerprinting(SignalModel):
         if np.abs(np.sin(turn)).max() > _PHASE_ERROR:
             return sign, turn
         return np.cumprod(np.sign(np.cos(turn))), np.empty(0)
+
+
+def _is_real(value):
+    value = np.asarray(value)
+    return value.ndim == 0 and value.dtype.kind in "iuf"
 
 
 def _as_train(values, name, n):

@@ -273,7 +273,12 @@ def _parameters(names, bounds, distributions):
 def _named(names, bounds, distributions):
     if bounds is None:
         raise TypeError("bounds are missing; give a row (low, high) for each parameter.")
-    bounds = np.asarray(bounds, dtype=float)
+    try:
+        bounds = np.asarray(bounds, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"bounds are {bounds!r}; give a row (low, high) of numbers for each of {names}."
+        ) from error
     if bounds.shape != (len(names), 2):
         raise ValueError(
             f"bounds have shape {bounds.shape}; give ({len(names)}, 2), a row (low, high) "

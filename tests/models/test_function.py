@@ -180,6 +180,8 @@ def test_a_function_may_change_its_argument():
         (["a"], [(0, 1)] * 2, {}, ValueError, r"shape \(2, 2\); give \(1, 2\), .*'a'"),
         (["a", "a"], [(0, 1)] * 2, {}, ValueError, "'a', 'a'.*; give names that differ"),
         ([], np.empty((0, 2)), {}, ValueError, r"are \[\]; give names that differ"),
+        (["a"], {"a": (0, 1)}, {}, TypeError, r"bounds are {'a': \(0, 1\)}; give a row"),
+        (["a", "b"], [(0, 1), 2], {}, TypeError, r"bounds are .*, 2\]; give a row .*'b'"),
         (["a"], [(1, 0)], {}, ValueError, r"bounds of a are \(1.0, 0.0\)"),
         ([Parameter("a", (0, 1)), "b"], None, {}, TypeError, "nothing but such objects"),
         ([Parameter("a", (0, 1))], [(0, 1)], {}, TypeError, "bounds and dist.* own"),
@@ -205,6 +207,26 @@ def test_a_function_may_change_its_argument():
 def test_arguments_that_are_refused(names, bounds, options, error, message):
     with pytest.raises(error, match=message):
         FunctionModel(lambda x: x * np.ones(3), names, bounds, **options)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "middle"),
+    [
+        ((2.0, 4.0), 3.0),
+        ((10.0, np.inf), 10.5),
+        ((-np.inf, -10.0), -10.5),
+        ((-np.inf, np.inf), 0.0),
+    ],
+)
+def test_functions_are_tried_out_inside_the_bounds(bounds, middle):
+    seen = []
+
+    def f(theta):
+        seen.append(theta[0])
+        return theta[0] * np.ones(3)
+
+    FunctionModel(f, ["a"], [bounds], vectorized=False)
+    assert seen == [middle]
 
 
 def test_something_that_is_no_function():
