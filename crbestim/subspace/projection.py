@@ -29,8 +29,8 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
     Parameters
     ----------
     n_components : int, default=10
-        Number of components. Of more than there are features, as many as features are
-        kept: the basis is then complete.
+        Number of components. With as many as features, or more, the basis is complete:
+        it is the identity, and X stays as it is.
     method : {"svd", "crb"}, default="svd"
         "svd": right singular vectors of X, without centring. "crb": the basis of the
         greatest mean squared efficiency, CRB of the whole signal over CRB of the
@@ -62,17 +62,18 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
     Attributes
     ----------
     components_ : ndarray of shape (n_components, n_features)
-        Orthonormal rows u, ordered by energy, for which ``transform(X)`` is
-        ``X @ components_.conj().T``. The signal is nearly
+        Orthonormal rows u, for which ``transform(X)`` is ``X @ components_.conj().T``,
+        ordered by energy unless the basis is complete. The signal is nearly
         ``transform(X) @ components_``, so the columns of ``components_.T`` are the basis
         that ``model.compress(components_.T)`` takes.
     explained_energy_ratio_ : ndarray of shape (n_components,)
-        Share of the energy of X, its sum of squares, in each component.
+        Share of the energy of X, its sum of squares, in each component; of a complete
+        basis in the order of the features, and so not sorted.
     crb_ratio_ : ndarray of shape (n_parameters,)
         CRB of the coefficients over CRB of the signal, median over fingerprints; only if
         there are a model and y. Infinite bounds of the signal are left out.
     n_iter_ : int
-        Number of iterations; 1 for "svd".
+        Number of iterations; 1 for "svd" and for a complete basis.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -176,11 +177,14 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
         X, finite = self._check_fit(X, y)
         weights = self._check_model(X)
         theta = self._check_theta(len(X), finite, y)
-        kept = min(self.n_components, X.shape[1])
-        if self.method == "crb":
-            basis = self._optimize(theta, kept, weights)
+        if self.n_components >= X.shape[1]:
+            is_real = self.real_basis or not self.is_complex_
+            basis = np.eye(X.shape[1], dtype=float if is_real else complex)
+            self.n_iter_ = 1
+        elif self.method == "crb":
+            basis = self._optimize(theta, weights)
         else:
-            basis, self.n_iter_ = self._principal(X, finite, kept), 1
+            basis, self.n_iter_ = self._principal(X, finite), 1
         self._set_components(X, finite, basis)
         if theta is not None:
             self.crb_ratio_ = self._crb_ratio(theta)
@@ -241,7 +245,8 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
         rng = check_random_state(self.random_state)
         return theta[rng.choice(len(theta), self.n_fingerprints, replace=False)]
 
-    def _principal(self, X, finite, n_components):
+    def _principal(self, X, finite):
+        n_components = self.n_components
         if finite.sum() < n_components:
             raise ValueError(
                 f"X has n_samples={finite.sum()} finite rows, which do not tell "
@@ -250,7 +255,8 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
         parts = (double(X[p][finite[p]], self.real_basis) for p in blocks(len(X)))
         return singular_vectors(parts)[1][:n_components].T
 
-    def _optimize(self, theta, n_components, weights):
+    def _optimize(self, theta, weights):
+        n_components = self.n_components
         n_reals = n_components * (2 if self.is_complex_ else 1)
         n_unknowns = self.model.n_parameters + (2 if self.is_complex_ else 0)
         if n_reals < n_unknowns:
@@ -279,17 +285,21 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
         return basis
 
     def _set_components(self, X, finite, basis):
-        """Turn the basis so that its columns are ordered by energy, and store it."""
+        """Order the columns of the basis by energy, unless it is complete, and store it."""
         second_moment, total = 0.0, 0.0
         for part in blocks(len(X)):
             rows = double(X[part][finite[part]])
             coefficients = double(rows @ basis.conj(), self.real_basis)
             second_moment += coefficients.T @ coefficients.conj()
             total += np.vdot(rows, rows).real
-        energies, turn = np.linalg.eigh(second_moment)
-        self.components_ = with_fixed_phase((basis @ turn[:, ::-1]).T)
-        share = energies[::-1].clip(0) / (total if total > 0 else 1.0)
-        self.explained_energy_ratio_ = share
+        if len(basis) == basis.shape[1]:
+            # A turned one would hide from estimators that X are no longer samples.
+            energies, self.components_ = np.diag(second_moment).real, basis
+        else:
+            energies, turn = np.linalg.eigh(second_moment)
+            energies = energies[::-1].clip(0)
+            self.components_ = with_fixed_phase((basis @ turn[:, ::-1]).T)
+        self.explained_energy_ratio_ = energies / (total if total > 0 else 1.0)
 
     def _crb_ratio(self, theta):
         compressed = signal_and_bound(self.model.compress(self.components_.T), theta)[1]

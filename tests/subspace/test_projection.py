@@ -12,6 +12,8 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from crbestim.bounds import cramer_rao_bound
+from crbestim.estimators import NLLSRegressor
+from crbestim.models import MonoExponential
 from crbestim.subspace import ComplexToReal, SubspaceProjection, Whitening, _spectrum
 from tests.models.conftest import Biexponential, Recovery, draw
 
@@ -114,13 +116,29 @@ def test_infinite_bounds_are_left_out():
         SubspaceProjection(4, method="crb", model=model).fit(X, some)
 
 
-def test_a_complete_basis_loses_nothing():
-    model, X, y = toy()
-    for method in ("svd", "crb"):
-        projection = SubspaceProjection(50, method=method, model=model).fit(X, y)
-        assert projection.components_.shape == (12, 12)
+@KINDS
+@pytest.mark.parametrize("method", ["svd", "crb"])
+@pytest.mark.parametrize("real_basis", [True, False])
+def test_a_complete_basis_leaves_signals_as_they_are(kind, method, real_basis):
+    model, X, y = toy(Recovery() if kind is float else None)
+    options = dict(method=method, model=model, real_basis=real_basis)
+    for n_components in (X.shape[1], 50):
+        projection = SubspaceProjection(n_components, **options).fit(X, y)
+        np.testing.assert_array_equal(projection.components_, np.eye(X.shape[1]))
+        assert projection.components_.dtype == (float if real_basis else kind)
+        np.testing.assert_array_equal(projection.transform(X), X)
+        np.testing.assert_array_equal(projection.inverse_transform(X), X)
         np.testing.assert_allclose(projection.crb_ratio_, 1, rtol=1e-6)
-        assert projection.explained_energy_ratio_.sum() == pytest.approx(1)
+        energy = np.sum(np.abs(X) ** 2, axis=0) / np.sum(np.abs(X) ** 2)
+        np.testing.assert_allclose(projection.explained_energy_ratio_, energy, rtol=1e-9)
+
+
+def test_after_a_complete_basis_the_model_of_the_signal_holds():
+    model = MonoExponential(np.linspace(0.01, 0.08, 8))
+    _, X, y = toy(model, n=30)
+    pipeline = make_pipeline(SubspaceProjection(), NLLSRegressor(model, noise_std=0.02))
+    # Without noise, least squares ends where its steps do, not exactly at the truth.
+    np.testing.assert_allclose(pipeline.fit(X, y).predict(X), y, rtol=1e-3)
 
 
 @KINDS
