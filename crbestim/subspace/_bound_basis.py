@@ -67,9 +67,16 @@ def bound_basis(model, theta, n_components, *, weights, energy_weight, real, max
     Raises
     ------
     ValueError
-        If no fingerprint determines all parameters.
+        If no fingerprint determines all parameters, or those that do tell fewer directions
+        than `n_components`.
     """
     vectors, theta, scales = _directions(model, theta, real)
+    if n_components > len(vectors):
+        raise ValueError(
+            f"y has n_samples={len(theta)} fingerprints that determine all parameters, whose "
+            f"signals and derivatives tell {len(vectors)} directions, fewer than "
+            f"{n_components} components; give more fingerprints."
+        )
     space = vectors[: _DIRECTIONS * n_components].T
     if max_iter == 0 or n_components >= space.shape[1]:
         return space[:, :n_components], None

@@ -256,6 +256,8 @@ def test_data_that_do_not_fit():
         SubspaceProjection(model=3).fit(X, y)
     with pytest.raises(ValueError, match="n_samples=2 finite rows.* tell 10 components"):
         SubspaceProjection().fit(X[:2])
+    with pytest.raises(ValueError, match="n_samples=2 fing.* 8 directions, fewer than 9 c"):
+        SubspaceProjection(9, method="crb", model=model).fit(X[:2], y[:2])
     with pytest.raises(NotFittedError):
         SubspaceProjection().transform(X)
     projection = SubspaceProjection(4).fit(X)
