@@ -67,6 +67,7 @@ class ComplexToReal(SignalTransformer):
             The fitted transformer.
         """
         X, finite = self._check_fit(X, y)
+        vars(self).pop("direction_", None)
         if self.normalize and self.is_complex_:
             parts = (_unit(double(X[p][finite[p]])) for p in blocks(len(X)))
             vectors = singular_vectors(parts)[1]

@@ -186,6 +186,7 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
         else:
             basis, self.n_iter_ = self._principal(X, finite), 1
         self._set_components(X, finite, basis)
+        vars(self).pop("crb_ratio_", None)
         if theta is not None:
             self.crb_ratio_ = self._crb_ratio(theta)
         return self

@@ -66,6 +66,14 @@ def test_neighbors_that_do_not_know_the_factor():
     assert np.mean(np.abs(plain.predict(factors * X) - y) > 1e-6) > 0.5
 
 
+def test_a_fit_leaves_nothing_of_the_one_before():
+    X = low_rank(complex)
+    to_real = ComplexToReal(normalize=True).fit(X)
+    assert not hasattr(to_real.fit(X.real), "direction_")
+    to_real.fit(X).set_params(normalize=False)
+    assert not hasattr(to_real.fit(X), "direction_")
+
+
 def test_names_and_data_frames():
     pandas = pytest.importorskip("pandas")
     X = pandas.DataFrame({"a": [1 + 2j, 3j], "b": [0j, 1]})

@@ -189,6 +189,14 @@ def test_fingerprints_are_drawn_from_many():
     assert (one.crb_ratio_ != other.crb_ratio_).all()
 
 
+def test_a_fit_leaves_nothing_of_the_one_before():
+    model, X, y = toy()
+    projection = SubspaceProjection(4, model=model).fit(X, y)
+    assert not hasattr(projection.fit(X), "crb_ratio_")
+    projection.fit(X, y).set_params(model=None)
+    assert not hasattr(projection.fit(X, y), "crb_ratio_")
+
+
 def test_names_and_data_frames():
     pandas = pytest.importorskip("pandas")
     X = pandas.DataFrame(low_rank(complex), columns=[f"echo{k}" for k in range(9)])
