@@ -41,7 +41,7 @@ def bound_basis(model, theta, n_components, *, weights, energy_weight, real, max
     Parameters
     ----------
     model : SignalModel
-        The model.
+        The model, at known values if it has any.
     theta : ndarray of shape (n_samples, n_parameters)
         Fingerprints; those with an infinite bound are left out.
     n_components : int
@@ -70,11 +70,12 @@ def bound_basis(model, theta, n_components, *, weights, energy_weight, real, max
         If no fingerprint determines all parameters, or those that do tell fewer directions
         than `n_components`.
     """
-    vectors, theta, scales = _directions(model, theta, real)
+    vectors, used, scales = _directions(model, theta, real)
+    model, theta = model.rows(used), theta[used]
     if n_components > len(vectors):
         raise ValueError(
-            f"y has n_samples={len(theta)} fingerprints that determine all parameters, whose "
-            f"signals and derivatives tell {len(vectors)} directions, fewer than "
+            f"y has n_samples={len(theta)} fingerprints that determine all parameters; "
+            f"their signals and derivatives tell {len(vectors)} directions, fewer than "
             f"{n_components} components; give more fingerprints."
         )
     space = vectors[: _DIRECTIONS * n_components].T
@@ -106,19 +107,19 @@ def _unknowns(model, theta):
 
 
 def _directions(model, theta, real):
-    """Singular vectors of step 1, the fingerprints used, and their standard deviations."""
-    kept, deviations = [], []
+    """Singular vectors of step 1, which fingerprints are used, and their deviations."""
+    used, deviations = [], []
 
     def rows():
         for part in blocks(len(theta), _BLOCK):
-            signal, columns = _unknowns(model, theta[part])
+            signal, columns = _unknowns(model.rows(part), theta[part])
             covariance = covariance_from_information(fisher_information(columns))
             variance = np.einsum("nii->ni", covariance)
-            known = np.isfinite(variance).all(axis=1)
-            kept.append(theta[part][known])
-            deviations.append(np.sqrt(variance[known, : model.n_parameters]))
-            apart = columns[known] @ covariance[known][:, :, : model.n_parameters]
-            found = np.concatenate([signal[known][:, :, None], apart], axis=2)
+            finite = np.isfinite(variance).all(axis=1)
+            used.append(finite)
+            deviations.append(np.sqrt(variance[finite, : model.n_parameters]))
+            apart = columns[finite] @ covariance[finite][:, :, : model.n_parameters]
+            found = np.concatenate([signal[finite][:, :, None], apart], axis=2)
             found = found.swapaxes(1, 2).reshape(-1, found.shape[1])
             yield double(found / np.linalg.norm(found, axis=1, keepdims=True), real)
 
@@ -129,13 +130,13 @@ def _directions(model, theta, real):
             "infinite bound cannot be kept: give the model or y without what is not "
             "determined."
         )
-    return vectors, np.concatenate(kept), np.concatenate(deviations)
+    return vectors, np.concatenate(used), np.concatenate(deviations)
 
 
 def _projected(model, theta, scales, space):
     """Signals and derivatives within a space; those by parameters have a bound of 1."""
     small = model.compress(space)
-    parts = [_unknowns(small, theta[part]) for part in blocks(len(theta))]
+    parts = [_unknowns(small.rows(p), theta[p]) for p in blocks(len(theta), _BLOCK)]
     signals, columns = (np.concatenate(part) for part in zip(*parts, strict=True))
     n_parameters = scales.shape[1]
     columns[:, :, :n_parameters] *= scales[:, None, :]

@@ -37,7 +37,8 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
         coefficients; needs `model`, and y in ``fit``, and does not look at the values of
         X, except for the order of components.
     model : SignalModel, default=None
-        Model of the whole signal.
+        Model of the whole signal; one with known parameters at their values in the rows
+        of X, ``model.at(known)``.
     weights : dict, default=None
         Weights of parameters in "crb", by name. The others, or all by default, have
         weight 1.
@@ -176,19 +177,19 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
         """
         X, finite = self._check_fit(X, y)
         weights = self._check_model(X)
-        theta = self._check_theta(len(X), finite, y)
+        model, theta = self._check_theta(len(X), finite, y)
         if self.n_components >= X.shape[1]:
             is_real = self.real_basis or not self.is_complex_
             basis = np.eye(X.shape[1], dtype=float if is_real else complex)
             self.n_iter_ = 1
         elif self.method == "crb":
-            basis = self._optimize(theta, weights)
+            basis = self._optimize(model, theta, weights)
         else:
             basis, self.n_iter_ = self._principal(X, finite), 1
         self._set_components(X, finite, basis)
         vars(self).pop("crb_ratio_", None)
         if theta is not None:
-            self.crb_ratio_ = self._crb_ratio(theta)
+            self.crb_ratio_ = self._crb_ratio(model, theta)
         return self
 
     def _check_model(self, X):
@@ -199,6 +200,12 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
             return None
         if not callable(getattr(self.model, "check_theta", None)):
             raise TypeError(f"model is {self.model!r}; give a SignalModel or None.")
+        if self.model.known_names and self.model.known is None:
+            raise ValueError(
+                f"{self.model!r} lacks the values of {', '.join(self.model.known_names)}; "
+                "give the model at its known values, model.at(known), or the model of all "
+                "parameters."
+            )
         if X.shape[1] != self.model.n_features:
             raise ValueError(
                 f"X has {X.shape[1]} features, but {self.model!r} has "
@@ -226,25 +233,32 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
         return weights
 
     def _check_theta(self, n_samples, finite, y):
-        """Return the fingerprints at which bounds are computed; None without them."""
+        """Return model and fingerprints to compute bounds of; None without them."""
         if y is None and self.method == "crb":
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None; "
                 'method="crb" computes bounds at these parameters.'
             )
         if y is None or self.model is None:
-            return None
+            return None, None
         y = check_targets(y)
         if len(y) != n_samples:
             raise ValueError(
                 f"Found input variables with inconsistent numbers of samples: "
                 f"{[n_samples, len(y)]}"
             )
-        theta = self.model.check_theta(y[finite])
+        known = self.model.known
+        if known is not None and len(known) != n_samples:
+            raise ValueError(
+                f"X has {n_samples} rows, but {self.model!r} has known values of "
+                f"{len(known)}; give those of the rows of X."
+            )
+        model, theta = self.model.rows(finite), self.model.check_theta(y[finite])
         if len(theta) <= self.n_fingerprints:
-            return theta
+            return model, theta
         rng = check_random_state(self.random_state)
-        return theta[rng.choice(len(theta), self.n_fingerprints, replace=False)]
+        chosen = rng.choice(len(theta), self.n_fingerprints, replace=False)
+        return model.rows(chosen), theta[chosen]
 
     def _principal(self, X, finite):
         n_components = self.n_components
@@ -256,7 +270,7 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
         parts = (double(X[p][finite[p]], self.real_basis) for p in blocks(len(X)))
         return singular_vectors(parts)[1][:n_components].T
 
-    def _optimize(self, theta, weights):
+    def _optimize(self, model, theta, weights):
         n_components = self.n_components
         n_reals = n_components * (2 if self.is_complex_ else 1)
         n_unknowns = self.model.n_parameters + (2 if self.is_complex_ else 0)
@@ -266,7 +280,7 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
                 f"{n_unknowns} unknowns of {self.model!r}: every bound would be infinite."
             )
         basis, result = bound_basis(
-            self.model,
+            model,
             theta,
             n_components,
             weights=weights,
@@ -302,10 +316,10 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
             self.components_ = with_fixed_phase((basis @ turn[:, ::-1]).T)
         self.explained_energy_ratio_ = energies / (total if total > 0 else 1.0)
 
-    def _crb_ratio(self, theta):
-        compressed = signal_and_bound(self.model.compress(self.components_.T), theta)[1]
-        full = signal_and_bound(self.model, theta)[1]
-        ratio = np.full(self.model.n_parameters, np.nan)
+    def _crb_ratio(self, model, theta):
+        compressed = signal_and_bound(model.compress(self.components_.T), theta)[1]
+        full = signal_and_bound(model, theta)[1]
+        ratio = np.full(model.n_parameters, np.nan)
         for k, finite in enumerate(np.isfinite(full).T):
             if finite.any():
                 ratio[k] = np.median(compressed[finite, k] / full[finite, k])

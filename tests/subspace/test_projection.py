@@ -11,10 +11,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from crbestim.bounds import cramer_rao_bound
+from crbestim.bounds import cramer_rao_bound, signal_and_bound
 from crbestim.estimators import NLLSRegressor
 from crbestim.models import MonoExponential
-from crbestim.subspace import ComplexToReal, SubspaceProjection, Whitening, _spectrum
+from crbestim.subspace import (
+    ComplexToReal,
+    SubspaceProjection,
+    Whitening,
+    _bound_basis,
+    _spectrum,
+)
 from tests.models.conftest import Biexponential, Recovery, draw
 
 KINDS = pytest.mark.parametrize("kind", [float, complex])
@@ -279,6 +285,42 @@ def test_data_that_do_not_fit():
         projection.transform(X[:, 1:])
     with pytest.raises(ValueError, match="in 200 of 200 rows.*none is left to learn from"):
         projection.fit(X * np.nan)
+
+
+@pytest.mark.parametrize("method", ["svd", "crb"])
+def test_known_values_follow_their_rows(method, monkeypatch):
+    whole, X, y = toy(n=300)
+    # Without a fast fraction R2b is not determined: these rows are left out by "crb".
+    y[::7, 0], X[5] = 1.0, np.nan
+    model = whole.given("fraction").at(y[:, 0])
+    options = dict(method=method, model=model, random_state=0, max_iter=20, tol=1e-3)
+    for n_fingerprints in (1000, 280):
+        projection = SubspaceProjection(4, n_fingerprints=n_fingerprints, **options)
+        with pytest.warns(UserWarning, match="fit leaves them out"):
+            ratio = projection.fit(X, y[:, 1:]).crb_ratio_
+        with monkeypatch.context() as patch, pytest.warns(UserWarning, match="leaves them"):
+            patch.setattr(_bound_basis, "_BLOCK", 11)
+            cut = projection.fit(X, y[:, 1:]).crb_ratio_
+        np.testing.assert_allclose(cut, ratio, rtol=1e-6)
+    used = np.delete(np.arange(300), 5)
+    model = model.rows(used)
+    small = model.compress(projection.components_.T)
+    bounds = [signal_and_bound(m, y[used, 1:])[1] for m in (small, model)]
+    determined = np.isfinite(bounds[1]).all(axis=1)
+    expected = np.median(bounds[0][determined] / bounds[1][determined], axis=0)
+    # The last fit drew 280 of 299 rows.
+    np.testing.assert_allclose(ratio, expected, rtol=0.1)
+
+
+def test_known_values_that_are_missing_or_do_not_fit():
+    whole, X, y = toy()
+    model = whole.given("fraction")
+    for method in ("svd", "crb"):
+        with pytest.raises(ValueError, match="lacks the values of fraction; give the mod"):
+            SubspaceProjection(4, method=method, model=model).fit(X, y[:, 1:])
+        short = SubspaceProjection(4, method=method, model=model.at(y[1:, 0]))
+        with pytest.raises(ValueError, match="X has 200 rows, but .* known values of 199"):
+            short.fit(X, y[:, 1:])
 
 
 def test_draws_at_the_ends_of_bounds_are_no_obstacle():
