@@ -190,13 +190,7 @@ class GivenModel(SignalModel):
         whole = self.join(theta)
         if not jacobian or self._has_own_jacobian:
             return self._own(self.model.project(whole, basis, jacobian), jacobian)
-        # In blocks here, too: each has known values of its own.
-        blocks = [slice(i, i + 256) for i in range(0, max(len(theta), 1), 256)]
-        parts = [
-            SignalModel.project(self.rows(block), theta[block], basis, jacobian=True)
-            for block in blocks
-        ]
-        return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+        return super().project(theta, basis, jacobian)
 
     def _own(self, out, jacobian):
         """Leave out derivatives by what is given."""
