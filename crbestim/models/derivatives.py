@@ -107,6 +107,28 @@ class Differentiable:
         return error / found.size
 
 
+class DifferentiableView:
+    """What a model has of another one, its attribute ``model``, in this regard."""
+
+    @property
+    def _has_own_jacobian(self):
+        return self.model._has_own_jacobian
+
+    @property
+    def _label(self):
+        return self.model._label
+
+    @property
+    def difference(self):
+        """What stands in for a missing Jacobian of the model."""
+        return self.model.difference
+
+    @property
+    def difference_step(self):
+        """Step of differences of the model."""
+        return self.model.difference_step
+
+
 def with_differences(signal):
     """Give a method ``signal(theta)`` the argument ``jacobian``."""
 

@@ -6,9 +6,10 @@ import numpy as np
 
 from .base import SignalModel
 from .columns import check_column
+from .derivatives import DifferentiableView
 
 
-class GivenModel(SignalModel):
+class GivenModel(DifferentiableView, SignalModel):
     """A model of the parameters that are left, when others are given.
 
     What is given leaves the Fisher information, and with it the Cramér-Rao bound: the bound
@@ -93,24 +94,6 @@ class GivenModel(SignalModel):
     def noise(self):
         """Distribution of the noise."""
         return self.model.noise
-
-    @property
-    def _has_own_jacobian(self):
-        return self.model._has_own_jacobian
-
-    @property
-    def _label(self):
-        return self.model._label
-
-    @property
-    def difference(self):
-        """What stands in for a missing Jacobian of the model."""
-        return self.model.difference
-
-    @property
-    def difference_step(self):
-        """Step of differences of the model."""
-        return self.model.difference_step
 
     @property
     def whole(self):

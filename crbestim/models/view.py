@@ -3,9 +3,10 @@
 from copy import copy
 
 from .base import SignalModel
+from .derivatives import DifferentiableView
 
 
-class ModelView(SignalModel):
+class ModelView(DifferentiableView, SignalModel):
     """A model with the parameters of another one, its attribute ``model``."""
 
     @property
@@ -32,24 +33,6 @@ class ModelView(SignalModel):
     def known(self):
         """Their values, (n_samples, n_known), of a model at them."""
         return self.model.known
-
-    @property
-    def _has_own_jacobian(self):
-        return self.model._has_own_jacobian
-
-    @property
-    def _label(self):
-        return self.model._label
-
-    @property
-    def difference(self):
-        """What stands in for a missing Jacobian of the model."""
-        return self.model.difference
-
-    @property
-    def difference_step(self):
-        """Step of differences of the model."""
-        return self.model.difference_step
 
     def fix(self, **values):
         """Hold some parameters at constants; see `SignalModel.fix`."""
