@@ -1,4 +1,4 @@
-"""Precision of the library's own sequence beside another one, at SNR 50.
+"""Precision of the library's own sequence compared with others, at SNR 50.
 
 Prints the median of sqrt(CRB)/value per parameter over draws of the brain distribution
 (for omega0 sqrt(CRB) in rad/s):
@@ -22,7 +22,7 @@ def relative_precision(sequence, joint_r1):
     """Return the median of sqrt(CRB)/value by parameter name."""
     model = MagnetizationTransfer(sequence, joint_r1=joint_r1)
     theta = draw_parameters(model, N_DRAWS, np.random.default_rng(0))
-    theta = theta[theta[:, 0] > LEAST_M0S]  # a relative error of zero says nothing
+    theta = theta[theta[:, 0] > LEAST_M0S]  # errors relative to zero mean nothing
     std = np.sqrt(cramer_rao_bound(model, theta, noise_std=1 / SNR))
     frequency = np.array(model.parameter_names) == "omega0"
     ratio = np.median(std / np.where(frequency, 1.0, theta), axis=0)

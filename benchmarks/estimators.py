@@ -1,21 +1,22 @@
-"""Siblings of the network: least squares, matching and one-step refinement.
+"""Least squares, matching and one-step refinement, compared with references.
 
     python benchmarks/estimators.py --sequence sequence.npz --basis basis.npz
 
-Each part prints what it measures and what a reference does with the same data:
+Each part prints its measurements and those of a reference with the same data:
 
 least-squares
-    NLLSRegressor from a dictionary and from a network beside SciPy's least_squares with the
-    same variable projection and Jacobian: voxels a second of CPU time on one thread, and of
-    wall time with two workers; how often both end at the same cost from the same start.
+    NLLSRegressor from a dictionary and from a network compared with SciPy's least_squares
+    with the same variable projection and Jacobian: voxels per second of CPU time on one
+    thread, and of wall time with two workers; how often both end at the same cost from the
+    same start.
 efficiency
     Squared errors of NLLSRegressor over the Cramér-Rao bound at a signal-to-noise ratio of
-    1000, started from the truth, too, which shows what is due to the start.
+    1000, also started from the truth, which shows the effect of the start.
 one-step
     Errors of a network before and after steps (number of steps, of starts, prior), and
-    voxels a second of CPU time.
+    voxels per second of CPU time.
 matching
-    DictionaryRegressor beside a product of blocks in NumPy.
+    DictionaryRegressor compared with a product of blocks in NumPy.
 slice
     With ``--slice`` (``coefficients``, ``mask``): maps of a measured slice, wall time with
     two workers, and median differences in white matter.
@@ -43,11 +44,11 @@ from threadpoolctl import threadpool_limits
 from crbestim import CRBRegressor, DictionaryRegressor, NLLSRegressor, OneStepRegressor
 from crbestim.bounds import cramer_rao_bound
 from crbestim.datasets import make_fingerprints
-from crbestim.datasets.noise import add_noise
-from crbestim.estimators._objective import variable_projection
 from crbestim.exceptions import NoiseLevelWarning, SingularInformationWarning
+from crbestim.least_squares.variable_projection import variable_projection
 from crbestim.metrics import wrapped_error
 from crbestim.models import MagnetizationTransfer
+from crbestim.noise import add_noise
 from crbestim.sequences import HybridStateSequence
 
 PARTS = ("least-squares", "efficiency", "one-step", "matching", "slice", "memory")
@@ -55,8 +56,8 @@ REPEATS, CHI2_MEDIAN = 5, 0.454936
 SNR_RANGE = (20.0, 400.0)
 
 
-class Known(RegressorMixin, BaseEstimator):
-    """Predict what it was given."""
+class Truth(RegressorMixin, BaseEstimator):
+    """Predict given values, whatever the signals."""
 
     def __init__(self, values=None):
         self.values = values
@@ -74,12 +75,12 @@ def draws(model, n, snr, seed):
     _, theta = make_fingerprints(model, n, random_state=seed)
     theta = np.clip(theta, *model.bounds.T)
     crb = cramer_rao_bound(model, theta, noise_std=1 / snr)
-    X = add_noise(model.evaluate(theta), snr, np.random.default_rng(seed))
+    X = add_noise(model.signal(theta), snr, np.random.default_rng(seed))
     return X, theta, crb
 
 
 def cpu_rate(call, n, repeats=REPEATS):
-    """Voxels a second of CPU time: the median of some calls, after one that compiles."""
+    """Voxels per second of CPU time: the median of calls, after one that compiles."""
     call()
     times = []
     for _ in range(repeats):
@@ -90,12 +91,12 @@ def cpu_rate(call, n, repeats=REPEATS):
 
 
 def predict_rate(estimator, X):
-    """Voxels that an estimator predicts in a second of CPU time."""
+    """Voxels that an estimator predicts per second of CPU time."""
     return cpu_rate(lambda: estimator.predict(X), len(X))
 
 
 def rate_with_two_workers(estimator, X):
-    """Voxels a second of wall time with two joblib workers that are warm."""
+    """Voxels per second of wall time with two warm joblib workers."""
     estimator.set_params(n_jobs=2)
     estimator.predict(X[:64])
     start = time.perf_counter()
@@ -106,7 +107,7 @@ def rate_with_two_workers(estimator, X):
 
 
 def report(name, model, theta, estimate, crb):
-    """Print what errors are in units of the bound."""
+    """Print errors relative to the bound."""
     ratio = wrapped_error(theta, estimate, model.periods) ** 2 / crb
     ratio = np.where(np.isfinite(crb), ratio, np.nan)
     for label, values in (
@@ -120,22 +121,22 @@ def report(name, model, theta, estimate, crb):
 def scipy_fit(model, x, start, tol):
     """Fit one voxel with SciPy; parameters are fractions of their bounds."""
     low, high = model.bounds.T
-    x, known = x / np.linalg.norm(x), {}
+    x, cache = x / np.linalg.norm(x), {}
 
-    def evaluate(unit):
-        if known.get("unit") != unit.tobytes():
-            theta = np.clip(low + (high - low) * unit, low, high)[None]
-            s, ds = model.simulate(theta, jacobian=True)
+    def evaluate(fractions):
+        if cache.get("fractions") != fractions.tobytes():
+            theta = np.clip(low + (high - low) * fractions, low, high)[None]
+            s, ds = model.signal(theta, jacobian=True)
             r, dr, _ = variable_projection(x[None], s, ds * (high - low))
-            known["r"] = np.concatenate([r[0].real, r[0].imag])
-            known["J"] = np.concatenate([dr[0].real, dr[0].imag])
-            known["unit"] = unit.tobytes()
-        return known
+            cache["r"] = np.concatenate([r[0].real, r[0].imag])
+            cache["J"] = np.concatenate([dr[0].real, dr[0].imag])
+            cache["fractions"] = fractions.tobytes()
+        return cache
 
     return least_squares(
-        lambda unit: evaluate(unit)["r"],
+        lambda fractions: evaluate(fractions)["r"],
         np.clip((start - low) / (high - low), 1e-9, 1 - 1e-9),
-        jac=lambda unit: evaluate(unit)["J"],
+        jac=lambda fractions: evaluate(fractions)["J"],
         bounds=(0.0, 1.0),
         ftol=tol,
         xtol=tol,
@@ -165,7 +166,7 @@ def part_least_squares(model, train, network, n_scipy, n=1000):
 
 
 def compare_with_scipy(model, pairs, residuals, ours):
-    """Print how SciPy does with the same pairs of signal and start."""
+    """Print speed and costs of SciPy for the same pairs of signal and start."""
     begin = time.process_time()
     for pair in pairs:
         scipy_fit(model, *pair, 1e-8)
@@ -185,7 +186,7 @@ def part_efficiency(model, train, network):
     """Errors of least squares at a high signal-to-noise ratio."""
     X, theta, crb = draws(model, 2000, 1000.0, 12)
     starts = {
-        "the truth": Known(theta),
+        "the truth": Truth(theta),
         "a network": FrozenEstimator(network),
         "a dictionary": "dictionary",
     }
@@ -230,7 +231,7 @@ def numpy_match(atoms, X, rows=32):
 
 
 def part_matching(model, train, network):
-    """Speed of matching, and what interpolation does to errors."""
+    """Speed of matching, and the effect of interpolation on errors."""
     for n_atoms, n in ((20_000, 20_000), (200_000, 4000)):
         X, y = make_fingerprints(model, n_atoms, random_state=14)
         reg = DictionaryRegressor(model).fit(X, y)
@@ -340,7 +341,7 @@ def main():
         network, train = train_network(model, arguments.minutes)
         if arguments.network is not None:
             joblib.dump((network, train), arguments.network)
-    # One thread; what has two workers says so.
+    # One thread, unless stated otherwise.
     numba.set_num_threads(1)
     torch.set_num_threads(1)
     with threadpool_limits(1):

@@ -1,19 +1,18 @@
-"""Speed and accuracy of FISP fingerprints beside blochsim, in turn in one process.
+"""Speed and accuracy of FISP fingerprints compared with blochsim, in one process.
 
 A train of 880 pulses after an inversion, with parameters of the brain; signals alone, and
 with their derivatives by T1 and T2:
 
     python benchmarks/fingerprinting.py [--voxels 512] [--varied-tr]
 
-This library computes in double precision and has three numbers of configuration orders:
-those that count at each T2 (its default), all that can return to the echo, and ten.
-blochsim, where it is installed, computes in single precision, for echoes at the pulse
-itself (TE = 0, which is what is measured here of both), with ten orders (its default) or
-as many as are asked for. A call of it takes longer for repetition times that vary, by a
-fixed time that more voxels make up for. Errors are the largest ones against all orders,
-relative to the largest signal or derivative of a voxel, in the median and in the worst
-voxel. Medians of five runs; the time of one thread is CPU time, that of two threads by
-the clock.
+This library computes in double precision, here with three numbers of configuration orders:
+those that matter at each T2 (its default), all that can return to the echo, and ten.
+blochsim, if installed, computes in single precision, for echoes at the pulse itself
+(TE = 0, used here for both), with ten orders (its default) or another number. Varying
+repetition times add a fixed time to each of its calls, which matters less for more voxels.
+Errors are the largest deviations from the result with all orders, relative to the largest
+signal or derivative of a voxel, in the median and in the worst voxel. Medians of five runs;
+CPU time for one thread, wall time for two.
 """
 
 import argparse
@@ -39,7 +38,7 @@ def sequence(varied_tr):
 
 
 def blochsim_simulator(alpha, tr, n_states):
-    """Return a function of theta and whether derivatives are wanted, or None."""
+    """Return a function of theta and `jacobian` by blochsim, or None."""
     try:
         import torch
         from blochsim.simulators import MRFSimulator
@@ -71,18 +70,18 @@ def use_threads(n):
 
 
 def timed(work):
-    """Return seconds by the clock and by CPU time."""
+    """Return wall time and CPU time in seconds."""
     start, cpu_start = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - start, time.process_time() - cpu_start
 
 
 def rates(simulators, theta):
-    """Return fingerprints a second, (one thread, two threads), by name and work."""
+    """Return fingerprints per second, (one thread, two threads), by name and work."""
     measured = {}
     for simulate, _ in simulators.values():
         simulate(theta[:8], jacobian=True)
-    for _ in range(N_RUNS):  # in turn, since machines are faster at some times
+    for _ in range(N_RUNS):  # in turn, since a machine's speed varies
         for name, (simulate, n) in simulators.items():
             for work, jacobian in WORKS.items():
                 use_threads(1)
@@ -96,7 +95,7 @@ def rates(simulators, theta):
 def errors(simulate, theta, exact):
     """Return the median and the largest error of signals, and of derivatives."""
     for part, expected in zip(simulate(theta, jacobian=True), exact, strict=True):
-        same_sign = np.sign(np.vdot(expected, part).real)  # that of the pulses is a choice
+        same_sign = np.sign(np.vdot(expected, part).real)  # up to that of the pulses
         worst = np.abs(same_sign * part - expected).max(axis=1)
         error = worst / np.abs(expected).max(axis=1)
         yield np.median(error), error.max()
@@ -117,7 +116,7 @@ def main():
     }  # fmt: skip
     default, exact = models["orders that count"], models["all orders"]
     theta = draw_parameters(default, n, np.random.default_rng(1))
-    simulators = {name: (model.simulate, n) for name, model in models.items()}
+    simulators = {name: (model.signal, n) for name, model in models.items()}
     for n_states, voxels in ((10, n), (half, min(n, 32))):
         if simulator := blochsim_simulator(alpha, tr, n_states):
             simulators[f"blochsim, {n_states} orders"] = simulator, voxels
@@ -140,7 +139,7 @@ def main():
             print(f"  {ours} / {other[0]}, {work}: {one:.1f} times as fast with one "
                   f"thread, {two:.1f} with two")  # fmt: skip
     print("errors against all orders: median and largest of signal; of derivatives")
-    expected = exact.simulate(theta, jacobian=True)
+    expected = exact.signal(theta, jacobian=True)
     for name, (simulate, _) in simulators.items():
         (a, b), (c, d) = errors(simulate, theta, expected)
         print(f"  {name:22}{a:9.1e}{b:9.1e};{c:9.1e}{d:9.1e}")

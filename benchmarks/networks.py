@@ -1,14 +1,14 @@
-"""Networks at the bound: the default network beside that of Zhang et al., and plain torch.
+"""The default network compared with that of Zhang et al., and with plain torch.
 
     python benchmarks/networks.py --sequence sequence.npz --basis basis.npz --minutes 10
 
 Both networks learn from the same fingerprints for the same wall time, simulation included,
 once for signal-to-noise ratios of 20 to 100 and once for 50 to 400. Printed are, for each
 parameter, the CRB loss, the median of error^2/CRB over that of a chi-square variable, the
-share of errors beyond five standard deviations, and bias^2/CRB; how many errors the
-intervals of one and two standard deviations cover, and how many sound voxels are flagged;
-then how many voxels a second each network estimates on one thread, and how the training
-loop compares with a bare one.
+share of errors beyond five standard deviations, and bias^2/CRB; the coverage of intervals
+of one and two standard deviations, and the share of sound voxels that are flagged; then the
+voxels per second that each network estimates on one thread, and how the training loop
+compares with a bare one.
 
 The reference network (Zhang et al., MRM 2022, doi 10.1002/mrm.29206) has fully connected
 layers of 128 to 1024 features, batch normalization and skip connections. It has the inputs,
@@ -27,14 +27,16 @@ from torch import nn
 
 from crbestim import CRBRegressor
 from crbestim.datasets import make_fingerprints
-from crbestim.datasets.noise import add_noise
-from crbestim.estimators._network import Objective, unit_amplitude
+from crbestim.estimators._training import TrainingData, resolve_batch_size
 from crbestim.exceptions import SingularInformationWarning
 from crbestim.metrics import bias_variance, wrapped_error
 from crbestim.models import MagnetizationTransfer
+from crbestim.network.arrays import unit_amplitude
+from crbestim.network.losses import CRBLoss, wrapped_errors
 from crbestim.network.modules import FingerprintNetwork, align
 from crbestim.network.optimizers import Soap
 from crbestim.network.training import learning_rate_factor
+from crbestim.noise import add_noise
 from crbestim.sequences import HybridStateSequence
 
 RANGES = [(20.0, 100.0), (50.0, 400.0)]
@@ -60,9 +62,10 @@ class ReferenceNetwork(FingerprintNetwork):
         return x
 
 
-def bare_loop(network, data, objective, *, seconds, batch_size, optimizer):
-    """Train with nothing but torch; return how many fingerprints were seen."""
-    parameters = list(network.parameters())
+def bare_loop(network, data, *, seconds, batch_size, optimizer):
+    """Train in plain torch; return the number of fingerprints seen."""
+    loss, parameters = CRBLoss(2.0), list(network.parameters())
+    weights = torch.ones(len(network.periods))
     adam = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=1e-4, fused=True)
     soap = Soap(parameters, 1e-4)
     generator, seen, start = torch.Generator().manual_seed(0), 0, time.perf_counter()
@@ -70,10 +73,10 @@ def bare_loop(network, data, objective, *, seconds, batch_size, optimizer):
         factor = learning_rate_factor(fraction, "cosine")
         for rows in torch.randperm(len(data), generator=generator).split(batch_size)[:50]:
             features, targets, precision = data.batch(rows, generator)
-            loss = objective(network(features), targets, precision)
-            loss = loss / objective.count(precision)
+            errors = wrapped_errors(network(features), targets, network.periods)
+            total = loss.total(errors * precision.sqrt(), weights)
             adam.zero_grad(set_to_none=True)
-            loss.backward()
+            (total / loss.count(precision, weights)).backward()
             nn.utils.clip_grad_norm_(parameters, 1.0)
             if optimizer == "adam":
                 adam.param_groups[0]["lr"] = 1e-3 * factor
@@ -90,15 +93,14 @@ class TrainedReference:
     def __init__(self, ours, X, y, crb):
         """Take scales, phase reference and training data from a fitted estimator."""
         self.ours = ours
-        data = ours._training_data().clean(y, crb)
-        self.data = data.to_tensors(ours.reference_, "float32", "cpu")
-        periods = ours.architecture_.periods
-        self.objective = Objective(np.ones(len(periods)), 2.0).build(
-            periods, "float32", "cpu"
+        network = ours.network_
+        recipe = TrainingData(
+            network, CRBLoss(2.0), ours.target_variance_, ours.noise_std, ours.snr
         )
-        features = align(
-            torch.as_tensor(unit_amplitude(X)), torch.as_tensor(ours.reference_)
-        )
+        self.data = network._fingerprints(recipe.simulated(ours.model, y, crb, None), "cpu")
+        signals = torch.as_tensor(unit_amplitude(X))
+        features = align(signals, torch.as_tensor(network.reference))
+        periods = network.periods / network.scale
         self.network = ReferenceNetwork(features.shape[1], periods)
         self.network.initialize(torch.Generator().manual_seed(0))
         self.network.whiten(features)
@@ -108,19 +110,20 @@ class TrainedReference:
         torch.set_num_threads(n_threads)
         self.network.train()
         options = dict(seconds=seconds, batch_size=1024, optimizer="adam")
-        self.seen = bare_loop(self.network, self.data, self.objective, **options)
+        self.seen = bare_loop(self.network, self.data, **options)
         self.network.eval()
         torch.set_num_threads(1)
 
     @torch.no_grad()
     def predict(self, X):
         """Estimate parameters."""
-        reference = torch.as_tensor(self.ours.reference_).to(torch.complex64)
+        reference = torch.as_tensor(self.ours.network_.reference).to(torch.complex64)
         scaled = [
             self.network(align(torch.as_tensor(rows).to(torch.complex64), reference))
             for rows in np.array_split(unit_amplitude(X), max(1, len(X) // 1024))
         ]
-        y = self.ours.offset_ + self.ours.scale_ * torch.cat(scaled).numpy()
+        network = self.ours.network_
+        y = network.offset + network.scale * torch.cat(scaled).numpy()
         return np.clip(y, *self.ours.model.bounds.T)
 
 
@@ -143,7 +146,7 @@ def print_quality(name, estimator, model, theta, snr):
 
 
 def prediction_rate(estimator, X):
-    """Voxels a second, median of several runs on one thread."""
+    """Voxels per second, the median of several runs on one thread."""
     torch.set_num_threads(1)
     if isinstance(estimator, CRBRegressor):
         estimator.set_params(n_jobs=None)
@@ -173,7 +176,7 @@ def print_calibration(estimator, model, theta, snr):
 
 
 def compare(model, snr, theta, arguments):
-    """Train both networks for one range, and print what they reach."""
+    """Train both networks for one range, and print their performance."""
     budget, start = 60 * arguments.minutes, time.perf_counter()
     X, y, crb = make_fingerprints(
         model, arguments.samples, snr=snr, return_crb=True, random_state=1
@@ -202,11 +205,11 @@ def compare(model, snr, theta, arguments):
 
 
 def print_throughput(ours, reference, seconds=8):
-    """Print training samples a second: our loop, and bare loops around the network."""
+    """Print training samples per second: our loop, and bare loops around the network."""
     torch.set_num_threads(1)
-    data, objective = reference.data, reference.objective
+    data = reference.data
     rates = {"ours": [], "bare, same optimizer": [], "bare, Adam": []}
-    batch_size = ours._batch_size(len(data))
+    batch_size = resolve_batch_size(ours.batch_size, len(data))
     X, y, _ = make_fingerprints(ours.model, 10_240, return_crb=True, random_state=2)
     for _ in range(REPEATS):
         fresh = CRBRegressor(ours.model, snr=ours.snr, batch_size=batch_size)
@@ -216,9 +219,9 @@ def print_throughput(ours, reference, seconds=8):
         whole = history[-2] if len(history) > 1 else history[-1]
         rates["ours"].append(len(X) * whole["epoch"] / whole["time"])
         for name, optimizer in (("same optimizer", "soap"), ("Adam", "adam")):
-            network = fresh.architecture_.load(fresh.weights_)
+            network = fresh.network_._load(fresh.weights_)
             options = dict(seconds=seconds, batch_size=batch_size, optimizer=optimizer)
-            seen = bare_loop(network, data, objective, **options)
+            seen = bare_loop(network, data, **options)
             rates[f"bare, {name}"].append(seen / seconds)
     print(f"\nTraining on one thread, batches of {batch_size}, samples/s")
     for name, values in rates.items():
@@ -227,7 +230,7 @@ def print_throughput(ours, reference, seconds=8):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Networks beside references.")
+    parser = argparse.ArgumentParser(description="Networks compared with references.")
     parser.add_argument("--sequence", type=Path, required=True, help="alpha, trf, tr")
     parser.add_argument("--basis", type=Path, required=True, help="npz with a basis")
     parser.add_argument("--minutes", type=float, default=10.0, help="for each network")

@@ -1,4 +1,4 @@
-"""Speed and memory of the simulator beside references, all in one process.
+"""Speed and memory of the simulator compared with references, all in one process.
 
 Signals of a hybrid-state sequence in its periodic steady state, compressed to 13
 coefficients, with derivatives and Cramér-Rao bound:
@@ -6,8 +6,8 @@ coefficients, with derivatives and Cramér-Rao bound:
     python benchmarks/simulation.py [--sequence FILE.npz] [--voxels 100000]
 
 References are the dense matrix exponentials of the tests and, where it is installed,
-blochsim. blochsim reaches the steady state by playing the train twice, saturates the
-semi-solid pool by another model, gives no derivative by T2s and works in single precision.
+blochsim. blochsim reaches the steady state by playing the train twice, has another model
+of saturation, gives no derivative by T2s and works in single precision.
 Medians of seven runs, or as many as fit in 20 s.
 """
 
@@ -53,7 +53,7 @@ def megabytes(entry):
     return int(next(x for x in lines if x.startswith(entry)).split()[1]) / 1024
 theta = draw_parameters(small, {voxels}, np.random.default_rng(1))
 signal_and_bound(small, theta[:2048])
-open("/proc/self/clear_refs", "w").write("5")  # the peak counts from here
+open("/proc/self/clear_refs", "w").write("5")  # reset the peak
 before = megabytes("VmRSS")
 results = signal_and_bound(small, theta)
 print(sum(part.nbytes for part in results) / 2**20, megabytes("VmHWM") - before)
@@ -61,14 +61,14 @@ print(sum(part.nbytes for part in results) / 2**20, megabytes("VmHWM") - before)
 
 
 def timed(work):
-    """Return seconds by the clock and by CPU time."""
+    """Return wall time and CPU time in seconds."""
     start, cpu_start = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - start, time.process_time() - cpu_start
 
 
 def rate(work, n):
-    """Return the median number of voxels a second, by the clock."""
+    """Return the median number of voxels per second, in wall time."""
     work()
     clock = []
     while len(clock) < N_RUNS and sum(clock) < 20:
@@ -77,16 +77,16 @@ def rate(work, n):
 
 
 def products_per_second():
-    """Return floating-point operations a second of a matrix product on one thread."""
+    """Return floating-point operations per second of a matrix product on one thread."""
     a = np.random.default_rng(0).standard_normal((1500, 1500))
     return 2 * len(a) ** 3 * rate(lambda: a @ a, 1)
 
 
 def operations(model, n_components, n_derivatives):
-    """Count the multiplications and additions that one voxel takes.
+    """Count the multiplications and additions for one voxel.
 
-    Of each repetition: interpolation of its map (of the values twice, where derivatives
-    are wanted), the five columns, the state with derivatives, and the projection. The
+    For each repetition: interpolation of its map (of the values twice, if derivatives are
+    wanted), the five columns, the state with derivatives, and the projection. The
     exponentials at the nodes are left out.
     """
     n_nodes, d = model._pulses.weights.shape[3], n_derivatives
@@ -96,7 +96,7 @@ def operations(model, n_components, n_derivatives):
 
 
 def blochsim_simulator(sequence):
-    """Return functions of theta by blochsim, (signal, derivatives), or None."""
+    """Return (signal, derivatives) by blochsim, functions of theta, or None."""
     try:
         import torch
         from blochsim import Delay, Excitation, Inversion, Simulator, bSSFPReadout
@@ -137,7 +137,7 @@ def blochsim_simulator(sequence):
 
 
 def dense_simulator(sequence):
-    """Return functions of theta by dense exponentials, (signal, derivatives)."""
+    """Return (signal, derivatives) by dense exponentials, functions of theta."""
     sys.path.insert(0, str(ROOT))
     from tests.reference import magnetization_transfer as dense
 
@@ -151,7 +151,7 @@ def dense_simulator(sequence):
 
 
 def in_new_processes(small, voxels):
-    """Print times of a first call, compiled anew and from the cache, and memory."""
+    """Print the time of a first call, compiling and from the cache, and memory."""
     with tempfile.TemporaryDirectory() as folder:
         file, sequence = os.path.join(folder, "data.npz"), small.model.sequence
         parts = dict(alpha=sequence.alpha, trf=sequence.trf, tr=sequence.tr)
@@ -175,10 +175,10 @@ def in_new_processes(small, voxels):
 
 
 def ours(small, theta):
-    """Print the rates of this library; return those of one thread by what is computed."""
+    """Print the rates of this library; return those of one thread, by task."""
     works = {
-        "signal": lambda: small.simulate(theta),
-        "signal + Jacobian": lambda: small.simulate(theta, jacobian=True),
+        "signal": lambda: small.signal(theta),
+        "signal + Jacobian": lambda: small.signal(theta, jacobian=True),
         "signal + Jacobian + CRB": lambda: signal_and_bound(small, theta),
     }
     several, rates = min(2, numba.config.NUMBA_NUM_THREADS), {}
@@ -186,7 +186,7 @@ def ours(small, theta):
     for name, work in works.items():
         work()
         one, two = [], []
-        for _ in range(N_RUNS):  # in turn, since machines are faster at some times
+        for _ in range(N_RUNS):  # in turn, since a machine's speed varies
             numba.set_num_threads(1)
             one.append(timed(work))
             numba.set_num_threads(several)

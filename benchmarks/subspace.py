@@ -1,8 +1,8 @@
 """Bounds that subspaces keep: CRB(compressed) / CRB(full), median over fresh fingerprints.
 
-Prints a table of methods and parameters for the library's own sequence, or for that of a
-file and beside a basis of another one, then the time and the peak memory of a fit to 1e5
-complex signals in single precision:
+Prints a table of methods and parameters for the library's own sequence or that of a file,
+optionally with the basis of another file, or, with --memory, the time and the peak memory
+of a fit to 1e5 complex signals in single precision:
 
     python benchmarks/subspace.py --components 10 13 16
     python benchmarks/subspace.py --sequence sequence.npz --basis slice.npz --separate-r1
@@ -30,7 +30,7 @@ METHODS = {
     "crb, bound alone": dict(method="crb", energy_weight=0.0),
     "crb, weighted": dict(method="crb", energy_weight=0.1),
 }
-# Weights of the last row, which lower the greatest of the ratios; others are 1.
+# Weights of the last row, which lower the largest ratios; others are 1.
 WEIGHTS = dict(R1=0.3, T2s=0.5, Rx=5.0, omega0=0.0, B1=0.0)
 
 
@@ -44,7 +44,7 @@ class Fresh:
 
     def row(self, basis):
         """Return the median ratio of each parameter and the share of energy."""
-        s, jacobian = self.model.compress(basis).evaluate(self.theta, jacobian=True)
+        s, jacobian = self.model.compress(basis).signal(self.theta, jacobian=True)
         ratio = crb_from_jacobian(jacobian, s) / self.bound
         energy = np.sum(np.abs(s) ** 2) / self.energy
         return np.median(ratio, axis=0), energy
@@ -53,7 +53,7 @@ class Fresh:
     def energy(self):
         """Energy of the whole signals."""
         parts = np.array_split(self.theta, -(-len(self.theta) // 500))
-        return sum(np.sum(np.abs(self.model.evaluate(part)) ** 2) for part in parts)
+        return sum(np.sum(np.abs(self.model.signal(part)) ** 2) for part in parts)
 
 
 def print_row(label, n, fresh, basis, note=""):

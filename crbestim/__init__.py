@@ -9,12 +9,17 @@ Estimators, at the top of the package:
 
 Modules, in the order in which they build on each other:
 
+- :mod:`crbestim.exceptions`: errors and warnings;
+- :mod:`crbestim.parameters`: names, units, bounds and distributions of parameters;
 - :mod:`crbestim.sequences`: flip angles and pulse durations;
+- :mod:`crbestim.noise`: Gaussian and Rician noise;
 - :mod:`crbestim.models`: tissue parameters to signal and Jacobian;
 - :mod:`crbestim.bounds`: Fisher information and the Cramér-Rao bound (CRB);
 - :mod:`crbestim.metrics`: errors in units of the bound;
 - :mod:`crbestim.datasets`: random fingerprints and a digital brain;
 - :mod:`crbestim.subspace`: transformers of signals, such as a basis that keeps the CRB;
+- :mod:`crbestim.least_squares`: the search for the minimum of each voxel;
+- :mod:`crbestim.network`: losses, modules and training of networks;
 - :mod:`crbestim.estimators`: the estimators.
 """
 
@@ -32,8 +37,13 @@ _MODULES = (
     "bounds",
     "datasets",
     "estimators",
+    "exceptions",
+    "least_squares",
     "metrics",
     "models",
+    "network",
+    "noise",
+    "parameters",
     "sequences",
     "subspace",
 )

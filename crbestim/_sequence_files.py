@@ -1,7 +1,7 @@
 """Readers of sequence files: NumPy archives and MATLAB files of all versions.
 
-They return the arrays as the file holds them, cut into trains; what a sequence may be
-is checked where it is built.
+They return the arrays as stored, cut into trains; whether these make a valid sequence is
+checked where it is built.
 """
 
 from pathlib import Path
@@ -23,27 +23,7 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def read_sequence_file(path):
-    """Read the trains and the repetition time of a sequence file.
-
-    Parameters
-    ----------
-    path : str or path-like
-        A ``.npz`` or ``.mat`` file.
-
-    Returns
-    -------
-    alpha, trf : list of ndarray
-        Flip angles and pulse durations as stored, one vector per train.
-    tr : ndarray of shape () or None
-        Repetition time as stored; None if the file has none.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    SequenceFileError
-        If the file cannot be read, or lacks an array, or holds one of unusable shape.
-    """
+    """Return lists of flip angles and durations, a vector per train, and TR or None."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no sequence file {path}")
@@ -62,7 +42,7 @@ def read_sequence_file(path):
 
 
 def _read(path):
-    """Return the arrays of a file by our keys, and the names that the file has."""
+    """Return the arrays of a file by the names in `_KEYS`, and all names in the file."""
     suffix = path.suffix.lower()
     if suffix == ".npz":
         reader = _read_npz
@@ -105,7 +85,7 @@ def _read_matlab(path):
 
 
 def _is_hdf5(path):
-    """Tell whether a MATLAB file is of version 7.3, which is HDF5 after 512 bytes."""
+    """Return whether a MATLAB file is of version 7.3, which is HDF5 after 512 bytes."""
     with path.open("rb") as file:
         head = file.read(512 + len(_HDF5_SIGNATURE))
     return head.startswith((b"MATLAB 7.3", _HDF5_SIGNATURE)) or head.endswith(
@@ -148,7 +128,7 @@ def _cut(path, name, values, lengths):
 
 
 def _cut_at(path, flat, lengths, name):
-    """Return the trains of a vector in which they follow one another."""
+    """Return the trains of a vector that holds them one after another."""
     whole = lengths.dtype.kind in "iuf" and np.all((lengths >= 1) & (lengths % 1 == 0))
     if not whole or lengths.sum() != flat.size:
         raise SequenceFileError(
@@ -164,7 +144,7 @@ def _cells(values):
 
 
 def _vector(path, name, values):
-    """Return a vector, upright or lying, as a one-dimensional array."""
+    """Return a row or column vector as a one-dimensional array."""
     if values.ndim > 2 or (values.ndim == 2 and min(values.shape) > 1):
         raise SequenceFileError(
             f"{path}: {name} has shape {values.shape}; a train is a vector"

@@ -1,8 +1,8 @@
 """Checks of what users pass in; the one file that touches scikit-learn's private parts.
 
-scikit-learn refuses complex data. Here complex X is native, so it is checked in its real
-and imaginary part, while names and numbers of features are kept by scikit-learn's own
-helpers. Complex targets are refused in scikit-learn's words.
+scikit-learn refuses complex data. Here complex X is native: its real and imaginary parts
+are checked separately, while scikit-learn's own helpers keep names and numbers of features.
+Complex targets are refused in scikit-learn's words.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ try:
 except ImportError:  # scikit-learn before 1.9
 
     class CallbackSupportMixin:
-        """Stand in for scikit-learn's mixin: there are no callbacks to call."""
+        """Stand-in for scikit-learn's mixin, without callbacks."""
 
         def _init_callback_context(self, **_):
             return _NoCallbacks()
@@ -35,6 +35,8 @@ __all__ = [
     "StrOptions",
     "check_crb",
     "check_features",
+    "check_known",
+    "check_sigma",
     "check_targets",
     "feature_names_in",
     "fit_context",
@@ -46,7 +48,7 @@ fit_context = _fit_context
 
 
 class _NoCallbacks:
-    """Context without callbacks, whose answer is never to stop."""
+    """Context without callbacks, which never asks to stop."""
 
     def subcontext(self, **_):
         return self
@@ -62,18 +64,7 @@ COMPLEX_TARGET = "Complex data not supported"
 
 
 def is_complex(X):
-    """Whether an array or data frame holds complex numbers.
-
-    Parameters
-    ----------
-    X : array-like
-        Data.
-
-    Returns
-    -------
-    bool
-        True for complex numbers.
-    """
+    """Return whether an array, data frame or list holds complex numbers."""
     dtype = getattr(X, "dtype", None)
     if dtype is not None:
         return dtype.kind == "c"
@@ -86,28 +77,10 @@ def is_complex(X):
 
 
 def check_features(estimator, X, *, reset, keep_single=False):
-    """Return X as a float64 or complex128 array; set or check its features.
+    """Return X, which may hold NaN, as a two-dimensional float64 or complex128 array.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Gets ``n_features_in_`` and ``feature_names_in_`` if `reset`.
-    X : array-like of shape (n_samples, n_features)
-        Data, real or complex; voxels may have NaN or infinite values.
-    reset : bool
-        True in ``fit``, False afterwards.
-    keep_single : bool, default=False
-        Whether single precision stays what it is, and X is not copied.
-
-    Returns
-    -------
-    ndarray of shape (n_samples, n_features)
-        The same numbers.
-
-    Raises
-    ------
-    ValueError
-        If X is empty, not two-dimensional or has other features than in ``fit``.
+    With `reset`, as in ``fit``, the features are set, otherwise checked. With
+    `keep_single`, single precision is kept and X is not copied.
     """
     kinds = [np.float64, np.float32] if keep_single else np.float64
     loose = dict(dtype=kinds, ensure_all_finite=False)
@@ -124,25 +97,7 @@ def check_features(estimator, X, *, reset, keep_single=False):
 
 
 def check_targets(y, name="y"):
-    """Return targets as a finite float64 array of two dimensions.
-
-    Parameters
-    ----------
-    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Targets.
-    name : str, default="y"
-        What to call them in errors.
-
-    Returns
-    -------
-    ndarray of shape (n_samples, n_outputs)
-        The same numbers.
-
-    Raises
-    ------
-    ValueError
-        If they are complex, empty or not finite.
-    """
+    """Return targets, which must be finite, as a float64 array (n_samples, n_outputs)."""
     if is_complex(y):
         raise ValueError(f"{COMPLEX_TARGET}: {name} is complex; parameters are real.")
     y = check_array(y, ensure_2d=False, dtype=np.float64, input_name=name)
@@ -152,25 +107,7 @@ def check_targets(y, name="y"):
 
 
 def check_crb(crb, shape):
-    """Return bounds as a float64 array; infinite entries are allowed.
-
-    Parameters
-    ----------
-    crb : array-like
-        Cramér-Rao bounds.
-    shape : tuple of int
-        (n_samples, n_outputs) that they must have; one output may come as a vector.
-
-    Returns
-    -------
-    ndarray of that shape
-        The same numbers.
-
-    Raises
-    ------
-    ValueError
-        If they are complex, NaN, not positive, or of another shape.
-    """
+    """Return bounds, positive or infinite, as a float64 array of (n_samples, n_outputs)."""
     if is_complex(crb):
         raise ValueError(f"{COMPLEX_TARGET}: crb is complex; bounds are variances.")
     crb = np.asarray(crb, dtype=np.float64)
@@ -186,3 +123,75 @@ def check_crb(crb, shape):
             "(or infinite where the data do not determine a parameter)."
         )
     return crb
+
+
+def check_known(known, names=None):
+    """Return known values, which may be NaN, as a float64 array (n_samples, n_known).
+
+    A vector is one column. Columns of a data frame are selected by `names`; without names
+    any number of columns is allowed.
+    """
+    columns = getattr(known, "columns", None)
+    if names is not None and columns is not None:
+        if set(columns) != set(names) or len(columns) != len(names):
+            raise ValueError(
+                f"known has the columns {', '.join(map(str, columns))}; give "
+                f"{', '.join(names)}."
+            )
+        known = known[list(names)]
+    known = np.asarray(known)
+    if known.dtype.kind == "c":
+        raise ValueError("Complex data not supported: known is complex; give reals.")
+    if known.dtype.kind not in "biuf":
+        raise ValueError(f"known holds {known.dtype}; give numbers.")
+    if known.ndim == 1 and (names is None or len(names) == 1):
+        known = known[:, None]
+    n_known = known.shape[-1] if names is None and known.ndim else len(names or ())
+    if known.ndim != 2 or known.shape[1] != n_known or not n_known:
+        columns = "" if names is None else f", a column for each of {', '.join(names)}"
+        raise ValueError(
+            f"known has shape {known.shape}; give (n_samples, {n_known or 'n_known'})"
+            f"{columns}."
+        )
+    return known.astype(float)
+
+
+def check_sigma(sigma, n_voxels, usable=None):
+    """Return noise levels as one number a voxel, or None if none are given.
+
+    Parameters
+    ----------
+    sigma : float, array-like of shape (n_voxels,) or None
+        Noise per channel.
+    n_voxels : int
+        Number of voxels.
+    usable : ndarray of bool, shape (n_voxels,), default=None
+        Voxels whose noise matters; by default all.
+
+    Returns
+    -------
+    ndarray of shape (n_voxels,) or None
+        The same numbers.
+
+    Raises
+    ------
+    ValueError
+        If they are not positive and finite, or of another shape.
+    """
+    if sigma is None:
+        return None
+    values = np.asarray(sigma, dtype=float)
+    if values.shape not in ((), (n_voxels,)):
+        raise ValueError(
+            f"sigma has shape {values.shape}; give a number or one a voxel, ({n_voxels},)."
+        )
+    values = np.broadcast_to(values, (n_voxels,))
+    wrong = ~(np.isfinite(values) & (values > 0))
+    if usable is not None:
+        wrong &= usable
+    if wrong.any():
+        raise ValueError(
+            f"sigma = {values[wrong][0]:g} in row {np.argmax(wrong)}; noise is positive "
+            "and finite."
+        )
+    return values

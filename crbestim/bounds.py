@@ -11,16 +11,16 @@ complex factor M0, two real nuisance parameters with derivatives s and 1j s, whi
 other columns are multiplied by M0. This file is the one place that scales by
 :math:`\sigma` and M0.
 
-Magnitudes have Rician noise: the part of each sample in the information is multiplied by
-a function of its own signal-to-noise ratio (Karlsen et al., MRM 1999).
+With other noise, such as the Rician noise of magnitudes, samples carry a different amount
+of information; see :mod:`crbestim.noise`.
 """
 
 import warnings
 
 import numpy as np
 
-from ._rician import check_magnitude, noise_of, rician_information, warn_low
-from .exceptions import SingularInformationWarning
+from .exceptions import LowSignalWarning, SingularInformationWarning
+from .noise import get_noise, noise_of, noise_of_data
 
 __all__ = [
     "covariance_from_information",
@@ -37,12 +37,14 @@ _SINGULAR = 1e-13
 # Up to this trace of the inverse a matrix is far from singular: no eigenvalue is needed.
 _DOUBTFUL = 1e6
 _BLOCK = 512
-# Bounds of magnitudes are compared in so many samples.
+# Largest number of samples at which bounds of magnitudes are compared.
 _MOST_COMPARED = 4096
+# Factor by which the bound of Gaussian noise may be too low without a warning.
+_TOLERATED = 1.1
 
 
 def fisher_information(jacobian, noise_std=1.0, *, signal=None, noise="gaussian"):
-    """Fisher information of white Gaussian noise, or of magnitudes under it.
+    """Fisher information of signals in white Gaussian noise, or in Rician or other noise.
 
     Parameters
     ----------
@@ -52,9 +54,9 @@ def fisher_information(jacobian, noise_std=1.0, *, signal=None, noise="gaussian"
         Standard deviation of the noise per (real or imaginary) channel.
     signal : array-like of shape (n_samples, n_features), default=None
         Magnitudes without noise, on which the information of Rician noise depends.
-    noise : {"gaussian", "rician"}, default="gaussian"
-        Distribution of the noise: Gaussian, or Rician for the magnitude of a complex
-        signal with Gaussian noise (Karlsen et al., MRM 1999, doi
+    noise : {"gaussian", "rician"} or Noise, default="gaussian"
+        The noise: Gaussian, or Rician for the magnitude of a complex signal with Gaussian
+        noise (Karlsen et al., MRM 1999, doi
         10.1002/(SICI)1522-2594(199903)41:3<614::AID-MRM26>3.0.CO;2-1).
 
     Returns
@@ -66,7 +68,7 @@ def fisher_information(jacobian, noise_std=1.0, *, signal=None, noise="gaussian"
     ------
     ValueError
         If the standard deviation is not positive, or with Rician noise the signal is not
-        one of magnitudes.
+        a magnitude.
 
     Examples
     --------
@@ -74,15 +76,16 @@ def fisher_information(jacobian, noise_std=1.0, *, signal=None, noise="gaussian"
     >>> fisher_information([[[1.0], [1.0]]], noise_std=0.1).round(6)
     array([[[200.]]])
     """
-    jacobian = np.asarray(jacobian)
-    sigma = _positive(noise_std, "noise_std", len(jacobian))
-    if noise != "gaussian":
-        magnitude = check_magnitude(signal, jacobian, noise)
-        weight = rician_information(magnitude / sigma[:, None])
+    jacobian, noise = np.asarray(jacobian), get_noise(noise)
+    sigma = _positive(noise_std, "noise_std", len(jacobian))[:, None]
+    if noise.depends_on_signal:
+        signal = _check_signal(signal, jacobian, noise)
+    weight = noise.information(signal, sigma)
+    if weight is not None:
         jacobian = np.sqrt(weight)[:, :, None] * jacobian
     # Re(J^H J) as a product of reals: half the work, and exactly symmetric.
     stacked = np.concatenate([jacobian.real, jacobian.imag], axis=1)
-    return np.swapaxes(stacked, 1, 2) @ stacked / sigma[:, None, None] ** 2
+    return np.swapaxes(stacked, 1, 2) @ stacked / sigma[:, :, None] ** 2
 
 
 def crb_from_jacobian(
@@ -101,8 +104,8 @@ def crb_from_jacobian(
     jacobian : array-like of shape (n_samples, n_features, n_parameters)
         Derivatives of the signal per unit of M0.
     signal : array-like of shape (n_samples, n_features), default=None
-        Signal per unit of M0. If given, a complex factor M0 is unknown, too; but Rician
-        noise depends on the signal and knows of no factor.
+        Signal per unit of M0. If given, a complex factor M0 is unknown, too; not so for
+        Rician noise, which depends on the signal and has no such factor.
     noise_std : float or array-like of shape (n_samples,), default=1.0
         Standard deviation of the noise per (real or imaginary) channel.
     m0 : complex or array-like of shape (n_samples,), default=1.0
@@ -110,8 +113,8 @@ def crb_from_jacobian(
     prior_precision : array-like of shape (n_parameters, n_parameters), default=None
         Inverse covariance of a normal prior, which adds to the information (van Trees,
         Detection, Estimation, and Modulation Theory, 1968, chapter 2.4).
-    noise : {"gaussian", "rician"}, default="gaussian"
-        Distribution of the noise; see :func:`fisher_information`.
+    noise : {"gaussian", "rician"} or Noise, default="gaussian"
+        The noise; see :func:`fisher_information`.
 
     Returns
     -------
@@ -124,7 +127,7 @@ def crb_from_jacobian(
     ------
     ValueError
         If `noise_std` or `m0` is zero or not finite, or with Rician noise the signal is not
-        one of magnitudes.
+        a magnitude.
 
     Examples
     --------
@@ -136,12 +139,12 @@ def crb_from_jacobian(
     n_samples, _, n_parameters = jacobian.shape
     sigma = _positive(noise_std, "noise_std", n_samples)
     scale = _positive(np.abs(m0), "abs(m0)", n_samples)
-    unit = sigma / scale
-    if noise == "gaussian" and signal is not None:
+    unit, noise = sigma / scale, get_noise(noise)
+    if noise.depends_on_signal and signal is not None:
+        signal = np.asarray(signal) / unit[:, None]
+    elif signal is not None:
         signal = np.asarray(signal)[:, :, None]
         jacobian = np.concatenate([jacobian, signal, 1j * signal], axis=2)
-    elif signal is not None:
-        signal = np.asarray(signal) / unit[:, None]
     information = fisher_information(jacobian, signal=signal, noise=noise)
     variance = unit[:, None] ** 2
     if prior_precision is not None:
@@ -151,7 +154,7 @@ def crb_from_jacobian(
 
 
 def covariance_from_information(information):
-    """Inverse of information matrices, also where they are singular.
+    """Inverse of information matrices, even where they are singular.
 
     Parameters
     ----------
@@ -162,7 +165,7 @@ def covariance_from_information(information):
     -------
     ndarray of shape (n_samples, n_parameters, n_parameters)
         Covariances. Parameters that take part in a null direction have an infinite
-        variance and NaN beside it; the others keep theirs, from the pseudo-inverse.
+        variance and NaN covariances; those of the others are from the pseudo-inverse.
 
     Examples
     --------
@@ -186,12 +189,12 @@ def covariance_from_information(information):
 
 
 def _diagonal_of_inverse(information):
-    """Diagonal of the inverse; infinite for what a singular matrix leaves open."""
+    """Return the diagonal of the inverse, infinite for undetermined parameters."""
     return np.einsum("nii->ni", covariance_from_information(information))
 
 
 def _inverses(matrices):
-    """Inverses; NaN where there is none. A row does not depend on the others."""
+    """Return inverses, NaN where there is none; no matrix affects the others."""
     try:
         return np.linalg.inv(matrices)
     except np.linalg.LinAlgError:
@@ -201,7 +204,7 @@ def _inverses(matrices):
 
 
 def _pseudo_inverses(scaled):
-    """Inverses of matrices that are singular, or close to it, as said above."""
+    """Return covariances of matrices that are singular, or close to it."""
     values, vectors = np.linalg.eigh(scaled)
     null = values <= _SINGULAR * scaled.shape[1]
     weights = np.where(null, 0.0, 1 / np.where(null, 1.0, values))
@@ -227,9 +230,9 @@ def cramer_rao_bound(model, theta, noise_std=1.0, *, m0=1.0, noise=None):
         M0 = 1.
     m0 : complex or array-like of shape (n_samples,), default=1.0
         The factor M0; its phase has no effect.
-    noise : {"gaussian", "rician"}, default=None
-        Distribution of the noise, by default ``model.noise``. Rician noise is that of
-        magnitudes; the Gaussian approximation of it holds for high signals only.
+    noise : {"gaussian", "rician"} or Noise, default=None
+        The noise, by default ``model.noise``. Magnitudes have
+        Rician noise; its Gaussian approximation holds for high signals only.
 
     Returns
     -------
@@ -240,7 +243,7 @@ def cramer_rao_bound(model, theta, noise_std=1.0, *, m0=1.0, noise=None):
     ------
     ValueError
         If theta is outside the model's domain, `noise_std` or `m0` is zero or not finite,
-        or Rician noise is asked for and the signal is not a magnitude.
+        or the noise is Rician and the signal is not a magnitude.
     MissingJacobianError
         If the model has no derivatives.
 
@@ -270,7 +273,7 @@ def cramer_rao_bound(model, theta, noise_std=1.0, *, m0=1.0, noise=None):
 
 
 def signal_and_bound(model, theta, noise_std=1.0, *, m0=1.0, noise=None):
-    """Signal for M0 = 1 and Cramér-Rao bound, in blocks that bound the memory.
+    """Signal for M0 = 1 and Cramér-Rao bound, in blocks that limit the memory.
 
     Parameters
     ----------
@@ -282,8 +285,8 @@ def signal_and_bound(model, theta, noise_std=1.0, *, m0=1.0, noise=None):
         Standard deviation of the noise per (real or imaginary) channel.
     m0 : complex or array-like of shape (n_samples,), default=1.0
         The factor M0; its phase has no effect.
-    noise : {"gaussian", "rician"}, default=None
-        Distribution of the noise, by default ``model.noise``.
+    noise : {"gaussian", "rician"} or Noise, default=None
+        The noise, by default ``model.noise``.
 
     Returns
     -------
@@ -299,13 +302,13 @@ def signal_and_bound(model, theta, noise_std=1.0, *, m0=1.0, noise=None):
     signals, bounds = [], []
     for first in range(0, max(len(theta), 1), _BLOCK):
         part = slice(first, first + _BLOCK)
-        signal, jacobian = model.rows(part).simulate(theta[part], jacobian=True)
+        signal, jacobian = model.rows(part)._simulate(theta[part], jacobian=True)
         if not (np.isfinite(signal).all() and np.isfinite(jacobian).all()):
             raise ValueError(
                 f"{type(model).__name__} gives values that are not finite for rows "
                 f"{first} to {first + len(signal) - 1} of theta."
             )
-        needed = signal if model.is_complex or noise == "rician" else None
+        needed = signal if model.is_complex or noise.depends_on_signal else None
         options = dict(noise_std=sigma[part], m0=scale[part], noise=noise)
         signals.append(signal)
         bounds.append(crb_from_jacobian(jacobian, needed, **options))
@@ -313,7 +316,7 @@ def signal_and_bound(model, theta, noise_std=1.0, *, m0=1.0, noise=None):
 
 
 def implied_snr(unit, crb, default):
-    """Signal-to-noise ratio at which given bounds agree best with those at unit noise.
+    """Signal-to-noise ratio at which given bounds agree best with those at noise 1.
 
     Parameters
     ----------
@@ -329,49 +332,27 @@ def implied_snr(unit, crb, default):
     """
     snr = np.full(len(unit), float(default))
     finite = np.isfinite(unit) & np.isfinite(crb)
-    known = finite.any(axis=1)
+    told = finite.any(axis=1)
     ratio = np.where(finite, unit, np.nan) / np.where(finite, crb, 1.0)
-    snr[known] = np.sqrt(np.nanmedian(ratio[known], axis=1))
+    snr[told] = np.sqrt(np.nanmedian(ratio[told], axis=1))
     return snr
 
 
 def warn_of_bound(model, theta, crb, noise_std, *, m0=1.0, noise=None):
-    """Warn of bounds that are infinite, and of those that are far too low.
-
-    Parameters
-    ----------
-    model : SignalModel
-        The model.
-    theta : array-like of shape (n_samples, n_parameters)
-        Parameters, in SI units.
-    crb : ndarray of shape (n_samples, n_parameters)
-        Their bounds.
-    noise_std : float or ndarray of shape (n_samples,)
-        Standard deviation of the noise per channel.
-    m0 : complex or ndarray of shape (n_samples,), default=1.0
-        The factor M0.
-    noise : {"gaussian", "rician"}, default=None
-        Distribution of the noise, by default ``model.noise``.
-    """
+    """Warn of bounds that are infinite, or far too low for the noise of magnitudes."""
     warn_infinite(crb, model.parameter_names)
-    if model.is_magnitude and noise_of(model, noise) == "gaussian":
+    noise = noise_of(model, noise)
+    if noise_of_data(model) is not noise and not noise.depends_on_signal:
         every = slice(None, None, -(-len(crb) // _MOST_COMPARED) or 1)
         options = {"noise_std": noise_std, "m0": np.abs(m0)}
         options = {k: np.broadcast_to(v, len(crb))[every] for k, v in options.items()}
         model, some = model.rows(every), np.atleast_2d(theta)[every]
-        warn_low(crb[every], signal_and_bound(model, some, noise="rician", **options)[1])
+        true = signal_and_bound(model, some, noise=noise_of_data(model), **options)[1]
+        _warn_low(crb[every], true)
 
 
 def warn_infinite(crb, parameter_names):
-    """Warn of parameters that the data do not determine.
-
-    Parameters
-    ----------
-    crb : ndarray of shape (n_samples, n_parameters)
-        Bounds.
-    parameter_names : sequence of str
-        Their names.
-    """
+    """Warn of parameters that the data do not determine, with an infinite bound."""
     counts = np.isinf(crb).sum(axis=0)
     if counts.any():
         named = ", ".join(
@@ -384,6 +365,37 @@ def warn_infinite(crb, parameter_names):
             SingularInformationWarning,
             stacklevel=4,
         )
+
+
+def _warn_low(gaussian, true):
+    """Warn where the bound of Gaussian noise is too low for the noise of magnitudes."""
+    finite = np.isfinite(gaussian)
+    factor = np.where(finite, true, 1.0) / np.where(finite, gaussian, 1.0)
+    worst = factor.max(axis=1, initial=1.0)
+    low = worst > _TOLERATED
+    if low.any():
+        warnings.warn(
+            f"the signal of magnitudes is too close to the noise in {low.sum()} of "
+            f"{len(low)} samples: the bound of Gaussian noise is too low there, by a "
+            f"factor of {np.median(worst[low]):.3g} in the median; give "
+            "noise='rician'",
+            LowSignalWarning,
+            stacklevel=4,
+        )
+
+
+def _check_signal(signal, jacobian, noise):
+    """Return the signal on which the information of a noise model depends."""
+    if signal is None:
+        raise ValueError(f"noise={noise.name!r} needs the signal; give signal, too.")
+    signal = np.asarray(signal)
+    is_complex = "c" in (signal.dtype.kind, jacobian.dtype.kind)
+    if noise.needs_magnitude and (is_complex or signal.min(initial=0.0) < 0):
+        raise ValueError(
+            f"noise={noise.name!r} is that of magnitudes, but the signal is complex or "
+            "negative; give abs(signal) and its derivatives, or noise='gaussian'."
+        )
+    return signal
 
 
 def _positive(value, name, n_samples):

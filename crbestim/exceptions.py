@@ -1,7 +1,7 @@
 """Warnings and errors of this library.
 
-Whoever wants to act on one of them can name it, for example to turn a warning into an
-error: ``warnings.simplefilter("error", SingularInformationWarning)``.
+They can be selected by name, for example to turn a warning into an error:
+``warnings.simplefilter("error", SingularInformationWarning)``.
 """
 
 __all__ = [
@@ -29,7 +29,7 @@ class SingularInformationWarning(UserWarning):
 
 
 class ImplausibleValueWarning(UserWarning):
-    """A value is allowed but of a magnitude that suggests another unit.
+    """A value is allowed, but its magnitude suggests another unit.
 
     Examples
     --------
@@ -45,7 +45,7 @@ class ImplausibleValueWarning(UserWarning):
 
 
 class InexactJacobianWarning(UserWarning):
-    """Derivatives by differences may be wrong, of a signal that is not smooth or precise.
+    """Derivatives by differences may be wrong: the signal is not smooth or not precise.
 
     Examples
     --------
@@ -80,7 +80,7 @@ class LowSignalWarning(UserWarning):
 
 
 class MissingJacobianError(ValueError):
-    """Something needs derivatives of a signal that are neither given nor to be computed.
+    """Derivatives of a signal are needed, but not given and not to be computed.
 
     Examples
     --------

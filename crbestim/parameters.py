@@ -1,15 +1,22 @@
-"""Parameters of a signal model: names, units, limits and where they lie in a brain."""
+"""Parameters of a signal model: names, units, limits and distribution in the brain."""
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
-__all__ = ["Parameter", "truncated_normal"]
+from ._representation import constructor_call
+from .exceptions import ImplausibleValueWarning
+
+__all__ = ["Parameter", "fold", "truncated_normal", "wrapped_error"]
+
+# Factors from seconds to the units in which times are given by mistake.
+_PREFIXES = ((1e3, "milli"), (1e6, "micro"))
 
 
 def truncated_normal(mean, sd, low, high):
-    """Return a normal distribution cut off at an interval.
+    """Return a normal distribution truncated to an interval.
 
     Parameters
     ----------
@@ -32,7 +39,66 @@ def truncated_normal(mean, sd, low, high):
     return stats.truncnorm((low - mean) / sd, (high - mean) / sd, loc=mean, scale=sd)
 
 
-@dataclass(frozen=True)
+def fold(values, low, high, period):
+    """Shift values outside an interval into it by multiples of their period.
+
+    Parameters
+    ----------
+    values : ndarray
+        Values.
+    low, high, period : float or ndarray that broadcasts to the values
+        The interval, and the period; infinite for values without a period.
+
+    Returns
+    -------
+    ndarray
+        Values in the period that begins at `low`; values inside the interval, and those
+        without a period, do not change.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.parameters import fold
+    >>> fold(np.array([0.25, 2.5]), 0.0, 1.0, 1.0)
+    array([0.25, 0.5 ])
+    """
+    finite = np.isfinite(period)
+    period = np.where(finite, period, 1.0)
+    outside = finite & ((values < low) | (values > high))
+    return np.where(outside, low + np.mod(values - low, period), values)
+
+
+def wrapped_error(y_true, y_pred, periods=None):
+    """Error of an estimate, modulo the period of periodic parameters.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of shape (n_samples, n_outputs)
+        Truth and estimate.
+    periods : array-like of shape (n_outputs,), default=None
+        Periods; infinite for parameters without one.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_outputs)
+        ``y_pred - y_true``, between minus and plus half a period.
+
+    Examples
+    --------
+    >>> from crbestim.parameters import wrapped_error
+    >>> wrapped_error([[0.9]], [[-0.9]], periods=[2.0]).round(6)
+    array([[0.2]])
+    """
+    error = np.asarray(y_pred, dtype=float) - np.asarray(y_true, dtype=float)
+    if periods is None:
+        return error
+    periods = np.asarray(periods, dtype=float)
+    finite = np.isfinite(periods)
+    period = np.where(finite, periods, 1.0)
+    return np.where(finite, error - period * np.round(error / period), error)
+
+
+@dataclass(frozen=True, repr=False)
 class Parameter:
     """One real parameter of a signal model, in SI units.
 
@@ -43,19 +109,20 @@ class Parameter:
     bounds : tuple of float
         Interval in which estimators look for it.
     domain : tuple of float, default=(-inf, inf)
-        Interval in which the model's equations hold; it contains the bounds.
+        Interval in which the model is valid; it contains the bounds.
     unit : str, default="1"
         SI unit.
     symbol : str, default=""
         LaTeX symbol for labels, without dollar signs; empty means the name.
     period : float, default=inf
-        Period, for a parameter that is an angle or a frequency known modulo one.
+        Period, if values that differ by it are equivalent, as of an angle.
     distribution : scipy.stats frozen distribution, default=None
         Distribution in the brain.
     fluid : scipy.stats frozen distribution, default=None
         Distribution in fluid, where it differs from tissue.
     usual : tuple of float, default=None
-        Interval of usual values, far from which a unit is doubted; by default the bounds.
+        Interval of usual values; values far outside it suggest another unit. By default
+        the bounds.
 
     Examples
     --------
@@ -88,6 +155,9 @@ class Parameter:
                 "model holds; narrow them."
             )
 
+    def __repr__(self):
+        return constructor_call(self)
+
     @property
     def width(self):
         """Width of the bounds."""
@@ -116,7 +186,7 @@ class Parameter:
         return replace(self, bounds=bounds, usual=self.usual or self.bounds)
 
     def holds(self, values):
-        """Tell which values are inside the domain.
+        """Return which values are finite and inside the domain.
 
         Parameters
         ----------
@@ -132,7 +202,7 @@ class Parameter:
         return (values >= low) & (values <= high) & np.isfinite(values)
 
     def is_implausible(self, values):
-        """Tell which values of a positive parameter suggest another unit or quantity.
+        """Return which values are so far from the bounds that they suggest another unit.
 
         Parameters
         ----------
@@ -142,10 +212,72 @@ class Parameter:
         Returns
         -------
         ndarray of bool
-            True where a value is below half or above twice of the usual and the bounds.
+            True where a value is less than half or more than twice any usual value and
+            bound; if these include zero or negative values, more than twice the largest in
+            magnitude.
         """
         usual = self.usual or self.bounds
         low, high = min(usual[0], self.bounds[0]), max(usual[1], self.bounds[1])
         if low <= 0:
             return np.abs(values) > 2 * max(abs(low), abs(high))
         return (values < low / 2) | (values > 2 * high)
+
+    def check(self, values, name="theta"):
+        """Refuse values that are not finite or outside the domain.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_samples,)
+            A column of theta.
+        name : str, default="theta"
+            What the array is called in errors.
+
+        Raises
+        ------
+        ValueError
+            If a value is not allowed.
+
+        Warns
+        -----
+        ImplausibleValueWarning
+            If values lie so far outside the bounds that they suggest another unit, or a
+            time instead of a rate.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from crbestim.parameters import Parameter
+        >>> Parameter("T1", (0.1, 5.0), (0.0, 10.0), "s").check(np.array([1e3]))
+        Traceback (most recent call last):
+        ...
+        ValueError: T1 = 1000 s in row 0 of theta is outside 0 to 10 s, where the model
+        holds; it looks like milliseconds, give seconds.
+        """
+        low, high = self.domain
+        outside = ~self.holds(values)
+        unit = "" if self.unit == "1" else f" {self.unit}"
+        if outside.any():
+            row = int(np.argmax(outside))
+            raise ValueError(
+                f"{self.name} = {values[row]:g}{unit} in row {row} of {name} is outside "
+                f"{low:g} to {high:g}{unit}, where the model holds"
+                f"{self._unit_hint(values[row])}."
+            )
+        odd = self.is_implausible(values)
+        if odd.any():
+            row = int(np.argmax(odd))
+            usual = f"{self.bounds[0]:g} to {self.bounds[1]:g}{unit}"
+            hint = " Is it a time? The model wants a rate." if self.unit == "1/s" else ""
+            warnings.warn(
+                f"{self.name} = {values[row]:g}{unit} in row {row} of {name} is far from "
+                f"the bounds {usual}.{hint}",
+                ImplausibleValueWarning,
+                stacklevel=4,
+            )
+
+    def _unit_hint(self, value):
+        low, high = self.bounds
+        for factor, prefix in _PREFIXES:
+            if self.unit == "s" and low <= value / factor <= high:
+                return f"; it looks like {prefix}seconds, give seconds"
+        return ""

@@ -1,7 +1,7 @@
 """Pulse sequences: flip angles, pulse durations and repetition time. Data, no physics.
 
-Angles are in rad and durations in s. A sequence is one train of pulses or several that
-are played in separate cycles; pulse 0 of each train is its inversion pulse.
+Angles are in rad and durations in s. A sequence is one train of pulses, or several trains
+that are played in separate cycles; pulse 0 of each train is its inversion pulse.
 """
 
 import warnings
@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
+from ._representation import constructor_call
 from ._sequence_files import read_sequence_file
 from .exceptions import ImplausibleValueWarning, SequenceFileError
 
@@ -60,8 +61,9 @@ class HybridStateSequence:
     >>> from crbestim.sequences import HybridStateSequence
     >>> alpha = np.deg2rad([180, 60, 30, 45])
     >>> sequence = HybridStateSequence(alpha, np.full(4, 0.5e-3), tr=3.5e-3)
-    >>> sequence
-    HybridStateSequence(n_pulses=4, n_trains=1, tr=0.0035)
+    >>> HybridStateSequence(alpha.round(3), sequence.trf, sequence.tr)
+    HybridStateSequence(alpha=[3.142, 1.047, 0.524, 0.785],
+        trf=[0.0005, 0.0005, 0.0005, 0.0005], tr=0.0035)
     >>> two = HybridStateSequence([alpha, alpha[:2]], [sequence.trf] * 2, tr=3.5e-3)
     Traceback (most recent call last):
     ...
@@ -104,8 +106,8 @@ class HybridStateSequence:
         Examples
         --------
         >>> from crbestim.sequences import HybridStateSequence
-        >>> HybridStateSequence.default()
-        HybridStateSequence(n_pulses=1000, n_trains=1, tr=0.0035)
+        >>> print(HybridStateSequence.default())
+        HybridStateSequence(alpha=<1000 values>, trf=<1000 values>, tr=0.0035)
         """
         return cls(*_default_train(), tr=3.5e-3)
 
@@ -115,9 +117,9 @@ class HybridStateSequence:
 
         The file holds flip angles ``alpha`` in rad, pulse durations ``TRF`` (or
         ``trf``) in s and, unless `tr` is given, the repetition time ``TR`` (or ``tr``)
-        in s. A vector, upright or lying, is one train; a matrix has one train per
+        in s. A row or column vector is one train; a matrix has one train per
         column; a MATLAB cell array one per cell. Trains of unequal length in a NumPy
-        file follow one another, and ``train_lengths`` tells their numbers of pulses.
+        file follow one another, and ``train_lengths`` holds their numbers of pulses.
 
         Parameters
         ----------
@@ -152,7 +154,7 @@ class HybridStateSequence:
         ...     path = Path(folder, "sequence.npz")
         ...     np.savez(path, alpha=[3.14, 0.5, 0.7], TRF=[5e-4, 3e-4, 4e-4])
         ...     HybridStateSequence.from_file(path, tr=3.5e-3)
-        HybridStateSequence(n_pulses=3, n_trains=1, tr=0.0035)
+        HybridStateSequence(alpha=[3.14, 0.5, 0.7], trf=[0.0005, 0.0003, 0.0004], tr=0.0035)
         """
         alpha, trf, file_tr = read_sequence_file(path)
         if tr is None and file_tr is None:
@@ -206,10 +208,16 @@ class HybridStateSequence:
         return tuple(zip(alphas, trfs, strict=True))
 
     def __repr__(self):
-        return (
-            f"HybridStateSequence(n_pulses={self.n_pulses}, "
-            f"n_trains={self.n_trains}, tr={self.tr:g})"
-        )
+        return self._text()
+
+    def __str__(self):
+        return self._text(short=True)
+
+    def _text(self, short=False):
+        alpha, trf = self._alpha, self._trf
+        if self.n_trains > 1:
+            alpha, trf = map(list, zip(*self.trains, strict=True))
+        return constructor_call(self, short=short, alpha=alpha, trf=trf, tr=self._tr)
 
     def __eq__(self, other):
         if not isinstance(other, HybridStateSequence):

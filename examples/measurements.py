@@ -9,19 +9,10 @@ from crbestim.subspace import SubspaceProjection
 
 
 def load_model(folder=None):
-    """Return the model of compressed signals: the library's own, or a measured one.
+    """Return the compressed model of the library's own sequence, or of measured data.
 
-    Parameters
-    ----------
-    folder : Path, default=None
-        Folder with ``hybrid_state_sequence.npz`` (``alpha``, ``trf``, ``tr``) and
-        ``invivo_slice.npz`` (``basis``). By default the library's sequence, and a basis
-        made for it.
-
-    Returns
-    -------
-    CompressedModel
-        The model.
+    `folder` has ``hybrid_state_sequence.npz`` (``alpha``, ``trf``, ``tr``) and
+    ``invivo_slice.npz`` (``basis``).
     """
     if folder is None:
         full = MagnetizationTransfer(HybridStateSequence.default())
@@ -32,20 +23,7 @@ def load_model(folder=None):
 
 
 def basis_of(model, n_components=20):
-    """Return a basis that keeps what signals tell about the parameters.
-
-    Parameters
-    ----------
-    model : SignalModel
-        Model of the signals.
-    n_components : int, default=20
-        Number of columns.
-
-    Returns
-    -------
-    ndarray of shape (n_pulses, n_components)
-        Orthonormal columns.
-    """
+    """Return a basis, (n_pulses, n_components), that keeps the bounds of parameters."""
     X, y = make_fingerprints(model, 400, random_state=0)
     projection = SubspaceProjection(
         n_components, method="crb", model=model, real_basis=True, tol=1e-4
@@ -54,18 +32,7 @@ def basis_of(model, n_components=20):
 
 
 def by_estimator(table):
-    """Return the columns of a table of ``compare_estimators``, by estimator.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame or dict of list
-        The table; without pandas it is a dict.
-
-    Returns
-    -------
-    dict of dict of ndarray
-        For each estimator, its measures by name, one number a parameter.
-    """
+    """Return the table of ``compare_estimators`` as arrays by estimator and measure."""
     columns = table if isinstance(table, dict) else table.reset_index()
     rows = np.array(columns["estimator"])
     return {
@@ -75,13 +42,7 @@ def by_estimator(table):
 
 
 def print_table(table):
-    """Print a table of ``compare_estimators``, a column for each parameter.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame or dict of list
-        The table.
-    """
+    """Print a table of ``compare_estimators``, one column per parameter."""
     labels = {
         "crb_loss": "CRB loss",
         "bias_ratio": "bias^2 / CRB",

@@ -3,8 +3,8 @@ Quantitative maps of a brain
 ============================
 
 A network trained with the CRB loss turns complex signals into maps of tissue parameters.
-Beside it stand the same network trained with the mean squared error of standardized
-parameters, on the same fingerprints and for as long, and nonlinear least squares.
+It is compared with the same network trained with the mean squared error of standardized
+parameters, on the same fingerprints and for as long, and with nonlinear least squares.
 
 By default the brain is a digital phantom, measured with the sequence of the library, with
 noise added. ``--data FOLDER`` maps measured data instead: the folder holds
@@ -45,9 +45,9 @@ def report(message):
 # --------
 #
 # Reconstructions deliver coefficients of the signal in an orthonormal basis. Without
-# measured data, the basis spans the signals of some fingerprints together with what sets
-# each of their derivatives apart from all others (Mao et al., arXiv 2305.00326), so that
-# the compressed signal keeps what it tells about the parameters.
+# measured data, the basis is optimized so that the compressed signal keeps the bounds of
+# the parameters; it starts from the signals of some fingerprints together with derivatives
+# made orthogonal to all others (Mao et al., arXiv 2305.00326).
 
 model = load_model(arguments.data)
 if arguments.data is None:
@@ -96,10 +96,10 @@ estimators["least squares"] = NLLSRegressor(model, n_jobs=2).fit(X, y)
 # ----------
 #
 # Errors at signal-to-noise ratio 100, in units of the Cramér-Rao bound, of all estimators
-# for the same signals. An unbiased estimator cannot have less than 1. Where the bound
-# exceeds what the bounds of a parameter allow (T2s and Rx), an estimator that stays inside
-# them has less, at the price of a bias. Rare fingerprints of fluid rule the mean, the CRB
-# loss, but not the median.
+# for the same signals. An unbiased estimator cannot have less than 1. Where the
+# Cramér-Rao bound is wider than the range allowed for a parameter (T2s and Rx), an
+# estimator that stays in this range has less, at the price of a bias. Rare fingerprints of
+# fluid dominate the mean, the CRB loss, but not the median.
 
 _, theta = make_fingerprints(model, arguments.fits // 2, random_state=1)
 print_table(compare_estimators(estimators, model, theta, snr=100, random_state=2))
@@ -109,7 +109,7 @@ report("table done")
 # Maps
 # ----
 #
-# Times are shown in place of rates. Least squares fits some of the voxels.
+# Relaxation times are shown instead of rates. Least squares fits some of the voxels.
 
 network = estimators["network, CRB loss"]
 estimate = network.predict(voxels)
@@ -183,7 +183,7 @@ if arguments.data is None:
     figures["maps_truth"] = draw_maps(phantom.theta, "Truth")
 
 # %%
-# The training curves: the CRB loss is absolute, 1 is an ideal estimator.
+# Training curves: the CRB loss is absolute; an ideal estimator has 1.
 
 figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
 history = network.history_

@@ -4,7 +4,7 @@ All estimators on one test set
 
 A dictionary, least squares, a network, and a step of Fisher scoring from the estimates of
 the network and of the dictionary: how much of the attainable precision each of them
-reaches, and how many voxels it maps in a second.
+reaches, and how many voxels it maps per second.
 
 ``--data FOLDER`` uses a measured sequence and basis in place of the library's own.
 """
@@ -43,8 +43,8 @@ def report(message):
 #
 # All learn from the same fingerprints: they are the entries of the dictionary, the training
 # set of the network and the prior of the steps. Least squares has no prior; it starts, as
-# the steps do, between the best matches of the dictionary. ``FrozenEstimator`` keeps what
-# has been fitted from being fitted again.
+# the steps do, from interpolated matches of the dictionary. ``FrozenEstimator`` keeps a
+# fitted estimator from being fitted again.
 
 model = load_model(arguments.data)
 X, y, crb = make_fingerprints(
@@ -70,12 +70,12 @@ estimators = {
 # ---------------
 #
 # All see the same noisy signals of fingerprints that none has learned from, at two
-# signal-to-noise ratios (SNR). The mean, the CRB loss, is ruled by rare fingerprints, above
-# all fluid, whose bounds are tiny and whose signal has many minima along omega0. The median
-# tells what a typical voxel has, and the share of errors beyond five standard deviations
-# how rare the others are. Speeds are those of one process on the machine that ran this, for
-# so few voxels that the fixed cost of a call counts: the network has 100,000 a second for
-# whole slices.
+# signal-to-noise ratios (SNR). The mean, the CRB loss, is dominated by rare fingerprints,
+# mostly fluid, whose bounds are tiny and whose fits have many minima along omega0. The
+# median shows the error of a typical voxel, and the share of errors beyond five standard
+# deviations how rare the others are. Speeds are those of one process on the machine that
+# ran this, for so few voxels that the fixed cost of a call matters: for whole slices the
+# network maps 100,000 per second.
 
 _, theta = make_fingerprints(model, arguments.test, random_state=1)
 tables = {}
@@ -91,9 +91,9 @@ for snr in (100, 400):
 # ----------------------------
 #
 # Bars show the typical efficiency, one over the median ratio, and black lines the mean one,
-# one over the CRB loss. An efficient unbiased estimator has one. More than one is no error:
-# the bound is for unbiased estimators, and whoever knows which values are common, or stays
-# inside bounds, errs less where the data say little.
+# one over the CRB loss. An efficient unbiased estimator has an efficiency of one. More than
+# one is possible: the bound is for unbiased estimators, and an estimator that knows which
+# values are common, or stays inside bounds, errs less where the data say little.
 
 palette = "#a6cee3", "#62a5d1", "#1f5fa0", "#8a8a8a", "#fb9a99", "#c8102e"
 colours = dict(zip(estimators, palette, strict=True))

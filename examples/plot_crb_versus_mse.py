@@ -1,11 +1,11 @@
 """
-The CRB loss beside the mean squared error
-==========================================
+The CRB loss and the mean squared error
+=======================================
 
 Three networks of one architecture learn from the same fingerprints, with three losses:
 squared errors over their Cramér-Rao bounds, over the variance of each parameter, and as
 they are in SI units. Bias and standard deviation over two planes of tissue parameters show
-what each loss makes of the hard and of the easy ones (after Zhang et al., MRM 2022,
+how each loss serves the hard and the easy ones (after Zhang et al., MRM 2022,
 doi 10.1002/mrm.29206).
 
 ``--data FOLDER`` uses a measured sequence and basis in place of the library's own.
@@ -25,7 +25,7 @@ from crbestim.bounds import cramer_rao_bound
 from crbestim.datasets import make_fingerprints
 from crbestim.metrics import bias_variance, compare_estimators
 
-parser = argparse.ArgumentParser(description="Three losses beside each other.")
+parser = argparse.ArgumentParser(description="Three losses side by side.")
 parser.add_argument("--data", type=Path, help="folder of a sequence and a basis")
 parser.add_argument("--samples", type=int, default=20_000, help="training fingerprints")
 parser.add_argument("--epochs", type=int, default=60, help="epochs of each network")
@@ -45,7 +45,7 @@ def report(message):
 # ------------
 #
 # The mean squared error in SI units is that of standardized parameters with each weighted
-# by its variance. It is ruled by omega0, in rad/s.
+# by its variance. It is dominated by omega0, in rad/s.
 
 model = load_model(arguments.data)
 X, y, crb = make_fingerprints(
@@ -74,8 +74,8 @@ report("three networks trained")
 # What they reach on fresh fingerprints
 # -------------------------------------
 #
-# The CRB loss of each parameter, and its two parts. The mean over all fingerprints is ruled
-# by rare ones, above all fluid, where the bounds are tiny; the median is not.
+# The CRB loss of each parameter, and its two parts. The mean over all fingerprints is
+# dominated by rare ones, mostly fluid, where the bounds are tiny; the median is not.
 
 _, theta = make_fingerprints(model, 2000, random_state=1)
 table = compare_estimators(networks, model, theta, snr, 16, random_state=2)
@@ -84,7 +84,7 @@ medians = {name: row["median_ratio"] for name, row in by_estimator(table).items(
 report("table done")
 
 # %%
-# Training curves, each in units of its first epoch: two of the losses are relative.
+# Training curves, each relative to its first epoch.
 
 arguments.output.mkdir(parents=True, exist_ok=True)
 figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
@@ -101,7 +101,7 @@ figure.savefig(arguments.output / "training.png", dpi=120)
 #
 # Everything else is as in white matter. Standard deviation and bias are over noise
 # realizations; the first column is the square root of the bound, on the same scale. No
-# point is fluid.
+# point is in fluid.
 
 WHITE_MATTER = dict(m0s=0.2, R1=1 / 1.1, R2f=12.5, Rx=25.0, T2s=12e-6, omega0=100.0, B1=1.0)
 names = list(model.parameter_names)
@@ -183,8 +183,8 @@ for name, values in medians.items():
 # %%
 # With the sequence and basis of ``--data``, 20,000 fingerprints and 60 epochs, this was
 # 0.05 to 1.14 for the CRB loss, 0.04 to 6.5 for the scaled and 0.08 to 12 for the unscaled
-# mean squared error. So the CRB loss alone serves all parameters: the mean squared error in
-# SI units fails in m0s, R1 and B1, and the scaled one gives up omega0, and the rare
+# mean squared error. So only the CRB loss serves all parameters: the mean squared error in
+# SI units fails for m0s, R1 and B1, and the scaled one sacrifices omega0 and the rare
 # fingerprints whose bounds are tiny. In the two planes, which hold no such fingerprints, it
 # is nearly as good as the CRB loss: 2 to 14 % more spread, and twice the bias in R1.
 plt.show()

@@ -2,13 +2,13 @@
 Pipelines, cross-validation and grid searches
 =============================================
 
-The estimators are scikit-learn's kind: they go into pipelines, cross-validation and grid
-searches, and the score of all of them is the efficiency, one for an ideal unbiased
-estimator. The Cramér-Rao bound that it counts in comes from the model, or travels with the
+The estimators follow scikit-learn's interface: they go into pipelines, cross-validation
+and grid searches, and the score of all of them is the efficiency, one for an ideal unbiased
+estimator. The Cramér-Rao bound that it needs comes from the model, or travels with the
 samples as a sample weight does.
 
-The training sets here are far smaller than those of real use, for speed: what is best
-here need not be best there.
+For speed, the training sets here are far smaller than in real use: what is best here need
+not be best there.
 """
 
 import argparse
@@ -44,8 +44,8 @@ def report(message):
 
 # %%
 # Data as another program may deliver them: real and imaginary parts side by side. With a
-# distribution of one's own, here of omega0 in rad/s, all fingerprints are tissue: fluid,
-# whose rare large errors would rule the score, is mixed in by default only.
+# custom distribution, here of omega0 in rad/s, all fingerprints are tissue: fluid, whose
+# rare large errors would dominate the score, is mixed in by default only.
 
 model = load_model(arguments.data)
 X, y, crb = make_fingerprints(
@@ -125,10 +125,11 @@ for name, grid in grids.items():
 # Bounds that travel with the samples
 # -----------------------------------
 #
-# How many coefficients does a network need? One without a model learns from signals as they
-# are, of any length, but cannot compute bounds. With metadata routing those of the full
-# signal reach ``fit`` and ``score``, through the pipeline and split by split: one yardstick
-# for all lengths. Without fresh noise in every epoch, it reaches less than the one above.
+# How many coefficients does a network need? A network without a model learns from signals
+# of any length as they are, but cannot compute bounds. With metadata routing, those of the
+# full signal reach ``fit`` and ``score`` through the pipeline, split by split: one
+# yardstick for all lengths. Without fresh noise in every epoch, it scores lower than the
+# one above.
 
 
 def first(signals, n):
@@ -153,8 +154,8 @@ report(f"coefficients: {search.best_score_:.3f} with {search.best_params_}")
 # All scores
 # ----------
 #
-# Dots are the three splits, bars their means. More than one is what knowing the common
-# values of the parameters adds: the bound is for unbiased estimators.
+# Dots are the three splits, bars their means. Scores above one come from knowing the common
+# values of the parameters: the bound is for unbiased estimators.
 
 
 def describe(candidate):

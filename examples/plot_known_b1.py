@@ -33,9 +33,9 @@ arguments, _ = parser.parse_known_args()
 # What the bound says
 # -------------------
 #
-# Known parameters leave the information matrix. The ratio of the bounds with and without
-# them is the gain in variance; its square root is that in standard deviation. The gain does
-# not depend on the noise.
+# Known parameters drop out of the information matrix. The ratio of the bounds with and
+# without them is the gain in variance; its square root is that in standard deviation. The
+# gain does not depend on the noise.
 
 model = load_model(arguments.data)
 X, y = make_fingerprints(model, arguments.samples, snr=arguments.snr, random_state=0)
@@ -46,16 +46,16 @@ s, jacobian = model.signal(y, jacobian=True)
 crb = crb_from_jacobian(jacobian, s, noise_std=1 / arguments.snr)
 
 
-def without(values, *known):
+def without(values, *excluded):
     """Leave out the columns of known parameters."""
-    return np.delete(values, [names.index(name) for name in known], axis=-1)
+    return np.delete(values, [names.index(name) for name in excluded], axis=-1)
 
 
 tissue = [name for name in names if name not in ("omega0", "B1")]
-for known in (["B1"], ["omega0"], ["B1", "omega0"]):
-    left = crb_from_jacobian(without(jacobian, *known), s, noise_std=1 / arguments.snr)
-    gain = np.median(np.sqrt(left / without(crb, *known)), axis=0)
-    print(f"{' and '.join(known)} known, standard deviations over those without: ", end="")
+for maps in (["B1"], ["omega0"], ["B1", "omega0"]):
+    left = crb_from_jacobian(without(jacobian, *maps), s, noise_std=1 / arguments.snr)
+    gain = np.median(np.sqrt(left / without(crb, *maps)), axis=0)
+    print(f"{' and '.join(maps)} known, standard deviations over those without: ", end="")
     print(", ".join(f"{n} {g:.2f}" for n, g in zip(tissue, gain, strict=False)))
 
 # %%
@@ -63,9 +63,9 @@ for known in (["B1"], ["omega0"], ["B1", "omega0"]):
 # -----------------------------
 #
 # There are two ways to use a map whose errors have a standard deviation tau. Taken as
-# exact, its error moves the other estimates along, to first order by
+# exact, its error shifts the other estimates, to first order by
 # ``-inv(F_uu) F_ub`` times the error, with the information F of the unknown parameters
-# (u, with M0) and of B1 (b). Taken as a normal prior of B1 it never does harm: the
+# (u, with M0) and of B1 (b). Taken as a normal prior of B1 it never hurts: the
 # precision ``1 / tau**2`` adds to the information.
 
 k_b1 = names.index("B1")
@@ -103,13 +103,13 @@ for name in ("m0s", "R2f"):
         as_prior[name].append(typical(with_prior, k))
 
 # %%
-# What least squares makes of it
-# ------------------------------
+# What least squares achieves
+# ---------------------------
 #
 # The same with noisy signals: least squares with B1 unknown, and with maps of several
 # precisions taken as exact, ``known`` in ``fit`` and ``predict``. At this signal-to-noise
-# ratio its errors are below the bound, because the bounds of T2s and Rx hold it; so all
-# are told in units of those without a map.
+# ratio its errors are below the Cramér-Rao bound, because the bounds of T2s and Rx limit
+# them; so all are given relative to those without a map.
 
 given = model.given("B1")
 X_train, y_train, known = make_fingerprints(given, arguments.training, random_state=1)
@@ -140,8 +140,8 @@ for name, values in found.items():
     print(f"  bound: helps up to tau = {np.interp(1.0, as_exact[name], taus):.3f}")
 
 # %%
-# The relative error of the relaxation time T2f is that of its rate R2f, so both curves on
-# the right are those of T2f, too.
+# The relative error of the relaxation time T2f is that of its rate R2f, so the curves on
+# the right also hold for T2f.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True, layout="constrained")
 labels = {"m0s": "pool size m0s", "R2f": "relaxation rate R2f"}

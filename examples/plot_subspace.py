@@ -3,8 +3,8 @@ A basis that keeps the bound
 ============================
 
 Reconstructions in a subspace deliver a few coefficients in place of a thousand samples.
-How much worse do they tell the parameters? The Cramér-Rao bound of the coefficients over
-that of the whole signal says it. Here it is, over the number of components, for three
+How much precision is lost? The answer is the ratio of the Cramér-Rao bound of the
+coefficients to that of the whole signal, here against the number of components for three
 bases: singular vectors of the signals, singular vectors of signals and derivatives that
 are orthogonal to all others (Mao et al., arXiv 2305.00326), and a basis optimized for the
 bound itself.
@@ -26,7 +26,7 @@ from crbestim.models import MagnetizationTransfer
 from crbestim.sequences import HybridStateSequence
 from crbestim.subspace import SubspaceProjection
 
-parser = argparse.ArgumentParser(description="Three bases beside each other.")
+parser = argparse.ArgumentParser(description="Three bases side by side.")
 parser.add_argument("--data", type=Path, help="folder of a sequence and a basis")
 parser.add_argument("--samples", type=int, default=500, help="fingerprints to fit")
 parser.add_argument("--test", type=int, default=1000, help="fingerprints to compare")
@@ -66,7 +66,7 @@ def crb_ratio(columns):
 # -------------
 #
 # All of them are a :class:`~crbestim.subspace.SubspaceProjection`. With ``max_iter=0`` the
-# optimized basis is where its search starts: the orthogonalized derivatives.
+# optimized basis is the start of its search: the orthogonalized derivatives.
 
 METHODS = {
     "singular vectors": dict(method="svd"),
@@ -89,7 +89,7 @@ print(f"[{time.perf_counter() - start:.0f} s]")
 # The bound over the number of components
 # ---------------------------------------
 #
-# Drawn is what the ratio exceeds 1 by, the variance that compression adds.
+# The figure shows the ratio minus 1, the share of variance that compression adds.
 
 measured = None if basis is None else crb_ratio(basis)
 arguments.output.mkdir(parents=True, exist_ok=True)
@@ -118,6 +118,6 @@ figure.savefig(arguments.output / "crb_ratio.png", dpi=120)
 # five tissue parameters were 1.37 to 2.20 times those of the signal for singular vectors,
 # 1.09 to 1.36 times for orthogonalized derivatives, and 1.06 to 1.30 times for the basis
 # optimized for them, which also keeps more of omega0 and B1. In a pipeline the projection
-# is a step like any other; the model of what comes out is
+# is a step like any other; the model of its output is
 # ``model.compress(projection.components_.T)``.
 plt.show()

@@ -19,10 +19,10 @@ def own_model():
 
 def test_the_ways_to_give_a_model_are_the_same(own_model):
     theta = np.linspace([0.05, 0.01, 0.06], [0.4, 0.03, 0.15], 5)
-    exact, derivatives = own_model["analytic"].evaluate(theta, jacobian=True)
+    exact, derivatives = own_model["analytic"].signal(theta, jacobian=True)
     norm = np.linalg.norm(derivatives, axis=1)
     for name in ("model", "many", "with_units", "compiled", "automatic"):
-        s, jacobian = own_model[name].evaluate(theta, jacobian=True)
+        s, jacobian = own_model[name].signal(theta, jacobian=True)
         np.testing.assert_allclose(s, exact, rtol=1e-14)
         error = np.linalg.norm(jacobian - derivatives, axis=1) / norm
         # The guide: ten digits of derivatives by differences.

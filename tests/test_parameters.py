@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from crbestim.parameters import Parameter, truncated_normal
+from crbestim.parameters import Parameter, fold, truncated_normal, wrapped_error
 
 
 def test_truncated_normal_is_the_conditional_distribution():
@@ -105,3 +105,36 @@ def test_copies_draw_the_same(copied):
     np.testing.assert_array_equal(
         twin.distribution.rvs(5, random_state=0), p.distribution.rvs(5, random_state=0)
     )
+
+
+def test_values_are_folded_by_whole_periods():
+    values = np.array([-3.5, -1.0, 0.3, 1.0, 1.2, 7.0])
+    np.testing.assert_allclose(
+        fold(values, -1.0, 1.0, 2.0), [0.5, -1.0, 0.3, 1.0, -0.8, -1]
+    )
+    # Ends and values inside stay, bit for bit.
+    inside = np.linspace(-1, 1, 7)
+    np.testing.assert_array_equal(fold(inside, -1.0, 1.0, 2.0), inside)
+
+
+def test_only_parameters_with_a_period_are_folded():
+    values = np.array([[5.0, 5.0], [-5.0, 0.25], [np.nan, np.inf]])
+    low, high = np.array([0.0, 0.0]), np.array([1.0, 1.0])
+    with np.errstate(invalid="ignore"):
+        folded = fold(values, low, high, np.array([np.inf, 2.0]))
+    np.testing.assert_array_equal(folded[:, 0], values[:, 0])
+    # Bounds shorter than the period: a value may lie between them and its end.
+    np.testing.assert_array_equal(folded[:2, 1], [1.0, 0.25])
+    assert np.isnan(folded[2, 1])
+
+
+def test_errors_are_folded_around_zero():
+    true, found = np.array([[0.9, 0.9]]), np.array([[-0.9, -0.9]])
+    error = wrapped_error(true, found, periods=[2.0, np.inf])
+    np.testing.assert_allclose(error, [[0.2, -1.8]])
+
+
+def test_the_text_can_be_pasted_back():
+    p = Parameter("T2", (0.01, 3.0), (0.0, np.inf), unit="s")
+    text = "Parameter(name='T2', bounds=(0.01, 3.0), domain=(0.0, float('inf')), unit='s')"
+    assert repr(p) == text and eval(text) == p

@@ -112,9 +112,16 @@ def test_equality_sees_every_part(sequence):
     assert all(sequence != other for other in others)
 
 
-def test_repr(two_trains):
-    expected = "HybridStateSequence(n_pulses=7, n_trains=2, tr=0.0035)"
-    assert repr(two_trains) == expected
+def test_the_text_can_be_pasted_back(sequence, two_trains):
+    text = "HybridStateSequence(alpha=[1.0, 0.5], trf=[0.0005, 0.0003], tr=0.0035)"
+    assert repr(HybridStateSequence([1, 0.5], TRF[:2], TR)) == text
+    for expected in (sequence, two_trains, HybridStateSequence.default()):
+        assert eval(repr(expected)) == expected
+    short = "HybridStateSequence(alpha=<1000 values>, trf=<1000 values>, tr=0.0035)"
+    assert str(HybridStateSequence.default()) == short
+    assert str(two_trains) == repr(two_trains)
+    long = HybridStateSequence([np.ones(9), ALPHA], [np.full(9, 3e-4), TRF], TR)
+    assert str(long).startswith("HybridStateSequence(alpha=[<9 values>, [3.14")
 
 
 # Bad input

@@ -2,7 +2,7 @@
 
 Everything is made of brush strokes, polylines whose radius varies along the way:
 strokes of fluid are the sulci and ventricles, strokes of gray matter the deep nuclei.
-Cortex is what lies within a few millimetres of the fluid outside. Lengths are in half
+Cortex lies within a few millimetres of the fluid outside. Lengths are in half
 brain lengths (about 85 mm), with x to the side and y to the front.
 """
 
@@ -71,14 +71,14 @@ def _stroke(x, y, points):
 
 
 def _outline(x, y):
-    """Return a norm that is 1 on the outline of the brain, an egg."""
+    """Return a norm that is 1 on the egg-shaped outline of the brain."""
     half_width = 0.80 - 0.07 * y - 0.05 * y**2
     p = 2.15
     return (np.abs(x / half_width) ** p + np.abs(y) ** p) ** (1 / p)
 
 
 def _sulci(n=18):
-    """Yield the folds of the cortex, deep and shallow in turn, bent like a sine."""
+    """Yield the folds of the cortex, deep and shallow in turn, with sinusoidal bends."""
     for side in (-1, 1):
         for k in range(n):
             wobble = np.sin(2.4 * k + side)
@@ -96,7 +96,7 @@ def _sulci(n=18):
 
 
 def axial_slice(x, y):
-    """Tell the tissue at each point of an axial slice.
+    """Return the tissue at each point of an axial slice.
 
     Parameters
     ----------

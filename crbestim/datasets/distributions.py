@@ -58,27 +58,7 @@ def draw_parameters(model, n_samples, rng, distributions=None):
 
 
 def check_distributions(model, distributions):
-    """Return a dict of distributions, or say what is wrong with it.
-
-    Parameters
-    ----------
-    model : SignalModel
-        Model whose parameters they are for.
-    distributions : dict or None
-        SciPy frozen distributions by parameter name.
-
-    Returns
-    -------
-    dict
-        The same, empty for None.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown, or a parameter has no distribution.
-    TypeError
-        If a value cannot be sampled.
-    """
+    """Check the distributions of a model's parameters and return them as a dict."""
     given = dict(distributions or {})
     unknown = sorted(set(given) - set(model.parameter_names))
     if unknown:

@@ -6,8 +6,8 @@ from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
 
 from ..bounds import signal_and_bound, warn_of_bound
+from ..noise import add_noise, check_snr, noise_of_data
 from .distributions import check_distributions, draw_parameters
-from .noise import add_noise, check_snr
 
 _CHUNK = 1024
 
@@ -34,14 +34,14 @@ def make_fingerprints(
     snr : float or tuple of float, default=100.0
         abs(M0)/sigma, one number or a range from which each sample draws uniformly.
         M0 has magnitude 1, and a random phase if the signal is complex. The noise of
-        magnitudes is Rician whatever ``model.noise`` says, which is about the bound.
+        magnitudes is Rician whatever ``model.noise``, which concerns the bound only.
     distributions : dict, default=None
         SciPy frozen distributions by parameter name. The others, or all by default,
         follow the model's own; by default a tenth of the draws is fluid.
     return_crb : bool, default=False
-        Whether to return the Cramér-Rao bound at each sample's noise, too.
+        Whether to also return the Cramér-Rao bound at each sample's noise.
     random_state : int, RandomState instance or None, default=None
-        Seed. The result depends on it and on nothing else.
+        Seed. The result does not depend on `n_jobs`.
     n_jobs : int, default=None
         Number of joblib workers.
     verbose : bool, default=False
@@ -56,20 +56,20 @@ def make_fingerprints(
     crb : ndarray of shape (n_samples, n_parameters)
         Cramér-Rao bounds, only if `return_crb`.
     known : ndarray of shape (n_samples, n_known)
-        Values of the known parameters, only if the model is given some. The signals are
-        those of the same model without that.
+        Values of the known parameters, only if the model has some. The signals do not
+        depend on which parameters are known.
 
     Raises
     ------
     ValueError
-        If a number or name is not allowed.
+        If a number is out of range or a name is unknown.
 
     Warns
     -----
     SingularInformationWarning
-        If bounds were asked for and some are infinite.
+        If bounds are returned and some are infinite.
     LowSignalWarning
-        If bounds were asked for and those of Gaussian noise do not hold for magnitudes.
+        If bounds are returned and those of Gaussian noise do not hold for magnitudes.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def make_fingerprints(
     check_distributions(model.whole, distributions)
     if model.known is not None:
         raise ValueError(
-            f"{model!r} is at known values, but fingerprints draw them; leave out at(...)."
+            f"{model} is at known values, but fingerprints draw them; leave out .at(...)."
         )
     if int(n_samples) != n_samples or n_samples < 1:
         raise ValueError(f"n_samples = {n_samples!r}; give a positive integer.")
@@ -116,13 +116,13 @@ def _chunk(model, size, snr_range, distributions, return_crb, seed):
     if return_crb:
         signal, *bounds = signal_and_bound(model, theta, noise_std=1 / snr)
     else:
-        signal, bounds = model.evaluate(theta), ()
-    X = add_noise(signal, snr, rng, is_magnitude=model.is_magnitude)
+        signal, bounds = model._simulate(model.check_theta(theta)), ()
+    X = add_noise(signal, snr, rng, noise=noise_of_data(model))
     return X, theta, snr, *bounds, *known
 
 
 def _split(model, whole):
-    """Return the columns of a model's own parameters, and those of known ones if any."""
+    """Return the columns of a model's parameters, and of its known ones if it has any."""
     names = model.whole.parameter_names
     groups = [model.parameter_names, model.known_names]
     return [whole[:, [names.index(name) for name in g]] for g in groups if g]

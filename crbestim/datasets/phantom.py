@@ -1,4 +1,4 @@
-"""A digital brain: one axial slice with known parameters, which needs no download."""
+"""A digital brain: one axial slice with its true parameters; needs no download."""
 
 import warnings
 from dataclasses import dataclass
@@ -102,7 +102,7 @@ class BrainPhantom:
         return image
 
     def select(self, *names):
-        """Tell which voxels belong to one of some tissues.
+        """Return which voxels belong to the given tissues.
 
         Parameters
         ----------
@@ -155,13 +155,13 @@ def make_brain_phantom(model, shape=(128, 128), *, random_state=None):
     Raises
     ------
     ValueError
-        If the model has a parameter without values here, or the shape is no image.
+        If the phantom has no values for a parameter, or the shape is not that of an image.
 
     Warns
     -----
     UserWarning
-        If values are beyond the model's bounds, and therefore set to the bound. A
-        parameter with a period is first brought into the bounds by whole periods.
+        If values are beyond the model's bounds, and therefore clipped. A parameter with a
+        period is first shifted into the bounds by whole periods.
 
     Examples
     --------
@@ -176,12 +176,12 @@ def make_brain_phantom(model, shape=(128, 128), *, random_state=None):
     >>> phantom.to_map(phantom.theta).shape
     (64, 64, 7)
     """
-    known = {*_NAMES, *_FIELDS} - {"m0"}
-    missing = [name for name in model.parameter_names if name not in known]
+    available = {*_NAMES, *_FIELDS} - {"m0"}
+    missing = [name for name in model.parameter_names if name not in available]
     if missing:
         raise ValueError(
             f"the brain phantom has no values for {', '.join(missing)}; it has values "
-            f"for {', '.join(sorted(known))}."
+            f"for {', '.join(sorted(available))}."
         )
     x, y = _coordinates(shape)
     tissue = axial_slice(x, y)
@@ -210,11 +210,8 @@ def _coordinates(shape):
 
 
 def _tissue_values(labels, x, y, rng):
-    """Return values by name: random waves within the range of each voxel's tissue.
-
-    All are drawn, in a fixed order, so that a map does not depend on which other
-    parameters the model has.
-    """
+    """Return values by name, random waves within the range of each voxel's tissue."""
+    # All are drawn, in a fixed order, so that no map depends on the model's parameters.
     values = {}
     for name in _NAMES:
         waves = rng.normal(scale=7.0, size=(2, 32))
@@ -241,7 +238,7 @@ def _fit(parameter, values):
     if values.min() < low or values.max() > high:
         warnings.warn(
             f"{parameter.name} of the brain phantom is {values.min():.3g} to "
-            f"{values.max():.3g}; cut to the model's bounds {low:.3g} to {high:.3g}",
+            f"{values.max():.3g}; clipped to the model's bounds {low:.3g} to {high:.3g}",
             stacklevel=3,
         )
     return values.clip(low, high)

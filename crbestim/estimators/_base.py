@@ -6,11 +6,14 @@ import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import check_crb, check_features, check_targets
-from ..bounds import cramer_rao_bound
+from .._validation import check_crb, check_features, check_known, check_targets
+from ..bounds import cramer_rao_bound, crb_from_jacobian
 from ..metrics import efficiency_score
-from ..models.given import check_known
-from ._explanation import Residuals, explain
+from ..models import SignalModel
+from ._residuals import Residuals, analyze_residuals
+
+# Values at which a model is asked whether it determines its parameters.
+_N_PROBES = 64
 
 
 class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -23,7 +26,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _check_fit(self, X, y, crb, known=None, *, reset=True):
         """Check the training data; return X, y, crb and known as arrays or None.
 
-        What they tell is stored, or if not `reset` compared with what is stored.
+        Their kind and width are stored, or if not `reset` compared with what is stored.
         """
         # Targets first: complex y is refused with scikit-learn's own words.
         if y is None:
@@ -121,17 +124,17 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """Check that data and model belong together, if there is a model."""
         if self.model is None:
             return
-        if not callable(getattr(self.model, "check_theta", None)):
-            raise TypeError(f"model is {self.model!r}; give a SignalModel or None.")
+        if not isinstance(self.model, SignalModel):
+            raise TypeError(f"model is {self.model}; give a SignalModel or None.")
         if not self._fits_model(X):
             raise ValueError(
-                f"X has {X.shape[1]} features, but {self.model!r} has "
+                f"X has {X.shape[1]} features, but {self.model} has "
                 f"{self.model.n_features} samples; compress the model with the basis of "
                 "X, or give the model that X was measured with."
             )
         if (X.dtype.kind == "c") != self.model.is_complex:
             kinds = "complex" if X.dtype.kind == "c" else "real"
-            raise ValueError(f"X is {kinds}, but the signal of {self.model!r} is not.")
+            raise ValueError(f"X is {kinds}, but the signal of {self.model} is not.")
         if y.shape[1] != self.model.n_parameters:
             raise ValueError(
                 f"y has {y.shape[1]} columns; the model's parameters are "
@@ -204,8 +207,8 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return predictions.ravel() if self.y_ndim_ == 1 else predictions
 
     def _standard_deviations(self, model, X, y, sigma, prior_precision=0.0):
-        """Those of the linearized posterior at estimates."""
-        return explain(
+        """Return those of the linearized posterior at estimates."""
+        return analyze_residuals(
             model,
             X,
             y,
@@ -214,12 +217,12 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             prior_precision=prior_precision,
         ).std
 
-    def _forward(self, X, known):
-        """Estimates of voxels that can be estimated, as columns."""
+    def _estimate(self, X, known):
+        """Return estimates of voxels that can be estimated, as columns."""
         return np.asarray(self.predict(X, known=known)).reshape(len(X), -1)
 
     def residual(self, X, *, sigma=None, false_alarm_rate=1e-3, known=None):
-        """Tell voxels that the model cannot explain, such as fat or motion.
+        """Find voxels that the model cannot explain, such as fat or motion.
 
         Parameters
         ----------
@@ -260,7 +263,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self._check_has_model("residual")
         estimate = np.full((len(X), self.n_outputs_), np.nan)
         if usable.any():
-            estimate[usable] = self._forward(X[usable], rows_of(known, usable))
+            estimate[usable] = self._estimate(X[usable], rows_of(known, usable))
         usable &= np.isfinite(estimate).all(axis=1)
         model = self._model_at(rows_of(known, usable))
         return Residuals.of_voxels(
@@ -276,7 +279,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if not self._simulates_X:
             raise ValueError(
                 f"{what} compares signals with a model's, but X has {self.n_features_in_} "
-                f"features and {self.model!r} has {self.model.n_features}; compress the "
+                f"features and {self.model} has {self.model.n_features}; compress the "
                 "model with the basis of X."
             )
 
@@ -358,3 +361,33 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 def rows_of(values, rows):
     """Return some rows of an array that may be None."""
     return None if values is None else values[rows]
+
+
+def evenly_spaced(n_rows, n_wanted):
+    """Return the numbers of at most `n_wanted` rows, evenly spaced among all."""
+    return np.linspace(0, n_rows - 1, min(n_rows, n_wanted)).round().astype(int)
+
+
+def check_determined(model, theta, name):
+    """Refuse a model that does not determine its parameters at any of some values.
+
+    It has more unknowns than a signal has real numbers, or a parameter whose bound is
+    infinite at all of these values.
+    """
+    if model.n_reals < model.n_unknowns:
+        raise ValueError(
+            f"{name} has {model.n_unknowns} unknowns (with M0) for {model.n_reals} real "
+            "numbers a voxel; measure more, fix parameters, or give a prior."
+        )
+    rows = evenly_spaced(len(theta), _N_PROBES)
+    signal, jacobian = model.rows(rows)._simulate_voxels(theta[rows], jacobian=True)
+    finite = np.isfinite(signal).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2))
+    nuisance = signal[finite] if model.is_complex else None
+    is_open = np.isinf(crb_from_jacobian(jacobian[finite], nuisance)).all(axis=0)
+    if finite.any() and is_open.any():
+        names = np.array(model.parameter_names)[is_open]
+        raise ValueError(
+            f"the signal does not determine {', '.join(names)} at any start value: the "
+            f"Jacobian is singular there, and {name} cannot find a way; start elsewhere, "
+            "fix parameters, or give a prior."
+        )

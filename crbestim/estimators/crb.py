@@ -1,16 +1,52 @@
 """CRBRegressor: a network trained with errors in units of the Cramér-Rao bound."""
 
+from dataclasses import replace
 from numbers import Integral, Real
 
-from .._validation import Interval, StrOptions, fit_context
-from ._network import Start
-from ._network_training import NetworkTraining
+import numpy as np
+from sklearn.utils import check_random_state
 
-# Voxels of each noise level that a fit is judged by.
-_N_PROBES = 4096
+from .._validation import (
+    CallbackSupportMixin,
+    HasMethods,
+    Interval,
+    StrOptions,
+    check_sigma,
+    fit_context,
+)
+from ..models.base import main_direction
+from ..network.arrays import KnownInputs, Network, unit_amplitude
+from ..network.losses import LOSSES, make_loss
+from ..noise import check_snr
+from ._base import BoundedRegressor, rows_of
+from ._calibration import (
+    calibrate,
+    interpolated_factors,
+    no_calibration,
+    prior_precision,
+)
+from ._residuals import analyze_residuals, warn_of_noise_level
+from ._training import (
+    TrainingData,
+    check_first_part,
+    check_output_weights,
+    check_same_network,
+    check_settings,
+    check_something_counts,
+    epoch_reporter,
+    report_end,
+    resolve_batch_size,
+    split_rows,
+    target_scales,
+    undone_by_errors,
+    warn_of_interruption,
+)
+
+# Simulated voxels at each noise level from which `fit` and `partial_fit` calibrate.
+_N_PROBES, _N_PARTIAL_PROBES = 4096, 256
 
 
-class CRBRegressor(NetworkTraining):
+class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
     r"""Neural network that estimates parameters from signals, trained with the CRB loss.
 
     The loss is the mean of (estimate - truth)^2 / CRB over fingerprints and parameters
@@ -29,18 +65,20 @@ class CRBRegressor(NetworkTraining):
         bound must come through ``crb``, or the variance of the targets stands in. If X has
         fewer features than the model, as behind a transformer that compresses signals, the
         network learns from X as given, and bounds are those of the whole signals.
-    loss : {"crb", "mse", "bias-reduced"}, default="crb"
+    loss : {"crb", "mse", "bias-reduced"} or Loss, default="crb"
         Squared errors over the bound, or over the variance of each target; or squared
         bias over the bound, plus what the variance has in excess of `variance_limit`
         bounds (Mao et al., arXiv 2312.11468), which needs a model and `resample_noise`.
+        A loss of your own is an object of a subclass of `crbestim.network.losses.Loss`.
     huber_threshold : float, default=2.0
         With losses in units of the bound, errors beyond this many standard deviations
         count linearly (Huber). Rare fingerprints whose bound is tiny, such as fluid near
-        the ends of the interval of omega0, otherwise rule the mean and keep the network
-        from learning all others. None is the pure loss.
+        the ends of the interval of omega0, otherwise dominate the mean and keep the
+        network from learning all others. None is the pure loss.
     n_realizations : int, default=8
         Noise realizations of a fingerprint from which the bias-reduced loss takes bias
-        and variance. A batch has as many fewer fingerprints.
+        and variance. They count towards the batch size: with 8 of them, a batch of 1024
+        rows holds 128 fingerprints.
     variance_weight, variance_limit : float, default=0.5, 0.0
         Weight of the excess variance in the bias-reduced loss, and the ratio of variance
         to bound from which it counts.
@@ -85,7 +123,7 @@ class CRBRegressor(NetworkTraining):
     n_iter_no_change : int, default=20
         Epochs without improvement after which training stops.
     tol : float, default=0.0
-        What counts as improvement of the validation loss.
+        Least decrease of the validation loss that counts as improvement.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the weights of an earlier ``fit``, with the scales
         of that time.
@@ -112,13 +150,13 @@ class CRBRegressor(NetworkTraining):
     loss_curve_ : list of float
         Training loss of every epoch.
     best_loss_, n_iter_ : float, int
-        Best validation loss, NaN without early stopping, and number of epochs.
+        Best validation loss (NaN without early stopping), and number of epochs.
     snr_range_ : tuple of float
         Signal-to-noise ratios that training drew from; (nan, nan) for X as given.
     apparent_snr_range_ : tuple of float
-        What simulated signals at the ends of `snr_range_` look like from the estimates,
-        by abs(M0) over the noise that the unexplained part implies: the fifth percentile
-        at the low end, and the 95th at the high one.
+        Signal-to-noise ratios that simulated signals at the ends of `snr_range_` seem to
+        have, by abs(M0) over the noise that the unexplained part implies: the fifth
+        percentile at the low end, and the 95th at the high one.
     std_factors_ : dict of ndarray
         Calibration of standard deviations: ``snr``, and a ``factor`` a parameter for each.
     prior_precision_ : ndarray of shape (n_outputs, n_outputs)
@@ -144,7 +182,7 @@ class CRBRegressor(NetworkTraining):
 
     _parameter_constraints = {
         "model": "no_validation",
-        "loss": [StrOptions({"crb", "mse", "bias-reduced"})],
+        "loss": [StrOptions(set(LOSSES)), HasMethods(["total", "count"])],
         "huber_threshold": [None, Interval(Real, 0, None, closed="neither")],
         "n_realizations": [Interval(Integral, 2, None, closed="left")],
         "variance_weight": [Interval(Real, 0, None, closed="left")],
@@ -272,29 +310,20 @@ class CRBRegressor(NetworkTraining):
         """
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        with self._undone_by_errors():
+        with undone_by_errors(self):
             goes_on = self.warm_start and hasattr(self, "weights_")
-            X, y, crb, known = self._check_fit(X, y, crb, known, reset=not goes_on)
-            self._check_settings(X, y)
-            start = self._start() if goes_on else Start()
-            if not goes_on:
-                self._set_up(X, y, known)
+            loss, data = self._prepare(X, y, crb, known, goes_on)
             self._train(
-                X,
-                y,
-                crb,
-                known,
-                rng=self._random_state,
-                held_out=self.early_stopping,
-                start=start,
-                context=context,
+                loss,
+                data,
+                holds_out=self.early_stopping,
+                weights=self.weights_ if goes_on else None,
                 n_probes=_N_PROBES,
+                on_epoch=epoch_reporter(context, self, X, y, crb=crb, known=known),
                 max_iter=self.max_iter,
                 schedule=self.learning_rate,
             )
-        context.call_on_fit_task_end(
-            estimator=self, X=X, y=y, reconstruction_attributes=self._fitted
-        )
+        report_end(context, self, X, y)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -327,26 +356,206 @@ class CRBRegressor(NetworkTraining):
             If the data do not fit together, the model or what was learned before, or the
             first call has no more rows than there are inputs.
         """
-        with self._undone_by_errors():
+        with undone_by_errors(self):
             goes_on = hasattr(self, "weights_")
-            X, y, crb, known = self._check_fit(X, y, crb, known, reset=not goes_on)
-            self._check_settings(X, y)
-            if goes_on:
-                start = Start(self._start().weights, self.optimizer_)
-            else:
-                start = Start()
-                self._check_first_part(X)
-                self._set_up(X, y, known)
+            loss, data = self._prepare(X, y, crb, known, goes_on)
+            if not goes_on:
+                check_first_part(data[0])
             self._train(
-                X,
-                y,
-                crb,
-                known,
-                rng=self._random_state,
-                held_out=False,
-                start=start,
-                n_probes=_N_PROBES // 16,
+                loss,
+                data,
+                holds_out=False,
+                weights=self.weights_ if goes_on else None,
+                optimizer=self.optimizer_ if goes_on else None,
+                n_probes=_N_PARTIAL_PROBES,
                 max_iter=1,
                 schedule="constant",
             )
         return self
+
+    def predict(self, X, return_std=False, *, sigma=None, known=None):
+        """Estimate parameters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Signals of any scale and, if complex, any phase.
+        return_std : bool, default=False
+            Whether to return standard deviations, too: the square root of the diagonal of
+            the inverse of the Fisher information at the estimate, for the M0 of each voxel
+            and its noise, plus the inverse covariance of the training targets; times the
+            factors of `std_factors_`. It is smaller than the Cramér-Rao bound's where the
+            data say less than the prior.
+        sigma : float or array-like of shape (n_samples,), default=None
+            Noise of X per channel, for the standard deviations. By default estimated voxel
+            by voxel from what the model leaves unexplained; or if a signal has no more
+            numbers than there are unknowns, `noise_std` times abs(M0). Rician noise of
+            magnitudes cannot be estimated so, and must be given.
+        known : array-like of shape (n_samples, n_known), default=None
+            Values of the parameters that the model is given, or what else ``fit`` was told
+            of each sample. Voxels where they are NaN or outside of their domain cannot be
+            estimated.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples, n_outputs), or (n_samples,) as in ``fit``
+            Parameters, in SI units; NaN for voxels whose signal is zero throughout or has
+            values that are not finite.
+        std : ndarray of the same shape
+            Standard deviations, only if `return_std`.
+
+        Raises
+        ------
+        ValueError
+            If X has other features than in ``fit``, or `return_std` is asked for without a
+            model, or for Rician noise without `sigma`.
+
+        Warns
+        -----
+        NoiseLevelWarning
+            If X is much noisier or less noisy than what training drew.
+        """
+        X, known, usable = self._check_predict(X, known)
+        y, known = np.full((len(X), self.n_outputs_), np.nan), rows_of(known, usable)
+        model = self._model_at(known)
+        if usable.any():
+            y[usable] = self._estimate(X[usable], known)
+            if self.model is not None and np.isfinite(self.apparent_snr_range_).all():
+                ranges = self.apparent_snr_range_, self.snr_range_
+                warn_of_noise_level(model, X[usable], y[usable], *ranges)
+        if not return_std:
+            return self._shape_like_targets(y)
+        self._check_has_model("return_std")
+        sigma = check_sigma(sigma, len(X), usable)
+        std = np.full_like(y, np.nan)
+        if usable.any():
+            sigma = rows_of(sigma, usable)
+            found = analyze_residuals(
+                model,
+                X[usable],
+                y[usable],
+                sigma=sigma,
+                noise_std=self.noise_std,
+                prior_precision=self.prior_precision_,
+            )
+            snr = found.snr if sigma is None else np.abs(found.m0) / sigma
+            std[usable] = found.std * interpolated_factors(self.std_factors_, snr)
+        return self._shape_like_targets(y), self._shape_like_targets(std)
+
+    def _prepare(self, X, y, crb, known, goes_on):
+        """Check data and settings, set the scales; return the loss and data as arrays."""
+        X, y, crb, known = self._check_fit(X, y, crb, known, reset=not goes_on)
+        loss = make_loss(self.loss, vars(self))
+        check_settings(self, loss, X)
+        if self.model is not None:
+            self._check_targets_inside_bounds(y)
+        self._output_weights = check_output_weights(self, self.n_outputs_)
+        X = unit_amplitude(X)
+        if goes_on:
+            check_same_network(self, self.network_)
+        else:
+            self._set_up(X, y, known)
+        return loss, (X, y, crb, known)
+
+    def _set_up(self, X, y, known):
+        """Set what stays when training goes on: scales, reference, prior."""
+        offset, scale = target_scales(self.model, y)
+        known_periods = [parameter.period for parameter in self._known_parameters]
+        self.network_ = Network(
+            hidden_layer_sizes=tuple(self.hidden_layer_sizes),
+            activation=self.activation,
+            dtype=self.dtype,
+            offset=offset,
+            scale=scale,
+            periods=np.full(len(scale), np.inf) if self.model is None else self._periods,
+            reference=main_direction(X) if self.is_complex_ else X.mean(axis=0),
+            known_inputs=KnownInputs.learn(known, known_periods),
+        )
+        self.prior_precision_ = prior_precision(y, scale)
+        self.history_ = []
+        self._random_state = check_random_state(self.random_state)
+
+    def _train(self, loss, data, *, holds_out, n_probes, **options):
+        """Train the network; store its weights, history and calibration."""
+        X, y, _, known = data
+        fraction = self.validation_fraction if holds_out else None
+        train_rows, held_rows = split_rows(len(X), fraction, self._random_state)
+        train, held_out = self._training_sets(loss, data, train_rows, held_rows)
+        snr = train[0].get("snr", np.full(1, np.nan))
+        self.snr_range_ = float(snr.min()), float(snr.max())
+        # Callbacks may predict while the network is not calibrated yet.
+        self.apparent_snr_range_, self.std_factors_ = no_calibration(self.n_outputs_)
+        self.network_ = replace(self.network_, dtype=self.dtype)
+        self.weights_, self.optimizer_, progress = self.network_.train(
+            X,
+            known,
+            train,
+            held_out,
+            loss,
+            self._output_weights,
+            device=self.device,
+            rng=self._random_state,
+            n_jobs=self.n_jobs,
+            alpha=self.alpha,
+            batch_size=resolve_batch_size(self.batch_size, len(train_rows)),
+            learning_rate=self.learning_rate_init,
+            max_time=np.inf if self.max_time is None else self.max_time,
+            n_iter_no_change=self.n_iter_no_change,
+            tol=self.tol,
+            verbose=bool(self.verbose),
+            **options,
+        )
+        self._store(progress)
+        probes = (held_rows if len(held_rows) else train_rows)[:n_probes]
+        self._calibrate(y[probes], rows_of(known, probes))
+
+    def _training_sets(self, loss, data, train_rows, held_rows):
+        """Return clean signals that get fresh noise, or signals as measured."""
+        recipe = TrainingData(
+            network=self.network_,
+            loss=loss,
+            target_variance=self.target_variance_,
+            noise_std=self.noise_std,
+            snr=None if self.snr is None else check_snr(self.snr),
+        )
+
+        def make(rows, is_simulated):
+            X, y, crb, known = (rows_of(array, rows) for array in data)
+            if is_simulated:
+                return recipe.simulated(self._model_at(known), y, crb, known)
+            bound = self._bound(y, crb, known) if loss.uses_bound else None
+            return recipe.measured(X, y, bound, known)
+
+        train = make(train_rows, self._simulates_X and self.resample_noise)
+        # One noise realization a row, as measured, does not show the bias.
+        held_out = make(held_rows, loss.n_realizations > 1) if len(held_rows) else None
+        check_something_counts(train, held_out, self._output_weights)
+        return train, held_out
+
+    def _store(self, progress):
+        """Store the history of training, after that of earlier training."""
+        first = len(self.history_)
+        self.history_ = self.history_ + [
+            {**record, "epoch": first + record["epoch"]} for record in progress.history
+        ]
+        self.loss_curve_ = [record["loss"] for record in self.history_]
+        self.n_iter_ = len(self.history_)
+        self.best_loss_ = progress.best_loss if progress.best_state else np.nan
+        if progress.interrupted:
+            warn_of_interruption(progress)
+
+    def _calibrate(self, y, known):
+        """Learn from simulated voxels how far estimates are off."""
+        self.apparent_snr_range_, self.std_factors_ = calibrate(
+            self._model_at(known),
+            y,
+            lambda X: self._estimate(X, known),
+            self.snr_range_,
+            self.prior_precision_,
+            self._random_state,
+        )
+
+    def _estimate(self, X, known):
+        """Return estimates of voxels that can be estimated."""
+        y = self.network_.estimate(self.weights_, X, known, self.n_jobs)
+        return y if self.model is None else np.clip(y, *self.model.bounds.T)

@@ -3,20 +3,12 @@
 from numbers import Integral, Real
 
 import numpy as np
-from joblib import Parallel, delayed
 
-from .._validation import Interval, fit_context
-from ..kernels.matching import affine_weights, unit_rows, weighted_parameters
+from .._validation import Interval, check_sigma, fit_context
 from ._base import BoundedRegressor, rows_of
-from ._explanation import check_sigma
-from ._known_partition import KnownPartition
-from ._partition import Partition
-from ._simulation import simulate_rows
+from ._matching import N_MATCHES, Dictionary, in_blocks
 
 __all__ = ["DictionaryRegressor"]
-
-_SIMULATED = 1024
-_REGULARIZATION = 1e-3
 
 
 class DictionaryRegressor(BoundedRegressor):
@@ -27,14 +19,14 @@ class DictionaryRegressor(BoundedRegressor):
     complex factor, is matched by the normalized inner product abs(<atom, x>) (Ma et al.
     2013, doi 10.1038/nature11971). A real signal has no such factor: it is matched by
     Euclidean distance. The result is that of comparing each voxel with all atoms, at a
-    fraction of the cost: atoms lie in leaves of neighbours, of which the triangle
+    fraction of the cost: atoms lie in the leaves of a ball tree, of which the triangle
     inequality excludes most (Omohundro 1989, ICSI report TR-89-063).
 
     Parameters
     ----------
     model : SignalModel, default=None
         The signal model. It simulates the atoms, gives bounds to `score` and
-        ``predict(return_std=True)``, and tells which parameters are periodic. If X has
+        ``predict(return_std=True)``, and says which parameters are periodic. If X has
         fewer features than the model, as behind a transformer that compresses signals, the
         atoms are the rows of X, and bounds those of the whole signals.
     n_neighbors : int, default=1
@@ -57,8 +49,8 @@ class DictionaryRegressor(BoundedRegressor):
         Signals of the dictionary, of unit norm if complex.
     parameters_ : ndarray of shape (n_atoms, n_outputs)
         Their parameters, in SI units.
-    partition_ : Partition or KnownPartition
-        The leaves; with known values those of each cell.
+    ball_tree_ : BallTree or BallTreeCells
+        The leaves; with known values a tree of each cell.
     n_features_in_ : int
         Number of features.
 
@@ -156,44 +148,12 @@ class DictionaryRegressor(BoundedRegressor):
             a signal.
         """
         X, y, _, known = self._check_fit(X, y, crb, known)
-        atoms = np.array(X, order="C")
-        if self._simulates_X:
-            self._simulate(self._model_at(known), y, atoms)
-        atoms[~np.isfinite(atoms).all(axis=1)] = np.nan
-        usable = np.isfinite(atoms[:, 0])
-        rows = atoms.view(np.float64)
-        if self.is_complex_:
-            usable &= atoms.any(axis=1)
-            unit_rows(rows, rows)
-        if not usable.any():
-            raise ValueError(
-                f"none of {len(atoms)} atoms has a finite signal that is not zero; check "
-                f"{'X' if self.model is None else 'y and the model'}."
-            )
-        numbers, options = np.flatnonzero(usable), dict(projective=self.is_complex_)
-        if known is None:
-            partition = Partition.of(rows, numbers, **options)
-        else:
-            partition = KnownPartition.of(rows, numbers, self._folded(known), **options)
-        self._check_neighbors(self.n_neighbors, partition.n_choices)
-        self.atoms_, self.parameters_, self.partition_ = atoms, y.copy(), partition
+        atoms = None if self._simulates_X else X
+        dictionary = Dictionary.of(atoms, y, self.model, known)
+        self._check_neighbors(self.n_neighbors, dictionary.n_choices)
+        self._dictionary, self.ball_tree_ = dictionary, dictionary.tree
+        self.atoms_, self.parameters_ = dictionary.atoms, dictionary.parameters
         return self
-
-    def _folded(self, known):
-        """Bring known values that have a period into one period."""
-        if known is not None:
-            known = known.copy()
-            for k, parameter in enumerate(self._known_parameters):
-                if np.isfinite(parameter.period):
-                    low = parameter.bounds[0]
-                    known[:, k] = low + np.mod(known[:, k] - low, parameter.period)
-        return known
-
-    def _simulate(self, model, y, atoms):
-        """Write the clean signals of training samples."""
-        for first in range(0, len(y), _SIMULATED):
-            part = slice(first, first + _SIMULATED)
-            atoms[part], _ = simulate_rows(model.rows(part), y[part])
 
     def _check_neighbors(self, n_neighbors, n_atoms):
         """Refuse to look for more neighbours than there are, or to interpolate one."""
@@ -240,67 +200,21 @@ class DictionaryRegressor(BoundedRegressor):
         n_neighbors = self.n_neighbors if n_neighbors is None else n_neighbors
         if not isinstance(n_neighbors, Integral) or n_neighbors < 1:
             raise ValueError(f"n_neighbors = {n_neighbors!r}; give a positive integer.")
-        self._check_neighbors(n_neighbors, self.partition_.n_choices)
+        self._check_neighbors(n_neighbors, self._dictionary.n_choices)
         distances = np.full((len(X), n_neighbors), np.nan)
         indices = np.full((len(X), n_neighbors), -1)
 
         def match(part):
-            _, numbers, squares, found = self._match(
-                X[part], rows_of(known, part), usable[part], n_neighbors
+            rows = np.flatnonzero(usable[part]) + part.start
+            _, numbers, squares = self._dictionary.match(
+                X[rows], n_neighbors, rows_of(known, rows)
             )
-            distances[part][found] = np.sqrt(np.maximum(squares, 0.0))
-            indices[part][found] = numbers
+            found = numbers[:, :1] >= 0
+            squares = np.where(found, np.maximum(squares, 0.0), np.nan)
+            distances[rows], indices[rows] = np.sqrt(squares), numbers
 
-        self._run(match, len(X))
+        in_blocks(match, len(X), self.block_size, self.n_jobs)
         return distances, indices
-
-    def _run(self, task, n_voxels):
-        """Do a task for all blocks of voxels, in threads: kernels release the GIL."""
-        Parallel(n_jobs=self.n_jobs, require="sharedmem")(
-            delayed(task)(slice(first, first + self.block_size))
-            for first in range(0, n_voxels, self.block_size)
-        )
-
-    def _match(self, X, known, usable, n_neighbors):
-        """Match a block; return rows, numbers and squared distances of matched voxels.
-
-        And which those are: those with a signal so near that its distance is finite.
-        """
-        rows = np.ascontiguousarray(X[usable]).view(np.float64)
-        if self.is_complex_:
-            unit_rows(rows, rows)
-        numbers, squares = self.partition_.nearest(
-            rows, n_neighbors, self._folded(rows_of(known, usable))
-        )
-        finite = np.isfinite(squares[:, -1])
-        matched = usable.copy()
-        matched[usable] = finite
-        return rows[finite], numbers[finite], squares[finite], matched
-
-    def _estimate(self, X, known, usable):
-        """Return estimates for a block of voxels."""
-        rows, numbers, _, matched = self._match(X, known, usable, self.n_neighbors)
-        weights = np.full(numbers.shape, 1 / self.n_neighbors)
-        if self.interpolate:
-            atoms = self.atoms_.view(np.float64)
-            affine_weights(rows, atoms, numbers, self.is_complex_, _REGULARIZATION, weights)
-        periods = self._periods
-        if periods is None:
-            periods = np.full(self.n_outputs_, np.inf)
-        found = np.empty((len(rows), self.n_outputs_))
-        weighted_parameters(self.parameters_, periods, numbers, weights, found)
-        y = np.full((len(X), self.n_outputs_), np.nan)
-        y[matched] = found
-        return y if self.model is None else self._wrap(y, periods)
-
-    def _wrap(self, y, periods):
-        """Bring periodic parameters back into the bounds."""
-        low, high = self.model.bounds.T
-        for p in np.flatnonzero(np.isfinite(periods)):
-            outside = (y[:, p] < low[p]) | (y[:, p] > high[p])
-            wrapped = low[p] + np.mod(y[outside, p] - low[p], periods[p])
-            y[outside, p] = np.minimum(wrapped, high[p])
-        return y
 
     def predict(self, X, return_std=False, *, sigma=None, known=None):
         """Estimate parameters.
@@ -335,13 +249,16 @@ class DictionaryRegressor(BoundedRegressor):
             under Rician noise without `sigma`.
         """
         X, known, usable = self._check_predict(X, known)
-        self._check_neighbors(self.n_neighbors, self.partition_.n_choices)
-        y = np.empty((len(X), self.n_outputs_))
+        self._check_neighbors(self.n_neighbors, self._dictionary.n_choices)
+        y = np.full((len(X), self.n_outputs_), np.nan)
 
         def estimate(part):
-            y[part] = self._estimate(X[part], rows_of(known, part), usable[part])
+            rows = np.flatnonzero(usable[part]) + part.start
+            y[rows] = self._dictionary.estimate(
+                X[rows], self.n_neighbors, self.interpolate, rows_of(known, rows)
+            )
 
-        self._run(estimate, len(X))
+        in_blocks(estimate, len(X), self.block_size, self.n_jobs)
         if not return_std:
             return self._shape_like_targets(y)
         self._check_has_model("return_std")
@@ -352,3 +269,13 @@ class DictionaryRegressor(BoundedRegressor):
             model = self._model_at(known)
             std[found] = self._standard_deviations(model, X, y[found], sigma)
         return self._shape_like_targets(y), self._shape_like_targets(std)
+
+
+def interpolating_dictionary(model, X, y, known=None):
+    """Return a fitted dictionary that interpolates between up to 20 matches.
+
+    It takes the best match if there is one atom alone.
+    """
+    dictionary = DictionaryRegressor(model).fit(X, y, known=known)
+    n_neighbors = min(N_MATCHES, dictionary.ball_tree_.n_choices)
+    return dictionary.set_params(n_neighbors=n_neighbors, interpolate=n_neighbors > 1)

@@ -8,19 +8,26 @@ from joblib import Parallel, delayed
 from sklearn.exceptions import ConvergenceWarning
 from tqdm.auto import tqdm
 
-from .._validation import HasMethods, Interval, StrOptions, fit_context
-from ._base import BoundedRegressor, rows_of
-from ._explanation import check_sigma, check_sigma_is_known
-from ._fits import VoxelFits, VoxelStatus
-from ._linear import LinearCalibration, joined
-from ._prior import resolve_prior
-from ._starts import StartValues, check_determined
-from ._unit_box import UnitBox, resolve_bounds
-from ._voxel_fit import VoxelFitter, chunks
+from .._validation import HasMethods, Interval, StrOptions, check_sigma, fit_context
+from ..least_squares.box import UnitBox, resolve_bounds
+from ..least_squares.driver import VoxelFits, VoxelFitter, VoxelStatus, chunks
+from ..least_squares.prior import resolve_prior
+from ._base import BoundedRegressor, check_determined, evenly_spaced, rows_of
+from ._linear_calibration import LinearCalibration, joined
+from ._matching import N_MATCHES, Dictionary, in_blocks
+from ._residuals import require_sigma
+from ._sub_estimators import fit_clone, predict_columns
 
 __all__ = ["NLLSRegressor", "VoxelFits", "VoxelStatus"]
 
+# Limits of a dictionary of start values: atoms, and samples of all atoms.
 _MOST_ATOMS, _MOST_SAMPLES = 20_000, 5_000_000
+# Number of known values at which start values are offered that come without any.
+_N_LEVELS = 64
+# Voxels that are matched at a time.
+_BLOCK = 8192
+# Draws of truncated distributions may miss the ends of bounds by a rounding error.
+_SLACK = 1e-9
 
 
 class NLLSRegressor(BoundedRegressor):
@@ -220,7 +227,7 @@ class NLLSRegressor(BoundedRegressor):
             data=(X, self._shape_like_targets(y), crb, known),
         )
         if self._starts.dictionary is not None:
-            self.start_values_ = self._starts.dictionary.parameters_
+            self.start_values_ = self._starts.dictionary.parameters
             y, known = self.start_values_, self._starts.known
         if self.prior_ is None:
             model = self._model_at(known)
@@ -267,6 +274,10 @@ class NLLSRegressor(BoundedRegressor):
             If voxels reached `max_iter`, or stalled, or the model failed in some; once,
             with their numbers.
         """
+        return self._fit_voxels(X, sigma, known, wants_covariance=True)
+
+    def _fit_voxels(self, X, sigma, known, wants_covariance):
+        """Fit all voxels that can be fitted, and warn of those that did not converge."""
         X, known, usable = self._check_predict(X, known)
         self._check_has_model("fit_voxels")
         sigma = check_sigma(sigma, len(X), usable)
@@ -276,22 +287,23 @@ class NLLSRegressor(BoundedRegressor):
             self.model.n_parameters,
         )
         if usable.any():
-            some = (rows_of(values, usable) for values in (X, sigma, known))
-            parts = self._run(*some)
+            X, sigma, known = (rows_of(values, usable) for values in (X, sigma, known))
+            fitter = VoxelFitter(
+                self._model_at(known),
+                self._box,
+                self.max_iter,
+                self.tol,
+                self.prior_,
+                self.noise_std,
+                wants_covariance,
+            )
+            parts = self._run(fitter, X, sigma, known)
             fits.put(np.flatnonzero(usable), VoxelFits.concatenate(parts))
         self._warn(fits.status)
         return fits
 
-    def _run(self, X, sigma, known):
+    def _run(self, fitter, X, sigma, known):
         """Fit chunks of voxels, in parallel."""
-        fitter = VoxelFitter(
-            self._model_at(known),
-            self._box,
-            self.max_iter,
-            self.tol,
-            self.prior_,
-            self.noise_std,
-        )
         starts = self._starts.find(X, known)
         results = Parallel(n_jobs=self.n_jobs, return_as="generator")(
             delayed(fitter.of(rows).fit)(X[rows], starts[:, rows], rows_of(sigma, rows))
@@ -363,8 +375,8 @@ class NLLSRegressor(BoundedRegressor):
             y, std = self._invert_linear(X, known)
         else:
             if return_std:
-                check_sigma_is_known(self.model, sigma)
-            fits = self.fit_voxels(X, sigma=sigma, known=known)
+                require_sigma(self.model, sigma)
+            fits = self._fit_voxels(X, sigma, known, wants_covariance=return_std)
             y, std = fits.theta, np.sqrt(np.einsum("nii->ni", fits.covariance))
         if not return_std:
             return self._shape_like_targets(y)
@@ -378,3 +390,168 @@ class NLLSRegressor(BoundedRegressor):
             y[usable] = self.linear_.invert(X[usable], rows_of(known, usable))
         std = np.sqrt(self.linear_.crb(self.noise_std, self.n_known_))
         return y, np.where(np.isnan(y), np.nan, std)
+
+
+class StartValues:
+    """Start values of searches: the first estimate, then the best matches.
+
+    Parameters
+    ----------
+    first : estimator, "interpolate" or None
+        What comes first: the estimates of a fitted estimator, what is interpolated between
+        the best matches, or neither.
+    dictionary : Dictionary or None
+        Start values with their signals, whose best matches come next, if any.
+    n_starts : int
+        Number of starts of a voxel.
+    box : UnitBox
+        Bounds of the search, into which estimates are brought.
+    known : ndarray of shape (n_atoms, n_known) or None
+        Known values of the dictionary's atoms.
+    n_values : int or None
+        Number of start values that the atoms repeat at other known values.
+    """
+
+    def __init__(self, first, dictionary, n_starts, box, known=None, n_values=None):
+        self.first, self.dictionary = first, dictionary
+        self.n_starts, self.box, self.known = n_starts, box, known
+        self.n_values = n_values
+
+    @classmethod
+    def learn(cls, initial, model, box, *, n_starts, n_atoms, data):
+        """Choose what searches start from.
+
+        Parameters
+        ----------
+        initial : {"dictionary", "centre"}, array-like or estimator
+            What the user asks for.
+        model : SignalModel
+            The model.
+        box : UnitBox
+            Bounds of the search.
+        n_starts : int
+            Number of starts of a voxel.
+        n_atoms : int
+            Most training targets in a dictionary.
+        data : tuple of ndarray
+            Training signals, targets, bounds and known values, the last two of which may
+            be None.
+
+        Returns
+        -------
+        StartValues
+            The starts.
+
+        Raises
+        ------
+        ValueError
+            If start values lie outside the bounds, or are fewer than `n_starts`.
+        """
+        first = fit_clone(initial, *data) if _is_estimator(initial) else None
+        if first is not None and n_starts == 1:
+            return cls(first, None, n_starts, box)
+        _, y, _, known = data
+        values, rows = _candidates(initial, model, box, y.reshape(len(y), -1), n_atoms)
+        n_values, is_repeated = len(values), rows is None and known is not None
+        if is_repeated:
+            # Every candidate is offered at many of the known values.
+            known = known[evenly_spaced(len(known), _N_LEVELS)]
+            values, known = (
+                np.tile(values, (len(known), 1)),
+                np.repeat(known, len(values), 0),
+            )
+        elif rows is not None:
+            known = rows_of(known, rows)
+        dictionary = Dictionary.of(None, values, model, known)
+        if isinstance(initial, str) and initial == "dictionary":
+            first = "interpolate"
+        n_given = min(n_values, dictionary.n_choices) + (first is not None)
+        if n_given < n_starts:
+            raise ValueError(
+                f"n_starts = {n_starts}, but initial gives only {n_given} start values."
+            )
+        n_values = n_values if is_repeated else None
+        return cls(first, dictionary, n_starts, box, known, n_values)
+
+    def find(self, X, known=None):
+        """Return start values of voxels.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_voxels, n_features)
+            Signals, finite and if complex not zero throughout.
+        known : ndarray of shape (n_voxels, n_known), default=None
+            Known values.
+
+        Returns
+        -------
+        ndarray of shape (n_starts, n_voxels, n_parameters)
+            Start values inside the bounds, the most promising first.
+        """
+        starts = np.empty((self.n_starts, len(X), len(self.box.low)))
+        n_matches = self.n_starts - (self.first is not None)
+        if self.first not in (None, "interpolate"):
+            starts[0] = predict_columns(self.first, X, starts.shape[2], known)
+
+        def match(part):
+            some, values = X[part], rows_of(known, part)
+            if self.first == "interpolate":
+                n = min(N_MATCHES, self.dictionary.n_choices)
+                starts[0, part] = self.dictionary.estimate(some, n, n > 1, values)
+            if n_matches:
+                matches = self._matches(some, n_matches, values)
+                starts[-n_matches:, part] = self.dictionary.parameters[matches.T]
+
+        if self.dictionary is not None:
+            in_blocks(match, len(X), _BLOCK, n_jobs=None)
+        return self.box.inside(starts)
+
+    def _matches(self, X, n_matches, known):
+        """Return the best matches among different start values."""
+        if self.n_values is None:
+            return self.dictionary.match(X, n_matches, known)[1]
+        # Each start value is offered at up to so many known values: this number of matches
+        # holds enough different ones.
+        n_asked = 1 + _N_LEVELS * (n_matches - 1)
+        n_asked = min(n_asked, self.dictionary.n_choices)
+        found = self.dictionary.match(X, n_asked, known)[1] % self.n_values
+        distinct = [list(dict.fromkeys(row))[:n_matches] for row in found.tolist()]
+        return np.array([row + row[:1] * (n_matches - len(row)) for row in distinct])
+
+
+def _is_estimator(value):
+    """Whether a value can be fitted and predict."""
+    return hasattr(value, "fit") and hasattr(value, "predict")
+
+
+def _candidates(initial, model, box, y, n_atoms):
+    """Return the start values that the user's choice offers to all voxels.
+
+    With them the rows of y that they come from, or None if they do not.
+    """
+    if isinstance(initial, str) and initial == "centre":
+        return box.theta(np.full((1, len(box.low)), 0.5)), None
+    if not isinstance(initial, str) and not _is_estimator(initial):
+        return _check_inside(model, box, model.check_theta(initial)), None
+    slack = _SLACK * np.maximum(np.abs(box.low), np.abs(box.high))
+    inside = ((y >= box.low - slack) & (y <= box.high + slack)).all(axis=1)
+    if not inside.any():
+        raise ValueError(
+            "none of the training targets lies inside the bounds of the search; give "
+            "wider bounds, or other start values."
+        )
+    rows = np.flatnonzero(inside)
+    rows = rows[evenly_spaced(len(rows), n_atoms)]
+    return np.clip(y[rows], box.low, box.high), rows
+
+
+def _check_inside(model, box, theta):
+    outside = (theta < box.low) | (theta > box.high)
+    if outside.any():
+        row, k = np.argwhere(outside)[0]
+        raise ValueError(
+            f"{model.parameter_names[k]} = {theta[row, k]:g} in row {row} of initial is "
+            f"outside the bounds {box.low[k]:g} to {box.high[k]:g} of the search; start "
+            "inside them, or give wider bounds."
+        )
+    return theta

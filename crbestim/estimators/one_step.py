@@ -1,28 +1,62 @@
 """A few steps of Fisher scoring from another estimator's estimate."""
 
+from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
 from joblib import Parallel, delayed
+from sklearn.neighbors import NearestNeighbors
 
-from .._validation import HasMethods, Interval, StrOptions, fit_context
-from ._base import BoundedRegressor, rows_of
-from ._explanation import check_sigma
-from ._fisher_scoring import FisherScoring
-from ._linear import LinearModel
-from ._past_errors import PastErrors
-from ._prior import resolve_prior
-from ._starts import (
-    check_determined,
-    evenly_spaced,
-    fit_clone,
-    interpolating_dictionary,
-    predict_columns,
-)
-from ._unit_box import UnitBox, resolve_bounds
-from ._voxel_fit import chunks
+from .._validation import HasMethods, Interval, StrOptions, check_sigma, fit_context
+from ..least_squares.box import UnitBox, resolve_bounds
+from ..least_squares.driver import FisherScoring, chunks
+from ..least_squares.prior import resolve_prior
+from ..parameters import wrapped_error
+from ._base import BoundedRegressor, check_determined, evenly_spaced, rows_of
+from ._linear_calibration import LinearModel
+from ._sub_estimators import fit_clone, predict_columns
+from .dictionary import interpolating_dictionary
 
+# Training samples whose errors are remembered, at most.
 _N_ERRORS = 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class PastErrors:
+    """Errors of an estimator at its training samples.
+
+    Attributes
+    ----------
+    errors : ndarray of shape (n_samples, n_parameters)
+        Estimates less truth, modulo periods.
+    neighbors : NearestNeighbors
+        Finds samples by their estimates, in fractions of the bounds.
+    box : UnitBox
+        Bounds of the parameters.
+    """
+
+    errors: np.ndarray
+    neighbors: NearestNeighbors
+    box: object
+
+    @classmethod
+    def learn(cls, y, estimates, box):
+        """Take note of the errors of estimates; those that are not finite are left out."""
+        finite = np.isfinite(estimates).all(axis=1)
+        y, estimates = y[finite], estimates[finite]
+        neighbors = NearestNeighbors().fit(box.fractions(estimates))
+        return cls(wrapped_error(y, estimates, box.periods), neighbors, box)
+
+    def alternatives(self, estimates, n):
+        """Return where the truth may be, if the same errors were made again.
+
+        They are estimates less the errors at the most similar samples, inside the bounds,
+        of shape (n, n_voxels, n_parameters).
+        """
+        rows = self.neighbors.kneighbors(
+            self.box.fractions(estimates), n, return_distance=False
+        )
+        return self.box.inside(estimates - self.errors[rows.T])
 
 
 class OneStepRegressor(BoundedRegressor):
@@ -53,8 +87,8 @@ class OneStepRegressor(BoundedRegressor):
         that the estimator made at training samples with similar estimates. They begin where
         the residual is smallest. More than one helps where errors are not small compared
         with the distance of local minima, as in fluid measured with a balanced sequence;
-        each costs a signal without derivatives. An estimator that knows its training
-        samples by heart has made no errors there.
+        each costs a signal without derivatives. An estimator that has learned its training
+        samples by heart makes no errors there.
     bounds : dict or array-like of shape (n_parameters, 2), default=None
         Limits of the steps, for some parameters by name or for all; by default the
         model's. Estimates outside are first brought to the nearest bound.
@@ -63,7 +97,7 @@ class OneStepRegressor(BoundedRegressor):
         units; parameters with a period have none. The prior is the default because a single
         step has no second chance: where the data say little about a parameter, or nothing,
         as about the exchange rate of fluid, a step without it runs to the bounds and takes
-        the other parameters along. Where they say much it changes nothing.
+        the other parameters along. Where they say much, it changes nothing.
     noise_std : float, default=0.01
         Noise, 1/SNR for M0 = 1, where the Cramér-Rao bound is computed in `score`; and
         where signals have no more real numbers than unknowns, the noise of the data.
@@ -278,8 +312,8 @@ class OneStepRegressor(BoundedRegressor):
                 )
         return self._shape_like_targets(y), self._shape_like_targets(std)
 
-    def _starts(self, X, known):
-        """Estimates, and what they would be without errors made before."""
+    def _find_starts(self, X, known):
+        """Return estimates, and what they would be without errors made before."""
         estimates = predict_columns(self.estimator_, X, self.n_outputs_, known)
         if self.n_starts == 1:
             return estimates[None]
@@ -292,7 +326,7 @@ class OneStepRegressor(BoundedRegressor):
 
     def _refine(self, X, sigma, known):
         """Step from the estimator's predictions, chunk by chunk."""
-        starts, model = self._starts(X, known), self._model_at(known)
+        starts, model = self._find_starts(X, known), self._model_at(known)
         options = self._box, self.n_steps, self.prior_, self.noise_std
         parts = Parallel(n_jobs=self.n_jobs)(
             delayed(FisherScoring(model.rows(c), *options).refine)(

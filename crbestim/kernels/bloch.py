@@ -3,11 +3,11 @@
 State     x, y, z of free water, s (longitudinal) and w (transverse) of the semi-solid pool.
 Map       v' = A v + b, stored row by row as the 30 numbers of the matrix (A | b), and
           together with its derivatives: an array (1 + d, 30, LANES), the map first.
-Generator sparse: of 25 couplings and 5 sources the equations have 15, in this order
+Generator sparse: 15 of the 25 couplings and 5 sources are not zero, in this order
               x: XX XY XZ   y: YX YY   z: ZX ZZ ZS Z1   s: SZ SS S1 SW   w: WS WW
           where SZ is the rate at which z drives s, and Z1 the source of z.
 
-Both rules of the algebra live here:
+The two operations are
 
     (A, a) o (B, b) = (A B, A b + a)                                  composition
     exp(G)          = (p(G / 2^k))^(2^k)                              flow of v' = G v + g
@@ -28,7 +28,7 @@ XX, XY, XZ, YX, YY, ZX, ZZ, ZS, Z1, SZ, SS, S1, SW, WS, WW = range(N_COUPLINGS)
 N_NUMBERS = 30
 _ROW_STARTS = np.array([0, 3, 5, 9, 13, 15])
 _TAYLOR_NORM = 0.5
-_TAYLOR_DEGREE = 12  # even: the result of Horner's rule lands where it began
+_TAYLOR_DEGREE = 12  # even, so that Horner's rule ends in the array that it began in
 
 
 @njit(cache=True, error_model="numpy")
@@ -66,9 +66,9 @@ def compose(a, b, out):
 
 @njit(cache=True, error_model="numpy")
 def flow(g, work, out):
-    """Write exp of the generator `g`, (1 + d, 15, LANES), time included.
+    """Write the exponential of `g`, (1 + d, 15, LANES), the generator times the time.
 
-    `g` is scaled in place, `work` is scratch of the shape of `out`.
+    `g` is scaled in place, and `work` is scratch space of the shape of `out`.
     """
     squarings = np.empty(LANES, dtype=np.int64)
     fewest, most = _scale(g, squarings)
@@ -95,10 +95,7 @@ def _set_identity(out):
 
 @njit(cache=True, error_model="numpy")
 def _scale(g, squarings):
-    """Divide each lane of a generator by the power of 2 that makes its norm small.
-
-    Returns the least and the largest of these powers.
-    """
+    """Scale each lane by a power of 2 to a small norm; return the extreme exponents."""
     scale = zeros((1, LANES))
     fewest, most = 1000, 0
     for lane in range(LANES):
@@ -122,7 +119,7 @@ def _scale(g, squarings):
 
 @njit(cache=True, error_model="numpy")
 def _couplings(g):
-    """Return the couplings but for the sources; vectors."""
+    """Return the couplings by row, without the sources; takes vectors."""
     return (
         (g[XX], g[XY], g[XZ]),
         (g[YX], g[YY]),
@@ -134,7 +131,7 @@ def _couplings(g):
 
 @njit(cache=True, error_model="numpy")
 def _drive(couplings, a, j):
-    """Return what couplings make of column j of a map; vectors."""
+    """Return the product of couplings and column j of a map; takes vectors."""
     to_x, to_y, to_z, to_s, to_w = couplings
     x, y, z, s, w = a[j], a[6 + j], a[12 + j], a[18 + j], a[24 + j]
     return (
@@ -172,7 +169,7 @@ def _horner(g, a, k, out):
 
 @njit(cache=True, error_model="numpy")
 def _keep_where(squarings, k, before, after):
-    """Undo a squaring in the lanes that need no more than k."""
+    """Undo squaring number k in the lanes that need at most k squarings."""
     undone = zeros((1, LANES))
     for lane in range(LANES):
         undone[0, lane] = 0.0 if squarings[lane] > k else 1.0

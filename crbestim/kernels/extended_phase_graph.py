@@ -1,30 +1,32 @@
 """Signals of unbalanced steady-state free precession, FISP, by extended phase graphs.
 
-Magnetization as Fourier series in the angle theta by which the gradients of a repetition
-dephase it, x + i y = sum_k F_k exp(i k theta) and z = sum_k Z_k exp(i k theta), of which
+The magnetization is a Fourier series in the angle theta by which the gradients of a
+repetition dephase it, x + i y = sum_k F_k exp(i k theta) and z = sum_k Z_k exp(i k theta),
+of which
 
     A_k = F_k,    B_k = conj(F_-k),    Z_k    for orders k >= 0, with A_0 = conj(B_0),
 
 are enough (Hennig, Concepts Magn. Reson. 1991, doi 10.1002/cmr.1820030302; Weigel, JMRI
 2015, doi 10.1002/jmri.24619). Repetition i, in the frame of its pulse:
 
- 1. Pulse of flip angle alpha about y, of every order alike, with P = A + B:
+ 1. Pulse of flip angle alpha about y, the same for every order, with P = A + B:
     A += t,  B += t,  Z = cos(alpha) Z - sin(alpha) P / 2,
     t = (cos(alpha) - 1) P / 2 + sin(alpha) Z.
  2. Echo:  s = exp(-TE / T2) A_0.
- 3. Relaxation:  A and B by E2 = exp(-TR / T2), Z by E1 = exp(-TR / T1), Z_0 += 1 - E1.
+ 3. Relaxation:  A, B times E2 = exp(-TR / T2), Z times E1 = exp(-TR / T1), Z_0 += 1 - E1.
  4. Dephasing:  A_k becomes A_{k+1},  B_{k+1} becomes B_k,  A_0 = conj(B_0).
- 5. Frame of the next pulse:  A by exp(-i turn),  B by exp(i turn).
+ 5. Frame of the next pulse:  A times exp(-i turn),  B times exp(i turn).
 
-The coefficients of 1 to 4 are real. Without turns the state remains real, and with them
-its real and imaginary part are two states that have the same pulses.
+The coefficients of 1 to 4 are real. Without turns the state stays real; with them, its
+real and imaginary parts are two states that undergo the same pulses.
 
-Step 4 moves nothing: A_k of repetition i lies at k + N - i, and B_k at k + i. Orders above
-N - 1 - i cannot return to order 0 before the end, and are left out. CHUNK repetitions at a
-time work on a few orders, each one order behind the one before, in the fastest cache.
+Step 4 moves no data: A_k of repetition i is stored at k + N - i, and B_k at k + i. Orders
+above N - 1 - i cannot return to order 0 before the end, and are left out. CHUNK repetitions
+at a time are played on a tile of a few orders that stays in the fastest cache, each
+repetition one order behind the one before.
 
-Derivatives follow the same equations with sources: TR / T1^2 and TR / T2^2 times the new
-values of Z, and of A and B; by B1, the derivative of the pulse applied to the old ones.
+Derivatives follow the same equations with a source: by T1, TR / T1^2 times the new Z; by
+T2, TR / T2^2 times the new A and B; by B1, the derivative of the pulse times the old state.
 """
 
 from collections import namedtuple
@@ -38,27 +40,28 @@ from .lanes import LANES, vectors, zeros
 T1, T2, B1 = range(3)
 N_PARAMETERS = 3
 CHUNK = 16
-WIDTH = 192  # orders in a tile of one column; several share it
+WIDTH = 192  # orders in a tile of one column; several columns share it
 E1, E2, SHRINK, SINE, COSINE, HALF, K1, K2 = range(8)
 D_SHRINK, D_SINE, D_COSINE, D_HALF = range(8, 12)
 TE_DECAY, TE_SHRINK, TE_SINE, TE_K2, TE_D_SHRINK, TE_D_SINE = range(12, 18)
 N_COEFFICIENTS = 18
 
 Pulses = namedtuple("Pulses", "alpha sign turn tr te intervals inversion_time")
-"""A sequence, ready to be played.
+"""A sequence in the form that the kernels read.
 
 alpha, sign : (N,), flip angles, and factors of the echoes.
-turn : (N,), what the frame turns by before each pulse; (0,) where it never does.
-tr, te : (N,), which of the `intervals` (n,), in s, each repetition has.
+turn : (N,), angles by which the frame turns before each pulse; (0,) if it never turns.
+tr, te : (N,), indices of each repetition's TR and TE in `intervals` (n,), in s.
 inversion_time : from a complete inversion to pulse 0; negative without an inversion.
 """
 
 
 @njit(cache=True, error_model="numpy")
 def play(c, j, n, at, column, a, b, z):
-    """Pulse and relaxation of n orders of one column of the state; vectors.
+    """Apply pulse and relaxation to n orders of one column of the state; takes vectors.
 
-    c : (N_COEFFICIENTS,); a, b, z : (n_columns, n_slots), the orders from slots `at` on.
+    c : (CHUNK, N_COEFFICIENTS), row j of it; a, b, z : (n_columns, n_slots), the orders
+    from slots `at` on.
     """
     e2, shrink, sine, cosine, half = (
         c[j, E2],
@@ -78,7 +81,7 @@ def play(c, j, n, at, column, a, b, z):
 
 @njit(cache=True, error_model="numpy")
 def play_by_t1(c, j, n, at, column, values, a, b, z):
-    """Do the same for a derivative by T1, after the column of the values."""
+    """Do the same for a derivative by T1, once the values have been played."""
     e2, shrink, sine, cosine, half = (
         c[j, E2],
         c[j, SHRINK],
@@ -98,7 +101,7 @@ def play_by_t1(c, j, n, at, column, values, a, b, z):
 
 @njit(cache=True, error_model="numpy")
 def play_by_t2(c, j, n, at, column, values, a, b, z):
-    """Do the same for a derivative by T2, after the column of the values."""
+    """Do the same for a derivative by T2, once the values have been played."""
     e2, shrink, sine, cosine, half = (
         c[j, E2],
         c[j, SHRINK],
@@ -119,7 +122,7 @@ def play_by_t2(c, j, n, at, column, values, a, b, z):
 
 @njit(cache=True, error_model="numpy")
 def play_by_b1(c, j, n, at, column, values, a, b, z):
-    """Do the same for a derivative by B1, before the column of the values."""
+    """Do the same for a derivative by B1, before the values are played."""
     e2, shrink, sine, cosine, half = (
         c[j, E2],
         c[j, SHRINK],
@@ -145,7 +148,7 @@ def play_by_b1(c, j, n, at, column, values, a, b, z):
 
 @njit(cache=True, error_model="numpy")
 def turn_frame(angle, n, at, a, b):
-    """Turn n orders of all pairs of columns, real and imaginary parts, by an angle."""
+    """Turn n orders of each pair of columns, real and imaginary part, by an angle."""
     cos, sin = np.cos(angle), np.sin(angle)
     for column in range(0, a.shape[0], 2):
         re, im = a[column, at[0] :], a[column + 1, at[0] :]
@@ -192,7 +195,7 @@ def coefficients(first, last, b1, nominal, decays, pulses, out):
 
 @njit(cache=True, error_model="numpy")
 def join(at, parts, a, b):
-    """Set A_0 = conj(B_0), in all columns; vectors."""
+    """Set A_0 = conj(B_0) in all columns; takes vectors."""
     for column in range(a.shape[0]):
         is_imaginary = parts == 2 and column % 2 == 1
         a[column, at[0]] = b[column, at[1]] * (-1.0 if is_imaginary else 1.0)
@@ -200,7 +203,7 @@ def join(at, parts, a, b):
 
 @njit(cache=True, error_model="numpy")
 def echo(c, j, at, columns, parts, a, b, z, i, path):
-    """Write the echo after a pulse and its derivatives, (n_columns or more,); vectors."""
+    """Write the echo after a pulse and its derivatives to row i of path; takes vectors."""
     for column in range(a.shape[0]):
         x, w = a[column, at[0]], z[column, at[2]]
         p = x + b[column, at[1]]
@@ -217,7 +220,7 @@ def echo(c, j, at, columns, parts, a, b, z, i, path):
 
 @njit(cache=True, error_model="numpy")
 def play_orders(c, j, n, at, columns, parts, a, b, z):
-    """Play n orders from slots `at` on, values and derivatives; vectors."""
+    """Play n orders from slots `at` on, values and derivatives; takes vectors."""
     for part in range(parts):
         if columns[B1] >= 0:
             play_by_b1(c, j, n, at, (1 + columns[B1]) * parts + part, part, a, b, z)
@@ -230,7 +233,7 @@ def play_orders(c, j, n, at, columns, parts, a, b, z):
 
 @njit(cache=True, error_model="numpy")
 def recover(c, j, columns, parts, z):
-    """Add what recovers in one TR to order 0; vectors."""
+    """Add the recovery in one TR to Z_0; takes vectors."""
     z[0, 0] = z[0, 0] + (1.0 - c[j, E1])
     if columns[T1] >= 0:
         column = (1 + columns[T1]) * parts
@@ -239,10 +242,10 @@ def recover(c, j, columns, parts, z):
 
 @njit(cache=True, error_model="numpy")
 def play_chunk(c, first, last, n_states, columns, parts, turn, a, b, z, path):
-    """Play the repetitions `first` to `last` - 1, at most CHUNK, in tiles; vectors.
+    """Play the repetitions `first` to `last` - 1, at most CHUNK, in tiles.
 
-    c : (CHUNK, N_COEFFICIENTS). a : (n_columns, N + 1), b, z : (n_columns, N).
-    path : (N, n_columns or more), the echoes.
+    Takes vectors. c : (CHUNK, N_COEFFICIENTS). a : (n_columns, N + 1), b, z : (n_columns,
+    N). path : (N, n_columns or more), the echoes.
     """
     n_pulses, width = b.shape[1], max(WIDTH // b.shape[0], CHUNK)
     for start in range(0, n_states + CHUNK, width):
@@ -266,7 +269,7 @@ def play_chunk(c, first, last, n_states, columns, parts, turn, a, b, z, path):
 
 @njit(cache=True, error_model="numpy")
 def begin(lanes, columns, parts, inversion_time, b, z):
-    """Write the state before pulse 0: equilibrium, or what an inversion leaves of it."""
+    """Write the state before pulse 0: equilibrium, or the recovery from an inversion."""
     b[:], z[:] = 0.0, 0.0
     for lane in range(LANES):
         t1 = lanes[T1, lane]
@@ -309,10 +312,10 @@ def store(samples, rows, parts, s, ds):
 def simulate(first, last, theta, rows, n_states, columns, pulses, basis, s, ds):
     """Fill signals (n, m) and derivatives (n, m, d) of the blocks `first` to `last` - 1.
 
-    theta : (n, 3), T1, T2, B1. rows : (n_blocks, LANES), the voxels of each block; one that
-    fills up a block is there twice. n_states : (n_blocks,), orders that are kept.
+    theta : (n, 3), T1, T2, B1. rows : (n_blocks, LANES), the voxels of each block, which
+    may repeat one to be full. n_states : (n_blocks,), number of orders kept.
     columns : (3,), derivative by each parameter, negative for none. basis : (n_components,
-    N), n_components a multiple of 8, or 0 for the samples themselves; m are kept.
+    N), n_components a multiple of 8, or 0 for the samples themselves; the first m are kept.
     """
     n_pulses, parts = pulses.alpha.size, 2 if pulses.turn.size else 1
     n_columns = (1 + ds.shape[2]) * parts

@@ -3,9 +3,9 @@
 A block of eight voxels takes three steps:
   1. `node_maps` of `magnetization_transfer.py`: maps of the pulses that serve as nodes.
   2. `fill`: maps of CHUNK repetitions at a time as weighted sums of those.
-  3. The sweeps of `trains.py` through these maps; samples go to the basis at once.
+  3. The sweeps of `trains.py` through these maps; samples are projected at once.
 
-numba compiles a kernel anew for arguments that are literal numbers: np.int64(1) is none.
+numba compiles a kernel anew for each literal number among its arguments, hence np.int64(1).
 """
 
 from collections import namedtuple
@@ -30,14 +30,14 @@ from .trains import (
 CHUNK = 16
 
 Pulses = namedtuple("Pulses", "nodes index weights starts tr thermal")
-"""A sequence, ready to be played.
+"""A sequence in the form that the kernels read.
 
 nodes : (n_nodes, 3), flip angle, duration and whether it is the inversion pulse.
-index : (N,), the node that a repetition has; negative where its map is interpolated. The
-    first of a train always has one.
+index : (N,), the node of each repetition; negative where its map is interpolated, never
+    so for the first of a train.
 weights : (n_chunks, 2, CHUNK, n), of the first n nodes, for even and odd entries of maps;
     n = 0 where nothing is interpolated. A chunk never holds parts of two trains.
-starts : (n_trains + 1,), where each train begins, and the end.
+starts : (n_trains + 1,), the first repetition of each train, and N.
 tr, thermal : repetition time, and whether trains start from thermal equilibrium.
 """
 
@@ -46,7 +46,7 @@ tr, thermal : repetition time, and whether trains start from thermal equilibrium
 def fill(weights, maps, n_orders, out):
     """Write the interpolated maps of a chunk; weights : (2, CHUNK, n), even and odd.
 
-    maps : (n_nodes, (1 + d) 14, LANES), of which `n_orders` are wanted.
+    maps : (n_nodes, (1 + d) 14, LANES), of which the first `n_orders` are interpolated.
     """
     if weights.shape[2]:
         for first in range(0, n_orders * N_ENTRIES, N_ENTRIES):
@@ -59,8 +59,8 @@ def fill(weights, maps, n_orders, out):
 def collect(basis, path, first, n, sums):
     """Add the samples of a chunk, projected onto its rows of the basis, to the sums.
 
-    basis : (n_components, CHUNK), or (0, CHUNK) to keep the n samples themselves, from
-    row `first` of the sums on.
+    basis : (n_components, CHUNK), or (0, CHUNK) to store the n samples themselves in the
+    sums, from row `first` on.
     """
     if basis.shape[0]:
         weighted_sums(basis, path, sums, np.int64(0), path.shape[1], np.bool_(True))
@@ -73,7 +73,7 @@ def collect(basis, path, first, n, sums):
 
 @njit(cache=True, error_model="numpy")
 def initial_echo(theta, columns, closing, r, path_map, resolvent, thermal, start):
-    """Write the state at echo 0, and its derivatives in a thermal start."""
+    """Write the state at echo 0 and, for a thermal start, its derivatives."""
     v, x = vectors(start), vectors(theta)
     if thermal:
         column = 1 + columns[M0S]
@@ -91,7 +91,7 @@ def play(train, theta, columns, maps, between, r, pulses, basis, out):
     """Add the samples of one train and their derivatives to `out`.
 
     train : first repetition, end, and first chunk. out : (n_rows, 1 + d, 2, LANES), the
-    last but one axis for real and imaginary part.
+    second-to-last axis for real and imaginary part.
     """
     first, last, chunk = train
     n_orders, n_nodes, n_rows = maps.shape[1], maps.shape[0], out.shape[0]
@@ -129,7 +129,7 @@ def play(train, theta, columns, maps, between, r, pulses, basis, out):
 
 @njit(cache=True, error_model="numpy")
 def load(theta, first, columns, lanes, r):
-    """Spread eight rows of theta over the lanes; write the ratio of pools, derivatives too.
+    """Spread eight rows of theta over the lanes; write the pools' ratio with derivatives.
 
     lanes : (8, LANES), r : (1 + d, LANES). The last block repeats its last voxel.
     """
@@ -145,7 +145,7 @@ def load(theta, first, columns, lanes, r):
 
 @njit(cache=True, error_model="numpy")
 def store(out, first, s, ds):
-    """Write the samples of a block to its rows of the signals, zero for the next block."""
+    """Write the samples of a block to its rows of the signals, and reset `out` to zero."""
     for lane in range(min(LANES, s.shape[0] - first)):
         v = first + lane
         for i in range(s.shape[1]):
@@ -163,7 +163,7 @@ def simulate(first, last, theta, columns, pulses, rates, basis, s, ds):
     """Fill signals (n, m) and derivatives (n, m, d) of the blocks `first` to `last` - 1.
 
     theta : (n, 8); basis : (n_chunks, n_components, CHUNK), n_components a multiple of 8,
-    or 0 for the samples themselves; m of these are kept.
+    or 0 for the samples themselves; the first m are kept.
     """
     n_orders, n_rows = 1 + ds.shape[2], max(basis.shape[1], s.shape[1])
     lanes, r = zeros((N_PARAMETERS, LANES)), zeros((n_orders, LANES))

@@ -1,9 +1,9 @@
 """Weighted sums of many arrays of vectors: the product of two matrices.
 
-out[i, e] = sum_k weights[i, k] values[k, e] for vectors e. It spreads the maps of a few
-nodes over many pulses, and gathers the samples of many pulses in a few coefficients.
-Sixteen sums, of ROWS rows and two entries, stay in the vector registers until they are
-complete. Their order does not depend on threads or chunks.
+out[i, e] = sum_k weights[i, k] values[k, e] for vectors e. It interpolates
+the maps of many pulses from those of a few nodes, and projects the samples of many pulses
+onto a few coefficients. Sixteen sums, of ROWS rows and two entries, stay in the vector
+registers until they are complete. The order of terms does not depend on threads or chunks.
 """
 
 from numba import njit
@@ -18,7 +18,7 @@ ENTRIES = 2
 def weighted_sums(weights, values, out, low, high, add):
     """Write weights @ values to the entries `low` to `high` of `out`, or add it.
 
-    weights : (n_rows, n), n_rows a multiple of 8; zeros fill up.
+    weights : (n_rows, n), n_rows a multiple of 8, padded with zeros.
     values : (n or more, n_entries, LANES), out : (n_rows, n_entries, LANES); high - low
     is even.
     """

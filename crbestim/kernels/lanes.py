@@ -2,11 +2,12 @@
 
 Kernels treat eight voxels as if they were one. An array holds their numbers side by side
 on its last axis, of length LANES; `vectors(array)` is the same memory without that axis,
-and each of its elements a vector of eight numbers. The four operations of arithmetic, on
-two vectors or on a vector and a float, act on all eight: processors use their vector
-instructions by construction, not by what a compiler finds out about loops.
+and each of its elements is a vector of eight numbers. Kernels that "take vectors" expect
+such arrays. The four arithmetic operations, on two vectors or on a vector and a float, act
+on all eight numbers: vector instructions are used by construction, whether or not the
+compiler vectorizes loops.
 
-No lane ever sees another, so what a voxel gives does not depend on its neighbours.
+Lanes are independent, so the result of a voxel does not depend on its neighbours.
 
 Without numba, `vectors` returns the array itself, whose elements are rows of eight numbers,
 and the kernels run unchanged in Python. There a name for an element is a view: write
@@ -33,7 +34,7 @@ _INT = ir.IntType(32)
 
 
 class _Vector(types.Type):
-    """The type of LANES numbers, one a voxel."""
+    """The type of LANES numbers, one per voxel."""
 
     def __init__(self):
         super().__init__(name=f"Vector({LANES})")
@@ -59,7 +60,7 @@ def spread(number):
 
 
 def zeros(shape):
-    """Return zeros of shape (.., LANES) that lie where processors load vectors fastest."""
+    """Return zeros of shape (.., LANES), aligned to cache lines for fast loads."""
     return np.zeros(shape)
 
 
@@ -76,8 +77,8 @@ def _spread(number):
 @intrinsic
 def _view(typingctx, array):
     if array.layout != "C" or array.dtype != types.float64 or array.ndim < 2:
-        raise TypingError(f"{array} is no contiguous float64 array (.., {LANES})")
-    # NumPy aligns arrays to 16 bytes, vectors would be expected at 64: hence `aligned`.
+        raise TypingError(f"{array} is not a contiguous float64 array (.., {LANES})")
+    # NumPy aligns arrays to 16 bytes, but aligned loads of vectors need 64.
     result = types.Array(
         vector, array.ndim - 1, "C", readonly=not array.mutable, aligned=False
     )
@@ -142,7 +143,7 @@ def _splat(typingctx, number):
 
 
 def _repeat(builder, number):
-    """Emit the vector of equal numbers."""
+    """Emit the vector that holds a number in every lane."""
     undefined = ir.Constant(_VECTOR, ir.Undefined)
     first = builder.insert_element(undefined, number, ir.Constant(_INT, 0))
     zeros = ir.Constant(ir.VectorType(_INT, LANES), [0] * LANES)
@@ -150,7 +151,7 @@ def _repeat(builder, number):
 
 
 def _define(python_operator, instruction):
-    """Teach numba an operation on two vectors, or on a vector and a float."""
+    """Define an operation on two vectors, or on a vector and a float, for numba."""
 
     @infer_global(python_operator)
     class Operation(ConcreteTemplate):

@@ -1,32 +1,33 @@
-"""Steps of bounded least squares, one small problem a row.
+"""Steps of bounded least squares, one small problem per row.
 
-With the gradient g = J^T r and a matrix A, J^T J and what is added to it, a step p from x
+With the gradient g = J^T r and a matrix A = J^T J plus damping, a step p from x
 minimizes  g^T p + p^T A p / 2  inside the unit box, 0 <= x + p <= 1. The search is a primal
 active-set method (Nocedal and Wright, Numerical Optimization, 2006, algorithm 16.3):
 
- 1. Variables at a side against which the gradient presses them are held there.
- 2. The others go towards the minimum that Cholesky's factors give, until the first of them
-    meets a side; it is held there, and 2. is repeated.
- 3. Once none meets a side, the held variable that pulls inwards most is let go, and 2. is
-    repeated, until none pulls.
+ 1. Variables at a side of the box that steepest descent would leave are held there.
+ 2. The others move towards their minimum, by a Cholesky decomposition, until the first of
+    them meets a side; it is held there, and 2. is repeated.
+ 3. Once none meets a side, the held variable with the steepest descent inwards is
+    released, and 2. is repeated, until none descends inwards.
 
-Arrays are (n_rows, n) and (n_rows, n, n); what a row gives does not depend on the others.
+Arrays are (n_rows, n) and (n_rows, n, n); the result of a row does not depend on others.
 """
 
 import numpy as np
 from numba import njit
 
-# Times n: rounds of 2. after which a step is good enough, though not the minimum.
+# Times n: most repetitions of 2.; a step is good enough then, even if not the minimum.
 _MOST_ROUNDS = 5
-# A pull inwards below this fraction of the gradient is rounding.
+# A slope inwards below this fraction of the gradient is rounding error.
 _PULL = 1e-12
 
 
 @njit(cache=True, error_model="numpy")
 def solve_free(a, b, free, factor, out):
-    """Solve A out = b for the free variables, the others zero; False if A is not positive.
+    """Solve A out = b for the free variables, zero for the others.
 
-    factor : (n, n), where Cholesky's lower triangle goes.
+    Returns False if A is not positive definite. factor : (n, n), receives the lower
+    triangular Cholesky factor.
     """
     n = b.size
     for i in range(n):
@@ -72,14 +73,14 @@ def slopes(g, a, p, out):
 
 @njit(cache=True, error_model="numpy")
 def hold_pressed(x, g, free):
-    """Mark which variables the gradient does not press against a side."""
+    """Mark the variables that steepest descent would not move out of the box as free."""
     for i in range(x.size):
         free[i] = not ((x[i] <= 0.0 and g[i] >= 0.0) or (x[i] >= 1.0 and g[i] <= 0.0))
 
 
 @njit(cache=True, error_model="numpy")
 def first_side(x, p, way, free):
-    """Share of the way until a free variable meets a side, and which; 1 and -1 if none."""
+    """Return where on the way a free variable meets a side, and which; 1, -1 if none."""
     share, met = 1.0, -1
     for i in range(x.size):
         if free[i]:
@@ -92,7 +93,7 @@ def first_side(x, p, way, free):
 
 @njit(cache=True, error_model="numpy")
 def strongest_pull(x, g, a, p, slope, free):
-    """Return the held variable that goes down inwards most steeply; -1 if none does."""
+    """Return the held variable with the steepest descent inwards; -1 if there is none."""
     steepest, which = 0.0, -1
     for i in range(x.size):
         if not free[i]:
@@ -104,7 +105,7 @@ def strongest_pull(x, g, a, p, slope, free):
 
 @njit(cache=True, error_model="numpy")
 def step_in_box(x, g, a, free, factor, slope, way, p):
-    """Write the step of one row; False if A is not positive on the way."""
+    """Write the step of one row; return False if A is not positive definite."""
     n = x.size
     p[:] = 0.0
     hold_pressed(x, g, free)
@@ -130,7 +131,7 @@ def step_in_box(x, g, a, free, factor, slope, way, p):
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def steps_in_box(x, g, h, damping, p):
-    """Write the steps for A = H + diag(damping); damping grows tenfold until A is positive.
+    """Write the steps for A = H + diag(damping), damping times 10 until A is positive.
 
     x, g, damping, p : (n_rows, n); h : (n_rows, n, n). Damping is positive.
     """
@@ -151,7 +152,7 @@ def steps_in_box(x, g, h, damping, p):
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def decrements(x, g, h, ridge, out):
-    """Write Newton's decrement g^T (H + diag(ridge))^-1 g / 2 of variables not held.
+    """Write Newton's decrement g^T (H + diag(ridge))^-1 g / 2 of the free variables.
 
     Twice that over sigma^2 is the squared distance from the minimum in standard
     deviations, where r is nearly linear. x, g, ridge : (n_rows, n); out : (n_rows,).

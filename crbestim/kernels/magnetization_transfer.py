@@ -1,17 +1,17 @@
 """One repetition of a hybrid-state sequence in two exchanging pools, with derivatives.
 
 Parameters are m0s, R1f, R2f, Rx, R1s, T2s, omega0, B1 in SI units, (8, LANES); `columns`
-names the column of the Jacobian to which each contributes: two may share one, -1 is none.
+is the column of the Jacobian to which each contributes; two may share one, -1 is for none.
 Equations: Assländer et al., MRM 2022, doi 10.1002/mrm.29071 (linearized generalized Bloch
 model) and MRM 2024, doi 10.1002/mrm.29951 (hybrid-state sequence).
 
 From echo to echo a repetition is the affine map  F o P o R o F  with
   1. F: free precession for (TR - TRF)/2,
   2. R: the RF phase increment, a rotation of x, y by pi about z,
-  3. P: the pulse; the transverse magnetization w of the semi-solid pool starts it at zero
-     and is forgotten after it.
-The inversion pulse between crushers is instantaneous for the free pool; its F last TR/2
-each. States and maps are those of `bloch.py`, with w left out those of `trains.py`.
+  3. P: the pulse; the transverse magnetization w of the semi-solid pool is zero before
+     it and discarded after it.
+The inversion pulse between crushers is instantaneous for the free pool; F lasts TR/2 before
+and after it. States and maps are those of `bloch.py`; without w, those of `trains.py`.
 """
 
 import math
@@ -28,22 +28,22 @@ N_PARAMETERS = 8
 M0S, R1F, R2F, RX, R1S, T2S, OMEGA0, B1 = range(N_PARAMETERS)
 _SERIES = 0.01  # below this q^2, sinh q / q and the like are Taylor polynomials
 
-# Where the numbers of a packed map stand among the 30 of a map of `bloch.py`.
+# Positions of the numbers of a packed map among the 30 of a map of `bloch.py`.
 _PACKED = np.array([0, 1, 7, 14, 15, 21, 17, 23, 2, 8, 3, 9, 5, 11])
 
 
 @njit(cache=True, error_model="numpy")
 def slope(g, coupling, column, value):
-    """Add a derivative of a coupling; vectors."""
+    """Add a derivative of a coupling; takes vectors."""
     if column >= 0:
         g[1 + column, coupling] = g[1 + column, coupling] + value
 
 
 @njit(cache=True, error_model="numpy")
 def exchange(theta, columns, time, g):
-    """Set relaxation and exchange over `time` in a generator (1 + d, 15); vectors."""
+    """Set relaxation and exchange over `time` in a generator (1 + d, 15); takes vectors."""
     m0s, r1f, r2f, rx, r1s = theta[M0S], theta[R1F], theta[R2F], theta[RX], theta[R1S]
-    m0f, turn, unit = 1.0 - m0s, time * theta[OMEGA0], spread(time)
+    m0f, turn, duration = 1.0 - m0s, time * theta[OMEGA0], spread(time)
     g[0, bloch.XX] = g[0, bloch.YY] = -time * r2f
     g[0, bloch.XY], g[0, bloch.YX] = -1.0 * turn, turn
     g[0, bloch.ZZ], g[0, bloch.ZS] = -time * (r1f + rx * m0s), time * (rx * m0f)
@@ -53,23 +53,23 @@ def exchange(theta, columns, time, g):
         slope(g, c, columns[M0S], sign * time * rx)
     slope(g, bloch.Z1, columns[M0S], -time * r1f)
     slope(g, bloch.S1, columns[M0S], time * r1s)
-    slope(g, bloch.ZZ, columns[R1F], -1.0 * unit)
+    slope(g, bloch.ZZ, columns[R1F], -1.0 * duration)
     slope(g, bloch.Z1, columns[R1F], time * m0f)
-    slope(g, bloch.XX, columns[R2F], -1.0 * unit)
-    slope(g, bloch.YY, columns[R2F], -1.0 * unit)
+    slope(g, bloch.XX, columns[R2F], -1.0 * duration)
+    slope(g, bloch.YY, columns[R2F], -1.0 * duration)
     slope(g, bloch.ZZ, columns[RX], -time * m0s)
     slope(g, bloch.ZS, columns[RX], time * m0f)
     slope(g, bloch.SZ, columns[RX], time * m0s)
     slope(g, bloch.SS, columns[RX], -time * m0f)
-    slope(g, bloch.SS, columns[R1S], -1.0 * unit)
+    slope(g, bloch.SS, columns[R1S], -1.0 * duration)
     slope(g, bloch.S1, columns[R1S], time * m0s)
-    slope(g, bloch.XY, columns[OMEGA0], -1.0 * unit)
-    slope(g, bloch.YX, columns[OMEGA0], unit)
+    slope(g, bloch.XY, columns[OMEGA0], -1.0 * duration)
+    slope(g, bloch.YX, columns[OMEGA0], duration)
 
 
 @njit(cache=True, error_model="numpy")
 def exchange_terms(g, terms):
-    """Write what exp of the 2 x 2 generator of z and s is made of, (3, LANES).
+    """Write the terms of the exponential of the 2 x 2 generator of z and s, (3, LANES).
 
     With T the mean of its diagonal, delta half their difference and q^2 = delta^2 + ZS SZ,
     these are e^T times cosh q, sinh q / q and the derivative of the latter by q^2.
@@ -95,7 +95,7 @@ def exchange_terms(g, terms):
 def free_precession(theta, columns, g, out):
     """Write the map of free precession with the generator `g`, and its derivatives.
 
-    x, y turn and decay; z, s approach the equilibrium m = (m0f, m0s) by Z v + (I - Z) m.
+    x, y turn and decay; z, s relax to the equilibrium m = (m0f, m0s) by Z v + (I - Z) m.
     """
     turn, terms = zeros((2, LANES)), zeros((3, LANES))
     for lane in range(LANES):
@@ -108,7 +108,7 @@ def free_precession(theta, columns, g, out):
     zs, sz, delta = g[0, bloch.ZS], g[0, bloch.SZ], 0.5 * (g[0, bloch.ZZ] - g[0, bloch.SS])
     set_free(out[0], a, b, c + delta * s, zs * s, sz * s, c - delta * s, m0f, m0s)
     # Derivatives of c + delta s and c - delta s by ZZ, SS and the product ZS SZ, arranged
-    # so that what has no effect without a semi-solid pool gives zero without rounding.
+    # so that those without effect are exactly zero where there is no semi-solid pool.
     own, swap = 0.5 * (c + s) + delta * delta * e, delta * s
     by_z, by_s, mutual = 0.5 * s + delta * e, 0.5 * s - delta * e, zs * sz * e
     for p in range(1, out.shape[0]):
@@ -136,7 +136,7 @@ def free_precession(theta, columns, g, out):
 
 @njit(cache=True, error_model="numpy")
 def set_free(out, a, b, zz, zs, sz, ss, m0f, m0s):
-    """Set the 30 numbers of a map of free precession, with -Z m for its source."""
+    """Set the 30 numbers of a map of free precession, with -Z m as its source."""
     for i in range(bloch.N_NUMBERS):
         out[i] = spread(0.0)
     out[0], out[1], out[6], out[7] = a, -1.0 * b, b, a
@@ -146,25 +146,25 @@ def set_free(out, a, b, zz, zs, sz, ss, m0f, m0s):
 
 @njit(cache=True, error_model="numpy")
 def irradiation(theta, columns, alpha, trf, rate, g, free):
-    """Set rotation and saturation by a pulse in a generator; of w and s, and x and z.
+    """Set rotation and saturation by a pulse in a generator: of w and s, and of x and z.
 
-    rate : (3), what `saturation_rate` gives; `free` is False to spare x and z.
+    Takes vectors. rate : (3), from `saturation_rate`; x and z only if `free`.
     """
-    angle, unit = alpha * theta[B1], spread(alpha)
+    angle, nominal = alpha * theta[B1], spread(alpha)
     g[0, bloch.WS], g[0, bloch.SW], g[0, bloch.WW] = angle, -1.0 * angle, -trf * rate[0]
-    slope(g, bloch.WS, columns[B1], unit)
-    slope(g, bloch.SW, columns[B1], -1.0 * unit)
+    slope(g, bloch.WS, columns[B1], nominal)
+    slope(g, bloch.SW, columns[B1], -1.0 * nominal)
     slope(g, bloch.WW, columns[T2S], -trf * rate[1])
     slope(g, bloch.WW, columns[B1], -trf * rate[2])
     if free:
         g[0, bloch.XZ], g[0, bloch.ZX] = angle, -1.0 * angle
-        slope(g, bloch.XZ, columns[B1], unit)
-        slope(g, bloch.ZX, columns[B1], -1.0 * unit)
+        slope(g, bloch.XZ, columns[B1], nominal)
+        slope(g, bloch.ZX, columns[B1], -1.0 * nominal)
 
 
 @njit(cache=True, error_model="numpy")
 def invert_free_pool(theta, columns, alpha, out):
-    """Replace what the inversion pulse between crushers does to x, y and z."""
+    """Overwrite the effect on x, y and z with that of the inversion between crushers."""
     column = 1 + columns[B1]
     for lane in range(LANES):
         angle = alpha * theta[B1, lane]
@@ -179,7 +179,7 @@ def invert_free_pool(theta, columns, alpha, out):
 
 @njit(cache=True, error_model="numpy")
 def rotate_and_forget(pulse):
-    """Let R act before a pulse, and leave out w before and after it; vectors."""
+    """Apply R before a pulse, and discard w before and after it; takes vectors."""
     zero = spread(0.0)
     for p in range(pulse.shape[0]):
         for i in range(0, 30, 6):
@@ -194,7 +194,7 @@ def rotate_and_forget(pulse):
 def echo_map(theta, columns, alpha, trf, inverts, tr, rates, work, out):
     """Write the map of one repetition, (1 + d, 30, LANES), derivatives included.
 
-    theta : (8, LANES), work : scratch, (3, 1 + d, 30, LANES).
+    theta : (8, LANES), work : scratch space, (3, 1 + d, 30, LANES).
     """
     free, half, scratch = work[0], work[1], work[2]
     rate = zeros((3, LANES))

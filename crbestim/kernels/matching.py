@@ -1,20 +1,20 @@
-"""Best matches of measured signals among many atoms, and what they say together.
+"""Best matches of measured signals among many atoms, and weighted means of them.
 
 Signals are rows of real numbers. A complex signal is a row of twice as many, real and
-imaginary part in turn, of unit norm; two such rows x and a are as far apart as what of x
-is left after its best fit by a complex multiple of a, d = sqrt(1 - |<a, x>|^2), the sine
-of the angle between them. Otherwise d is the Euclidean distance. Both are metrics, hence
-for a leaf of atoms within the radius r of its centre c, and any signal x,
+imaginary parts alternating, of unit norm. The distance of two such rows x and a is the norm
+of what is left of x after its best fit by a complex multiple of a, the sine of the angle
+between them, d = sqrt(1 - |<a, x>|^2). Otherwise d is the Euclidean distance. Both are
+metrics, hence for a leaf of atoms within the radius r of its centre c, and any signal x,
 
     d(x, a) >= d(x, c) - r for all atoms a of the leaf.
 
-`nearest` measures the distances to all centres, then those to the atoms of the nearest
-centre, and then those of every other leaf that may hold something as near. All distances
-have double precision, and those of an atom do not depend on where it lies: the result is
-that of comparing all atoms, whatever the leaves.
+`nearest` computes the distances to all centres, then to the atoms of the nearest leaf, and
+then to those of every other leaf that may hold an atom as near. All distances have double
+precision, and that of an atom does not depend on its leaf: the result is that of comparing
+all atoms, whatever the leaves.
 
 Squared distances that differ by less than a tolerance are ties, so that rounding errors do
-not decide. Of ties, atoms of the lowest number come first.
+not decide. Among ties, the atom with the lowest number comes first.
 """
 
 import numpy as np
@@ -34,9 +34,10 @@ _GRID = 2.0**24
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def unit_rows(rows, out):
-    """Write rows over their norms; zeros stay zero.
+    """Write rows divided by their norms; rows of zeros stay zero.
 
-    rows, out : (n, n_rows). Neither overflows: numbers are first divided by the largest.
+    rows, out : (n, n_rows). Each row is first divided by its largest number, so that no
+    square overflows.
     """
     for i in range(rows.shape[0]):
         largest, energy = 0.0, 0.0
@@ -100,7 +101,7 @@ def nearest(x, leaves, members, centres, radii, projective, tie, atoms, squares)
     k, size = atoms.shape[1], min(BATCH, len(x))
     # Overflow may leave a signal without a nearest centre: the first stands in.
     first, reach = np.zeros(size, np.int64), np.empty(size)
-    # One more than asked for shows whether the last has a tie that is left out.
+    # One more than asked for shows whether an atom that ties with the last is left out.
     best, names = np.empty((size, k + 1)), np.empty((size, k + 1), np.int64)
     for start in range(0, len(x), BATCH):
         batch = x[start : start + BATCH]
@@ -149,10 +150,7 @@ def _nearest_centres(batch, centres, n_leaves, projective, first):
 def _search(
     batch, leaves, members, centres, radii, projective, tie, first, reach, best, names
 ):
-    """Collect what is best of all leaves but the first, leaf after leaf.
-
-    A leaf that is in the cache serves all signals of the batch.
-    """
+    """Collect the best atoms of the other leaves, each for all signals while cached."""
     last = best.shape[1] - 2
     found = np.empty((WIDTH // LANES, LANES))
     tile = np.empty((len(batch), WIDTH // LANES, LANES))
@@ -213,7 +211,7 @@ def _keep_lowest(ties, members, names):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _order(best, names, tolerance):
-    """Put, place after place, the lowest number of those that tie with the best left."""
+    """Put at each place the lowest number among those that tie with the best one left."""
     for place in range(len(best) - 1):
         chosen, other = place, place + 1
         while other < len(best) and best[other] <= best[place] + tolerance:
@@ -228,12 +226,12 @@ def _order(best, names, tolerance):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def affine_weights(x, signals, atoms, projective, regularization, weights):
-    """Write the weights of sum one with which neighbours rebuild a signal best.
+    """Write the weights, of sum one, with which neighbours rebuild a signal best.
 
     They solve (G + regularization trace(G) 1) w = const, with the Gram matrix G of the
     differences between neighbours and signal (Saul and Roweis 2003, section 3). If
-    `projective`, all have the phase of the best match first. The signal is then rounded,
-    to 6e-8 of its norm, so that weights do not show the rounding errors of a factor.
+    `projective`, all are first given the phase of the best match, and the signal is rounded
+    to 6e-8 of its norm, so that a complex factor does not change weights by rounding.
 
     x : (n, n_rows), signals : (n_atoms, n_rows), of unit norm if `projective`.
     atoms, weights : (n, k), numbers of the neighbours and their weights.
@@ -270,7 +268,7 @@ def affine_weights(x, signals, atoms, projective, regularization, weights):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _align(row, reference, out):
-    """Write a complex row times the phase that makes its product with another real."""
+    """Write a complex row, its phase set so that its product with another is real."""
     re, im = 0.0, 0.0
     for f in range(0, len(row), 2):
         re += reference[f] * row[f] + reference[f + 1] * row[f + 1]
@@ -307,11 +305,11 @@ def _solve(matrix, right):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def weighted_parameters(parameters, periods, atoms, weights, out):
-    """Write weighted means of the neighbours' parameters, inside of their extremes.
+    """Write weighted means of the neighbours' parameters, clipped to their range.
 
     parameters : (n_atoms, n_outputs), periods : (n_outputs,), infinite where there is
-    none: means are taken of the shortest ways from the best match.
-    atoms, weights : (n, k), of sum one; out : (n, n_outputs).
+    none; periodic means are of the shortest differences from the best match.
+    atoms, weights : (n, k), weights of sum one; out : (n, n_outputs).
     """
     for i in range(len(atoms)):
         for p in range(len(periods)):

@@ -18,8 +18,8 @@ from .interpolation import weighted_sums
 from .lanes import LANES, vectors, zeros
 
 Rates = namedtuple("Rates", "table domain")
-"""Coefficients, (n_x, n_v), n_x a multiple of 8 and n_v at least 2; what scales x and v,
-(log tau_min, log tau_max, alpha_max)."""
+"""Coefficients, (n_x, n_v), n_x a multiple of 8 and n_v at least 2; the limits that scale
+x and v, (log tau_min, log tau_max, alpha_max)."""
 
 
 @njit(cache=True, error_model="numpy")

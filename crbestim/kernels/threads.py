@@ -1,4 +1,4 @@
-"""Pieces of work for several threads: kernels release the GIL and know no threads."""
+"""Pieces of work for several threads, for kernels that release the GIL."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -6,22 +6,10 @@ import numba
 
 
 def in_threads(kernel, n_blocks, *arguments, per_piece=8):
-    """Call ``kernel(first, last, *arguments)`` until all blocks are done.
+    """Call ``kernel(first, last, *arguments)`` for pieces of all blocks, in threads.
 
-    The number of threads is numba's, ``numba.get_num_threads()``. Pieces are small, so
-    that threads end together and an interrupt does not wait for long.
-
-    Parameters
-    ----------
-    kernel : callable
-        Compiled with ``nogil=True``; it works on the blocks `first` to `last` - 1, and
-        writes its results to arrays among the arguments.
-    n_blocks : int
-        Number of blocks.
-    *arguments
-        What the kernel needs besides.
-    per_piece : int, default=8
-        Most blocks in a call.
+    Threads are as many as ``numba.get_num_threads()``. A piece has at most `per_piece`
+    blocks, so that threads end together and an interrupt does not wait for long.
     """
     n_threads = min(numba.get_num_threads(), n_blocks)
     if n_threads <= 1:

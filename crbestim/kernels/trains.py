@@ -1,8 +1,8 @@
 """Signals of pulse trains from their echo-to-echo maps, eight voxels at a time.
 
 State     x, y (transverse), z (longitudinal), s (longitudinal, second pool).
-Map       v' = E v + b of one repetition, as the 14 numbers that the symmetry of a
-          repetition under reversal of time leaves free; with r the ratio of the pools,
+Map       v' = E v + b of one repetition, as the 14 numbers left free by the symmetry
+          of a repetition under time reversal; with r the ratio of the pools,
 
               |  XX   XY   XZ    XS |        | BX |
           E = | -XY   YY   YZ    YS |    b = | BY |
@@ -10,19 +10,19 @@ Map       v' = E v + b of one repetition, as the 14 numbers that the symmetry of
               | rXS -rYS  rZS    SS |        | BS |
 
           The first EVEN of them are even functions of the flip angle, the others odd.
-Derivatives accompany everything: maps are (1 + d, 14, LANES), states (1 + d, 4, LANES),
-r is (1 + d, LANES), the values first.
+Derivatives follow the values on the first axis: maps are (1 + d, 14, LANES), states
+(1 + d, 4, LANES), r is (1 + d, LANES).
 
 Repetition i leads from echo i - 1 to echo i. With t the derivative of the state by a
 parameter,  v_i = E_i v_{i-1} + b_i,  t_i = E_i t_{i-1} + dE_i v_{i-1} + db_i.
 
  1. `sweep_columns` runs through a train from echo 0 with the five columns of the affine
-    map from echo 0 to echo i. All samples are linear in what echo 0 turns out to be.
+    map from echo 0 to echo i. All samples are affine in the state at echo 0.
  2. Initial echo. Thermal start: echo 0 follows from equilibrium by map 0. Periodic
     steady state: map 0 closes the cycle, v = A v + a, and v_0 = (I - A)^-1 a.
  3. `sweep_state` runs from v_0 with derivatives that start at zero. In a periodic steady
-    state what they are after a cycle, t_end, gives t_0 = (I - A)^-1 t_end.
- 4. Samples of both sweeps are projected as they arise; `finish` puts them together:
+    state their values after a cycle, t_end, give t_0 = (I - A)^-1 t_end.
+ 4. Samples of both sweeps are projected as they are computed; `finish` combines them:
     s = Phi v_0 + phi and ds = t + Phi t_0.
 """
 
@@ -37,7 +37,7 @@ EVEN = 8
 
 @njit(cache=True, error_model="numpy")
 def step_columns(m, r, columns):
-    """Apply the map m (14) to the five columns (5, 4) of an affine map; vectors."""
+    """Apply the map m (14) to the five columns (5, 4) of an affine map; takes vectors."""
     xx, xy, yy, zz, zs, ss = m[XX], m[XY], m[YY], m[ZZ], m[ZS], m[SS]
     xz, yz, xs, ys = m[XZ], m[YZ], m[XS], m[YS]
     for j in range(5):
@@ -56,7 +56,7 @@ def step_columns(m, r, columns):
 
 @njit(cache=True, error_model="numpy")
 def step_state(m, r, v):
-    """Apply a map (1 + d, 14) to the state and its derivatives (1 + d, 4); vectors."""
+    """Apply a map (1 + d, 14) to a state with derivatives (1 + d, 4); takes vectors."""
     xx, xy, yy, zz, zs, ss = m[0, XX], m[0, XY], m[0, YY], m[0, ZZ], m[0, ZS], m[0, SS]
     xz, yz, xs, ys, ratio = m[0, XZ], m[0, YZ], m[0, XS], m[0, YS], r[0]
     x, y, z, s = v[0, 0], v[0, 1], v[0, 2], v[0, 3]
@@ -85,7 +85,7 @@ def sweep_columns(exact, between, index, low, high, first, r, columns, path):
     """Advance the columns from echo low - 1 to high - 1 and keep their x and y.
 
     exact : maps of nodes, between : interpolated maps of repetitions low, low + 1, ..;
-    repetition i has the map exact[index[i]], or between[i - low] where that is negative.
+    repetition i has the map exact[index[i]], or between[i - low] if index[i] < 0.
     path : (high - low or more, 10, LANES).
     """
     exact, between, path = vectors(exact), vectors(between), vectors(path)
@@ -101,9 +101,9 @@ def sweep_columns(exact, between, index, low, high, first, r, columns, path):
 
 @njit(cache=True, error_model="numpy")
 def sweep_state(exact, between, index, low, high, first, r, v, path):
-    """Advance the state from echo low - 1 to high - 1 and keep what x and y depend on.
+    """Advance the state from echo low - 1 to high - 1 and keep its derivatives of x and y.
 
-    path : (high - low or more, 2 d, LANES), derivatives of x and y; else as above.
+    path : (high - low or more, 2 d, LANES); the rest as in `sweep_columns`.
     """
     exact, between, path = vectors(exact), vectors(between), vectors(path)
     r, v = vectors(r), vectors(v)
@@ -129,10 +129,7 @@ def close_cycle(closing, r, columns, resolvent):
 
 @njit(cache=True, error_model="numpy")
 def _invert(a):
-    """Invert matrices of vectors in place, by Gauss and Jordan's elimination.
-
-    It needs no pivots for I - A where A shrinks every state.
-    """
+    """Invert I - A in place, for a contraction A, so without pivots; takes vectors."""
     n = a.shape[0]
     for k in range(n):
         pivot = 1.0 / a[k, k]
@@ -161,7 +158,7 @@ def add_product(rows, matrix, out):
 
 @njit(cache=True, error_model="numpy")
 def finish(sums, dsums, start, out):
-    """Put both sweeps together: s += Phi v_0 + phi, ds += t + Phi t_0.
+    """Combine both sweeps: s += Phi v_0 + phi, ds += t + Phi t_0.
 
     sums : (n, 10, LANES), dsums : (n, 2 d, LANES), what the sweeps kept, projected.
     start : (1 + d, 4, LANES), echo 0; out : (n, 1 + d, 2, LANES).

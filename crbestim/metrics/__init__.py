@@ -2,8 +2,8 @@
 
 The CRB loss is the mean of (estimate - truth)^2 / CRB over samples and parameters (Zhang
 et al., MRM 2022, doi 10.1002/mrm.29206): 1 for an ideal unbiased estimator. Its inverse,
-the efficiency, is what ``score`` reports. Entries whose bound is infinite leave every
-average; errors of a periodic parameter are taken modulo its period.
+the efficiency, is what ``score`` reports. Entries whose bound is infinite are
+left out of every average; errors of a periodic parameter are taken modulo its period.
 """
 
 from .comparison import compare_estimators

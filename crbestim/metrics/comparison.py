@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from .moments import BiasVariance
 from .realizations import Realizations
 
-# Voxels of the prediction that compiles and loads what the timed ones need.
+# Voxels of an untimed first prediction, which compiles and loads what is needed.
 _WARM_UP = 16
 
 
@@ -24,8 +24,8 @@ def compare_estimators(
     estimators : dict
         Fitted estimators, anything with ``predict``, by name.
     model : SignalModel
-        Model that simulates the signals; if some of its parameters are known, at their
-        values, ``model.given("B1").at(known)``.
+        Model that simulates the signals; one with known parameters holds their values,
+        ``model.given("B1").at(known)``.
     theta : array-like of shape (n_samples, n_parameters)
         Parameters of the test set, in SI units.
     snr : float
@@ -49,7 +49,7 @@ def compare_estimators(
     sklearn.exceptions.NotFittedError
         If an estimator is not fitted.
     ValueError
-        If a number is not allowed, or predictions do not have the shape of theta.
+        If a number is out of range, or predictions do not have the shape of theta.
 
     See Also
     --------
@@ -57,21 +57,21 @@ def compare_estimators(
 
     Notes
     -----
-    A parameter set for which an estimator has no number in any one of the realizations is
-    lost: it leaves all averages of that estimator. The columns are
+    A parameter set is lost if an estimate is not finite in any of the realizations; it is
+    left out of all averages of that estimator. The columns are
 
     - ``crb_loss``: mean of error^2/CRB, 1 for an ideal unbiased estimator; its inverse is
       the efficiency;
     - ``median_ratio``: median of error^2/CRB over that of a chi-square variable, which a
-      few large errors do not rule; ideal 1;
+      few large errors do not dominate; ideally 1;
     - ``outlier_share``: share of errors beyond five standard deviations of the bound;
     - ``bias_ratio``, ``variance_ratio``: means of bias^2/CRB and variance/CRB, the two
-      parts of the loss; the first is unbiased itself, and can be negative by chance;
+      parts of the loss; the first is an unbiased estimate, and can be negative by chance;
     - ``lost_share``: share of parameter sets lost; NaN in all other measures if it is 1;
-    - ``voxels_per_second``: speed of ``predict`` over all realizations, by the wall clock,
-      after a first call that does not count.
+    - ``voxels_per_second``: speed of ``predict`` over all realizations, in wall time,
+      after an untimed first call.
 
-    Entries whose bound is infinite leave all averages.
+    Entries whose bound is infinite are left out of all averages.
 
     Examples
     --------
@@ -128,7 +128,7 @@ def _check_estimators(estimators):
 
 
 def _measure(estimator, noisy):
-    """Return the measures of an estimator by column: a number a parameter, or for all."""
+    """Return the measures of an estimator by column: one per parameter, or one for all."""
     predictions, speed = _timed_predictions(estimator, noisy)
     lost = ~np.isfinite(predictions).all(axis=(0, 2))
     errors = noisy.errors(np.where(np.isfinite(predictions), predictions, np.nan))
@@ -147,7 +147,7 @@ def _measure(estimator, noisy):
 def _timed_predictions(estimator, noisy):
     """Return predictions of all realizations, and voxels per second."""
     with warnings.catch_warnings():
-        # The same voxels come again, and with them the warnings.
+        # The timed predictions of the same voxels raise the same warnings.
         warnings.simplefilter("ignore")
         noisy.predict(estimator, next(iter(noisy))[:_WARM_UP])
     predictions, seconds = [], 0.0

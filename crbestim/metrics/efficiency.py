@@ -4,40 +4,11 @@ import numpy as np
 from sklearn.metrics import make_scorer
 
 from .._validation import check_crb, check_targets
-
-
-def wrapped_error(y_true, y_pred, periods=None):
-    """Error of an estimate, modulo the period of periodic parameters.
-
-    Parameters
-    ----------
-    y_true, y_pred : array-like of shape (n_samples, n_outputs)
-        Truth and estimate.
-    periods : array-like of shape (n_outputs,), default=None
-        Periods; infinite for parameters that have none.
-
-    Returns
-    -------
-    ndarray of shape (n_samples, n_outputs)
-        ``y_pred - y_true``, between minus and plus half a period.
-
-    Examples
-    --------
-    >>> from crbestim.metrics import wrapped_error
-    >>> wrapped_error([[0.9]], [[-0.9]], periods=[2.0]).round(6)
-    array([[0.2]])
-    """
-    error = np.asarray(y_pred, dtype=float) - np.asarray(y_true, dtype=float)
-    if periods is None:
-        return error
-    periods = np.asarray(periods, dtype=float)
-    finite = np.isfinite(periods)
-    period = np.where(finite, periods, 1.0)
-    return np.where(finite, error - period * np.round(error / period), error)
+from ..parameters import wrapped_error
 
 
 def _ratios(y_true, y_pred, crb, periods):
-    """Squared errors over the bound; NaN where the bound is infinite."""
+    """Return squared errors over the bound, NaN where the bound is infinite."""
     y_true, y_pred = check_targets(y_true, "y_true"), check_targets(y_pred, "y_pred")
     if y_true.shape != y_pred.shape:
         raise ValueError(
@@ -64,7 +35,7 @@ def crb_loss(
     y_true, y_pred : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Truth and estimate.
     crb : array-like of the same shape
-        Cramér-Rao bounds; entries that are infinite leave the average.
+        Cramér-Rao bounds; infinite entries are left out of the average.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
     multioutput : {"uniform_average", "raw_values"}, default="uniform_average"
@@ -92,9 +63,9 @@ def crb_loss(
     weight = np.ones(len(ratios)) if sample_weight is None else np.asarray(sample_weight)
     if weight.shape != (len(ratios),):
         raise ValueError(f"sample_weight has shape {weight.shape}; give ({len(ratios)},).")
-    known = ~np.isnan(ratios)
-    weights = np.where(known, weight[:, None], 0.0)
-    sums = (weights * np.where(known, ratios, 0.0)).sum(axis=0)
+    counts = ~np.isnan(ratios)
+    weights = np.where(counts, weight[:, None], 0.0)
+    sums = (weights * np.where(counts, ratios, 0.0)).sum(axis=0)
     if multioutput == "raw_values":
         return divide(sums, weights.sum(axis=0))
     if multioutput != "uniform_average":
@@ -105,18 +76,7 @@ def crb_loss(
 
 
 def divide(numerator, denominator):
-    """Quotient of arrays; NaN where the denominator is not positive.
-
-    Parameters
-    ----------
-    numerator, denominator : ndarray
-        Arrays of one shape.
-
-    Returns
-    -------
-    ndarray of that shape
-        The quotient.
-    """
+    """Return the quotient of arrays, NaN where the denominator is not positive."""
     safe = np.where(denominator > 0, denominator, 1.0)
     return np.where(denominator > 0, numerator / safe, np.nan)
 
@@ -137,7 +97,7 @@ def efficiency_score(
     y_true, y_pred : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Truth and estimate.
     crb : array-like of the same shape
-        Cramér-Rao bounds; entries that are infinite leave the average.
+        Cramér-Rao bounds; infinite entries are left out of the average.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the samples.
     multioutput : {"uniform_average", "raw_values"}, default="uniform_average"
@@ -173,4 +133,4 @@ def efficiency_score(
 efficiency_scorer = make_scorer(efficiency_score)
 """Scorer for other people's regressors, with metadata routing and
 ``set_score_request(crb=True)``. The estimators of this library need none: their ``score``
-is the efficiency, computes ``crb`` where it is not given, and knows of periods."""
+is the efficiency, computes ``crb`` if it is not given, and respects periods."""

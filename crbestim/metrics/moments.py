@@ -20,7 +20,7 @@ class BiasVariance:
     bias, variance, crb : ndarray of shape (n_samples, n_outputs)
         Mean error and variance over the noise, and the bound, at each parameter set.
     squared_bias : ndarray of shape (n_samples, n_outputs)
-        Unbiased estimate of bias^2: the squared mean error less variance over the
+        Unbiased estimate of bias^2: the squared mean error minus the variance over the
         number of realizations. It can be negative by chance.
     errors : ndarray of shape (n_realizations, n_samples, n_outputs)
         All errors.
@@ -34,7 +34,7 @@ class BiasVariance:
 
     @classmethod
     def from_errors(cls, errors, crb):
-        """Take bias and variance of errors.
+        """Compute bias and variance from errors.
 
         Parameters
         ----------
@@ -79,7 +79,7 @@ class BiasVariance:
 
     @property
     def median_ratio(self):
-        """Median of error^2/CRB over that of a chi-square variable; ideal 1."""
+        """Median of error^2/CRB over that of a chi-square variable; ideally 1."""
         medians = np.full(self.crb.shape[1], np.nan)
         for k, finite in enumerate(np.isfinite(self.crb).T):
             if finite.any():
@@ -103,8 +103,8 @@ def bias_variance(estimator, model, theta, snr, n_realizations=16, *, random_sta
     estimator : object
         Fitted estimator with ``predict``.
     model : SignalModel
-        Model that simulates the signals; if some of its parameters are known, at their
-        values, ``model.given("B1").at(known)``.
+        Model that simulates the signals; one with known parameters holds their values,
+        ``model.given("B1").at(known)``.
     theta : array-like of shape (n_samples, n_parameters)
         Parameters, in SI units.
     snr : float
@@ -122,8 +122,8 @@ def bias_variance(estimator, model, theta, snr, n_realizations=16, *, random_sta
     Raises
     ------
     ValueError
-        If a number is not allowed, or there are voxels without an estimate (NaN), which
-        :func:`compare_estimators` counts.
+        If a number is out of range, or some voxels have no estimate (NaN);
+        :func:`compare_estimators` counts these.
 
     Examples
     --------

@@ -4,32 +4,12 @@ import numpy as np
 
 from .._validation import COMPLEX_TARGET
 from ..bounds import cramer_rao_bound
-from ..datasets.noise import add_noise
-from .efficiency import wrapped_error
+from ..noise import add_noise, noise_of_data
+from ..parameters import wrapped_error
 
 
 class Realizations:
-    """Signals of given parameters under repeated noise, the same at every pass.
-
-    Parameters
-    ----------
-    model : SignalModel
-        Model that simulates the signals; if some of its parameters are known, at their
-        values, which ``predict`` is told as ``known``.
-    theta : array-like of shape (n_samples, n_parameters)
-        Parameters, in SI units.
-    snr : float
-        Signal-to-noise ratio abs(M0)/sigma.
-    n_realizations : int
-        Noise realizations per parameter set, at least two.
-    random_state : int, RandomState instance or None
-        Seed of noise and phase.
-
-    Raises
-    ------
-    ValueError
-        If a number is not allowed, or theta does not fit the model.
-    """
+    """Signals (n_samples, n_features) of theta under repeated noise, the same each pass."""
 
     def __init__(self, model, theta, snr, n_realizations, random_state):
         if n_realizations < 2:
@@ -39,37 +19,19 @@ class Realizations:
         if np.ndim(snr) or not 0 < snr < np.inf:
             raise ValueError(f"snr = {snr!r}; give one positive number.")
         self.theta, self.snr = model.check_theta(theta), snr
-        self.signal, self.periods = model.evaluate(self.theta), model.periods
+        self.signal, self.periods = model.signal(self.theta), model.periods
         self.known = model.known
-        self.is_magnitude = model.is_magnitude
+        self.noise = noise_of_data(model)
         self.crb = cramer_rao_bound(model, self.theta, noise_std=1 / snr)
         self.seeds = np.random.SeedSequence(_entropy(random_state)).spawn(n_realizations)
 
     def __iter__(self):
         for seed in self.seeds:
             rng = np.random.default_rng(seed)
-            yield add_noise(self.signal, self.snr, rng, is_magnitude=self.is_magnitude)
+            yield add_noise(self.signal, self.snr, rng, noise=self.noise)
 
     def predict(self, estimator, X):
-        """Return an estimator's predictions as columns.
-
-        Parameters
-        ----------
-        estimator : object
-            Fitted estimator with ``predict``.
-        X : ndarray of shape (n_samples, n_features)
-            Noisy signals of all parameter sets, or of the first of them.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_parameters)
-            Predictions, which may be NaN.
-
-        Raises
-        ------
-        ValueError
-            If they are complex or of another shape.
-        """
+        """Return the predictions for X, signals of the first parameter sets, as columns."""
         given = {} if self.known is None else {"known": self.known[: len(X)]}
         prediction = np.asarray(estimator.predict(X, **given))
         shape = len(X), self.theta.shape[1]
@@ -86,18 +48,7 @@ class Realizations:
         return prediction.reshape(shape).astype(float)
 
     def errors(self, predictions):
-        """Return errors of the predictions of all realizations.
-
-        Parameters
-        ----------
-        predictions : array-like of shape (n_realizations, n_samples, n_parameters)
-            Predictions, one realization after the other.
-
-        Returns
-        -------
-        ndarray of shape (n_realizations, n_samples, n_parameters)
-            Errors, those of periodic parameters modulo their period.
-        """
+        """Return errors of predictions, (n_realizations, n_samples, n_parameters)."""
         return wrapped_error(self.theta, predictions, self.periods)
 
 

@@ -3,16 +3,14 @@
 from .balanced_steady_state import BalancedSteadyState
 from .base import SignalModel
 from .bi_exponential import BiExponential
-from .compressed import CompressedModel
 from .fisp import FISPFingerprinting
 from .function import FunctionModel
-from .given import GivenModel
 from .intravoxel_incoherent_motion import IntravoxelIncoherentMotion
 from .inversion_recovery import InversionRecovery
 from .magnetization_transfer import MagnetizationTransfer
 from .mono_exponential import MonoExponential
 from .spoiled_gradient_echo import SpoiledGradientEcho
-from .whitened import WhitenedModel
+from .views import CompressedModel, GivenModel, WhitenedModel
 
 __all__ = [
     "BalancedSteadyState",
@@ -29,3 +27,8 @@ __all__ = [
     "SpoiledGradientEcho",
     "WhitenedModel",
 ]
+
+
+def __dir__():
+    """List the models, and not the files that they are in."""
+    return __all__

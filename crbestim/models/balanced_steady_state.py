@@ -3,20 +3,19 @@
 The Bloch equation with finite pulses, in the balanced hybrid-state sequence (Assländer et
 al., Commun. Phys. 2019, doi 10.1038/s42005-019-0174-0) with inversion pulses (Assländer
 et al., MRM 2024, doi 10.1002/mrm.29951). It is the limit of two exchanging pools of which
-the semi-solid one is empty, and runs the kernel of those. Relaxation is told by rates, as
-it is there, so that bounds and maps of both models can be compared.
+the semi-solid one is empty, and uses the kernel of two pools. The parameters are relaxation
+rates, as in that model, so that bounds and maps of both can be compared.
 """
 
-from .hybrid_state import HybridStateModel
-from .options import choose_parameters
-from .tissue import R1, R2, off_resonance, transmit_field
+from ._hybrid_state import HybridStateModel
+from ._tissue import R1, R2, off_resonance, transmit_field
 
 
 class BalancedSteadyState(HybridStateModel):
     """A single pool of water in a balanced hybrid-state sequence (bSSFP).
 
-    Parameters are R1, R2, omega0 and B1. Unlike two pools, a single one does not limit
-    the durations of the pulses.
+    Parameters are R1, R2, omega0 and B1. Unlike for two pools, the durations of the pulses
+    are not limited.
 
     Parameters
     ----------
@@ -26,12 +25,12 @@ class BalancedSteadyState(HybridStateModel):
     steady_state : {"periodic", "thermal"}, default="periodic"
         Whether each train repeats without a pause, or starts from thermal equilibrium.
     bounds : dict, default=None
-        Other bounds, (low, high) by parameter name.
+        Bounds that differ from the default, (low, high) by parameter name.
 
     Raises
     ------
     TypeError
-        If the sequence is of another kind.
+        If the sequence is not a HybridStateSequence.
     ValueError
         If an option is unknown.
 
@@ -48,13 +47,10 @@ class BalancedSteadyState(HybridStateModel):
     ((1, 4), (1, 4, 4))
     """
 
-    # An empty pool without exchange does not act; its relaxation only has to be finite.
+    # An empty pool without exchange has no effect; its relaxation only has to be finite.
     _kernel_arguments = (0.0, "R1", "R2", 0.0, 1.0, 1e-5, "omega0", "B1")
 
     def __init__(self, sequence, *, steady_state="periodic", bounds=None):
         super().__init__(sequence, steady_state)
         parameters = R1, R2, off_resonance(sequence.tr, reach=1.5), transmit_field()
-        self._parameters = choose_parameters(parameters, bounds)
-
-    def __repr__(self):
-        return f"BalancedSteadyState({self.sequence!r}, steady_state={self.steady_state!r})"
+        self._choose_parameters(parameters, bounds)

@@ -1,22 +1,31 @@
 """The interface of every signal model: parameters in, signal and Jacobian out."""
 
 import inspect
-from functools import cached_property
+import warnings
+from functools import cached_property, partial, wraps
 
 import numpy as np
 
+from .._representation import constructor_call
+from ..exceptions import InexactJacobianWarning, MissingJacobianError
 from ..parameters import Parameter
-from .columns import check_column
-from .derivatives import Differentiable, with_differences
+from ._checks import choose_parameters
+from ._differences import differentiate
+
+# Errors of derivatives above this fraction of the norm of a column raise a warning.
+_INEXACT = 1e-4
+_BLOCK = 256
 
 
-class SignalModel(Differentiable):
+class SignalModel:
     """Signal as a function of tissue parameters, per unit of proton density.
 
-    A subclass gives ``parameter_names``, ``bounds`` and ``signal(theta)``, nothing
-    more; or, in place of the first two, ``parameters``, a tuple of
-    :class:`~crbestim.parameters.Parameter`. A ``signal`` without the argument ``jacobian``
-    gets it; its derivatives are then differences of fourth order.
+    A subclass defines ``parameter_names``, ``bounds`` and ``signal(theta)``, nothing more.
+    Instead of the first two it may define ``parameters``, a tuple of
+    :class:`~crbestim.parameters.Parameter`. If its ``signal`` takes the argument
+    ``jacobian``, it also returns the derivatives; otherwise they are computed by
+    differences of fourth order. theta is checked before it reaches the ``signal`` of a
+    subclass, as a float64 array of shape (n_samples, n_parameters).
 
     Attributes
     ----------
@@ -36,35 +45,70 @@ class SignalModel(Differentiable):
     ...     bounds = np.array([[1.0, 100.0]])
     ...     def signal(self, theta):
     ...         return np.exp(-theta * np.array([0.01, 0.02, 0.03])) + 0j
-    >>> s, J = Decay().evaluate([[20.0]], jacobian=True)
+    >>> s, J = Decay().signal([[20.0]], jacobian=True)
     >>> s.shape, J.shape, Decay().n_features
     ((1, 3), (1, 3, 1), 3)
     """
 
     is_magnitude = False
-    """Whether the signal is the magnitude of a complex one, and so never negative."""
+    """Whether the signal is the magnitude of a complex signal, and so never negative."""
 
     known_parameters = ()
-    """Parameters whose values come with each sample; see :meth:`given`."""
+    """Parameters whose values are given with each sample; see :meth:`given`."""
 
     known = None
-    """Their values, (n_samples, n_known), of a model :meth:`at` them."""
+    """Values of these, (n_samples, n_known), once the model is :meth:`at` them."""
 
     noise = "gaussian"
-    """Distribution of the noise, "gaussian", or of magnitudes also "rician"."""
+    """The noise: "gaussian", "rician" (magnitudes only) or a `crbestim.noise.Noise`."""
+
+    difference = "central"
+    """What replaces a missing Jacobian: "central" differences, or "none"."""
+
+    difference_step = 2e-4
+    """Step of differences, as a fraction of the width of the bounds or, if they exclude
+    zero, of the size of the parameter where that is smaller."""
+
+    _chosen_bounds = None
 
     def __init_subclass__(cls, **kwargs):
-        """Complete what a subclass leaves out."""
+        """Move the `signal` of a subclass to the hook, and put the checks before it."""
         super().__init_subclass__(**kwargs)
         if isinstance(vars(cls).get("bounds"), list | tuple):
             cls.bounds = np.array(cls.bounds, dtype=float)
-        signal = vars(cls).get("signal")
-        if signal and "jacobian" not in inspect.signature(signal).parameters:
-            cls.signal = with_differences(signal)
+        if not hasattr(cls.signal, "computed_by"):
+            takes_jacobian = "jacobian" in inspect.signature(cls.signal).parameters
+            cls._simulate = cls.signal if takes_jacobian else _with_differences(cls.signal)
+        if getattr(cls.signal, "computed_by", None) is not cls._simulate:
+            cls.signal = _checked(cls)
 
     def __setattr__(self, name, value):
         is_list = name == "bounds" and isinstance(value, list | tuple)
         super().__setattr__(name, np.array(value, dtype=float) if is_list else value)
+
+    def __repr__(self):
+        return self._text()
+
+    def __str__(self):
+        # For messages: short, unless a subclass has a text of its own.
+        is_own = type(self).__repr__ is not SignalModel.__repr__
+        return repr(self) if is_own else self._text(short=True)
+
+    def _text(self, short=False):
+        """Return the call that makes the model."""
+        return constructor_call(self, short=short, **self._arguments)
+
+    @property
+    def _arguments(self):
+        """Arguments of the constructor that are not attributes of the same name."""
+        chosen = self._chosen_bounds
+        return {} if chosen is None else {"bounds": chosen or None}
+
+    def _choose_parameters(self, parameters, bounds):
+        """Set the parameters, and the bounds that the user chose by name."""
+        self.parameters = choose_parameters(parameters, bounds)
+        chosen = [p for p in self.parameters if p.name in (bounds or {})]
+        self._chosen_bounds = {p.name: p.bounds for p in chosen}
 
     @cached_property
     def parameters(self):
@@ -81,7 +125,7 @@ class SignalModel(Differentiable):
         )
 
     def _require(self, name):
-        """Return an attribute that a subclass gives in place of ``parameters``."""
+        """Return an attribute that a subclass defines instead of ``parameters``."""
         if getattr(type(self), name, None) is getattr(SignalModel, name):
             if name not in self.__dict__:
                 raise TypeError(
@@ -107,12 +151,12 @@ class SignalModel(Differentiable):
 
     @property
     def whole(self):
-        """The model of all parameters that are no constants."""
+        """The model of all parameters that are not constants."""
         return self
 
     @property
     def periods(self):
-        """Periods of the parameters, (n_parameters,); infinite where there is none."""
+        """Periods of the parameters, (n_parameters,); infinite for those without one."""
         return np.array([p.period for p in self.parameters])
 
     @property
@@ -122,14 +166,14 @@ class SignalModel(Differentiable):
 
     @property
     def _finite_bounds(self):
-        """Bounds between which the model can be tried out."""
+        """Bounds with finite values in place of infinite ones, to try the model out."""
         low, high = self.bounds.T
         low = np.where(np.isinf(low), np.where(np.isinf(high), -0.5, high - 1), low)
         return np.column_stack([low, np.where(np.isinf(high), low + 1, high)])
 
     @cached_property
     def _centre_signal(self):
-        return np.asarray(self.signal(self._finite_bounds.mean(axis=1)[None]))
+        return np.asarray(self._simulate(self._finite_bounds.mean(axis=1)[None]))
 
     @property
     def n_features(self):
@@ -142,41 +186,19 @@ class SignalModel(Differentiable):
         return self._centre_signal.dtype.kind == "c"
 
     def signal(self, theta, jacobian=False):
-        """Simulate the signal; see the subclass.
+        """Simulate the signal.
 
         Parameters
         ----------
         theta : array-like of shape (n_samples, n_parameters)
             Parameters, in SI units.
         jacobian : bool, default=False
-            Whether to return the derivatives, too.
+            Whether to return the derivatives as well.
 
         Returns
         -------
         s : ndarray of shape (n_samples, n_features)
-            Signal.
-        J : ndarray of shape (n_samples, n_features, n_parameters)
-            Derivatives, only if `jacobian`.
-        """
-        raise NotImplementedError(
-            f"{type(self).__name__} lacks signal(theta), which everything else calls; "
-            "define it: (n_samples, n_parameters) to (n_samples, n_features)."
-        )
-
-    def evaluate(self, theta, jacobian=False):
-        """Check theta and simulate, by differences where need be.
-
-        Parameters
-        ----------
-        theta : array-like of shape (n_samples, n_parameters)
-            Parameters, in SI units.
-        jacobian : bool, default=False
-            Whether to return the derivatives, too.
-
-        Returns
-        -------
-        s : ndarray of shape (n_samples, n_features)
-            Signal.
+            Signal; a complex one is per unit of M0.
         J : ndarray of shape (n_samples, n_features, n_parameters)
             Derivatives, only if `jacobian`.
 
@@ -184,27 +206,36 @@ class SignalModel(Differentiable):
         ------
         ValueError
             If theta is not a finite array inside the model's domain.
+        MissingJacobianError
+            If derivatives are asked for and the model has none.
         """
-        return self.simulate(self.check_theta(theta), jacobian)
+        # Not self._simulate: a subclass may have called this one as super().signal.
+        return SignalModel._simulate(self, self.check_theta(theta), jacobian)
 
-    def simulate(self, theta, jacobian=False):
-        """Do what :meth:`evaluate` does for theta that has been checked.
+    def _simulate(self, theta, jacobian=False):
+        """Compute what `signal` returns, for theta that has been checked."""
+        raise NotImplementedError(
+            f"{type(self).__name__} lacks signal(theta), which everything else calls; "
+            "define it: (n_samples, n_parameters) to (n_samples, n_features)."
+        )
 
-        Parameters
-        ----------
-        theta : ndarray of shape (n_samples, n_parameters)
-            What :meth:`check_theta` returned, or rows of it.
-        jacobian : bool, default=False
-            Whether to return the derivatives, too.
+    signal.computed_by = _simulate
 
-        Returns
-        -------
-        s : ndarray of shape (n_samples, n_features)
-            Signal.
-        J : ndarray of shape (n_samples, n_features, n_parameters)
-            Derivatives, only if `jacobian`.
-        """
-        return self.signal(theta, jacobian=jacobian)
+    def _simulate_voxels(self, theta, jacobian=False):
+        """Return signals and derivatives (or None), NaN where the model fails."""
+        try:
+            out = self._simulate(theta, jacobian=jacobian)
+            return out if jacobian else (out, None)
+        except (ArithmeticError, np.linalg.LinAlgError):
+            if len(theta) > 1:
+                parts = [
+                    self.rows([i])._simulate_voxels(row[None], jacobian)
+                    for i, row in enumerate(theta)
+                ]
+                s, ds = zip(*parts, strict=True)
+                return np.concatenate(s), np.concatenate(ds) if jacobian else None
+        s = np.full((1, self.n_features), np.nan, complex if self.is_complex else float)
+        return s, np.repeat(s[:, :, None], theta.shape[1], axis=2) if jacobian else None
 
     def project(self, theta, basis, jacobian=False):
         """Simulate the signal and project it onto a basis, in blocks of samples.
@@ -212,11 +243,11 @@ class SignalModel(Differentiable):
         Parameters
         ----------
         theta : ndarray of shape (n_samples, n_parameters)
-            What :meth:`check_theta` returned, or rows of it.
+            Result of :meth:`check_theta`, or rows of it.
         basis : ndarray of shape (n_features, n_components)
             Orthonormal columns.
         jacobian : bool, default=False
-            Whether to return the derivatives, too.
+            Whether to return the derivatives as well.
 
         Returns
         -------
@@ -226,15 +257,108 @@ class SignalModel(Differentiable):
             Their derivatives, only if `jacobian`.
         """
         adjoint, blocks = basis.conj().T, []
-        for first in range(0, max(len(theta), 1), 256):
-            part = slice(first, first + 256)
-            out = self.rows(part).simulate(theta[part], jacobian=jacobian)
+        for first in range(0, max(len(theta), 1), _BLOCK):
+            part = slice(first, first + _BLOCK)
+            out = self.rows(part)._simulate(theta[part], jacobian=jacobian)
             s, rest = (out[0], out[1:]) if jacobian else (out, ())
-            # One product a row: that of a block may round by the number of its rows.
+            # One product a row: how that of a block rounds may depend on its size.
             rows = (s[:, None, :] @ adjoint.T)[:, 0]
             blocks.append([rows, *(adjoint @ part for part in rest)])
         parts = [np.concatenate(part) for part in zip(*blocks, strict=True)]
         return tuple(parts) if jacobian else parts[0]
+
+    @property
+    def n_reals(self):
+        """Number of real numbers in a signal: two a sample if it is complex."""
+        return self.n_features * (2 if self.is_complex else 1)
+
+    @property
+    def n_unknowns(self):
+        """Number of real unknowns of a signal: the parameters, and M0 if it is complex."""
+        return self.n_parameters + (2 if self.is_complex else 0)
+
+    @property
+    def _label(self):
+        """What errors call the model."""
+        return type(self).__name__
+
+    @property
+    def _has_own_jacobian(self):
+        return not hasattr(type(self)._simulate, "differentiates")
+
+    @property
+    def has_jacobian(self):
+        """Whether there are derivatives, the model's own or by differences."""
+        return self._has_own_jacobian or self.difference != "none"
+
+    def require_jacobian(self, needed_by):
+        """Refuse a model without derivatives where they are needed.
+
+        Parameters
+        ----------
+        needed_by : str
+            What needs them: the first words of the error.
+
+        Raises
+        ------
+        MissingJacobianError
+            If the model has none, and ``difference`` is "none".
+        """
+        if not self.has_jacobian:
+            raise MissingJacobianError(
+                f"{needed_by} needs a Jacobian; {self._label} has none and "
+                "difference='none'. Give one, or set difference='central'."
+            )
+
+    def jacobian_error(self, theta):
+        """Estimate the error of the Jacobian, the model's own or that by differences.
+
+        Parameters
+        ----------
+        theta : array-like of shape (n_samples, n_parameters)
+            Parameters, in SI units.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_parameters)
+            Estimated norm of the error of each column of the Jacobian, divided by the norm
+            of the column. For differences it is estimated from noise, kinks and the length
+            of the step; for the model's own derivatives, it is their distance from
+            differences plus the error of these. A column counts as no smaller than 1e-4
+            times the signal divided by the scale of the parameter.
+
+        Raises
+        ------
+        ValueError
+            If theta is not a finite array inside the model's domain.
+        """
+        theta = self.check_theta(theta)
+        found = self._differences(self._simulate, theta, self._simulate(theta))
+        error = found.error
+        if self._has_own_jacobian:
+            own = self._simulate(theta, jacobian=True)[1]
+            error = error + np.linalg.norm(own - found.jacobian, axis=1)
+        return error / found.size
+
+    def _differences(self, simulate, theta, signal):
+        return differentiate(simulate, theta, signal, self.parameters, self.difference_step)
+
+    def _jacobian_by_differences(self, simulate, theta, signal):
+        """Differentiate `simulate`, with a warning if the result is doubtful."""
+        self.require_jacobian("signal(theta, jacobian=True)")
+        found = self._differences(simulate, theta, signal)
+        doubtful = (found.error > _INEXACT * found.size).any(axis=0)
+        for name in np.array(self.parameter_names)[doubtful]:
+            # The text has no values, so that Python shows it once and not for every voxel.
+            warnings.warn(
+                f"the derivative of {self._label} with respect to {name} is uncertain by "
+                f"more than {_INEXACT:g} of its norm: the signal is noisy, of low "
+                "precision or not smooth. Compute it in double precision, give a Jacobian, "
+                "or choose another difference_step by jacobian_error(theta)",
+                InexactJacobianWarning,
+                stacklevel=4,
+            )
+        return found.jacobian
 
     def compress(self, basis):
         """Return the same model seen through an orthonormal basis.
@@ -254,12 +378,12 @@ class SignalModel(Differentiable):
         ValueError
             If the basis does not fit or is not orthonormal, or noise is Rician.
         """
-        from .compressed import CompressedModel
+        from .views import CompressedModel
 
         return CompressedModel(self, basis)
 
     def whiten(self, covariance):
-        """Return the same model with its noise made white.
+        """Return the same model, transformed so that its noise is white.
 
         Parameters
         ----------
@@ -277,7 +401,7 @@ class SignalModel(Differentiable):
         ValueError
             If the covariance does not fit or is not positive definite.
         """
-        from .whitened import WhitenedModel
+        from .views import WhitenedModel
 
         return WhitenedModel(self, covariance)
 
@@ -307,36 +431,35 @@ class SignalModel(Differentiable):
         >>> model.fix(R1s=3.0).parameter_names
         ('m0s', 'R1f', 'R2f', 'Rx', 'T2s', 'omega0', 'B1')
         """
-        from .given import GivenModel
+        from .views import GivenModel
 
         return GivenModel(self, constants=values)
 
     def given(self, *names):
-        """Return the model of the other parameters, where maps of these are at hand.
+        """Return the model of the other parameters, for data with maps of these.
 
         Parameters
         ----------
         *names : str
-            Parameters whose values are measured otherwise, voxel by voxel: estimators
-            take them as ``known``, (n_samples, n_known), in this order.
+            Parameters whose values are known voxel by voxel, from other measurements:
+            estimators take them as ``known``, (n_samples, n_known), in this order.
 
         Returns
         -------
         GivenModel
-            Model of the other parameters, which knows its signals once it is :meth:`at`
-            such values.
+            Model of the other parameters; :meth:`at` known values it can simulate signals.
 
         Raises
         ------
         ValueError
             If there is no such parameter.
         """
-        from .given import GivenModel
+        from .views import GivenModel
 
         return GivenModel(self, known_names=names)
 
     def at(self, known):
-        """Return the model at known values, one row a sample.
+        """Return the model at known values, one row per sample.
 
         Parameters
         ----------
@@ -346,29 +469,40 @@ class SignalModel(Differentiable):
         Returns
         -------
         SignalModel
-            Model whose theta has as many rows.
+            Model whose theta must have as many rows.
 
         Raises
         ------
         ValueError
-            If the model has no known parameters, or they have other values or shapes.
+            If the model has no known parameters, or the values do not fit them.
         """
         raise ValueError(
-            f"known has values, but {self!r} is not given any parameter; name those that "
-            "it holds, model.given('B1') for instance."
+            f"known has values, but {self} is not given any parameter; name those that "
+            "it holds, for instance model.given('B1')."
         )
 
     def rows(self, selection):
-        """Return the model of some samples: the same, unless it is :meth:`at` values."""
+        """Return the model of some samples.
+
+        Parameters
+        ----------
+        selection : slice or array-like
+            Rows of theta, as an index of NumPy.
+
+        Returns
+        -------
+        SignalModel
+            Model at the known values of these rows; itself if it has no known values.
+        """
         return self
 
     def check_theta(self, theta):
-        """Return theta as a float64 array, or say what is wrong with it.
+        """Return theta as a float64 array, or raise an error that says what is wrong.
 
         Parameters
         ----------
         theta : array-like of shape (n_samples, n_parameters)
-            Parameters, in SI units; one sample may come as a vector.
+            Parameters, in SI units; one sample may be a vector.
 
         Returns
         -------
@@ -384,7 +518,7 @@ class SignalModel(Differentiable):
         -----
         ImplausibleValueWarning
             If values lie so far outside the bounds that they suggest another unit, or a
-            time in place of a rate.
+            time instead of a rate.
         """
         theta = np.asarray(theta)
         if theta.dtype.kind == "c":
@@ -396,5 +530,63 @@ class SignalModel(Differentiable):
                 f"with columns {', '.join(self.parameter_names)}."
             )
         for k, parameter in enumerate(self.parameters):
-            check_column(parameter, theta[:, k])
+            parameter.check(theta[:, k])
         return theta
+
+
+def m0_by_projection(x, s):
+    """Return the factor M0 of each sample, ``s^H x / s^H s``; NaN where s is zero."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (s.conj() * x).sum(axis=1) / (np.abs(s) ** 2).sum(axis=1)
+
+
+def main_direction(X):
+    """Return the leading right singular vector of the rows of X, each of unit norm.
+
+    It does not depend on the complex factors of the rows, so that an inner product with it
+    fixes their phases.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), complex
+        Signals; rows of zeros do not count.
+
+    Returns
+    -------
+    ndarray of shape (n_features,)
+        The vector, of unit norm.
+    """
+    norm = np.linalg.norm(X, axis=1, keepdims=True)
+    unit = X / np.where(norm > 0, norm, 1.0)
+    return np.linalg.eigh(unit.T @ unit.conj())[1][:, -1]
+
+
+def _checked(cls):
+    """Return the public `signal` of a class: the checks, then its hook."""
+
+    def signal(self, theta, jacobian=False):
+        # Called as super().signal, theta has been checked, and may have other columns.
+        if type(self)._simulate is cls._simulate:
+            theta = self.check_theta(theta)
+        return cls._simulate(self, theta, jacobian=jacobian)
+
+    signal.computed_by = cls._simulate
+    signal.__doc__ = cls._simulate.__doc__ or SignalModel.signal.__doc__
+    signal.__module__, signal.__qualname__ = cls.__module__, f"{cls.__qualname__}.signal"
+    return signal
+
+
+def _with_differences(signal):
+    """Give a method ``signal(theta)`` the argument ``jacobian``."""
+
+    @wraps(signal)
+    def simulate(self, theta, jacobian=False):
+        s = signal(self, theta)
+        if not jacobian:
+            return s
+        # Of this signal, even if a subclass overrides it and calls it as super().signal.
+        own = partial(signal, self)
+        return s, self._jacobian_by_differences(own, theta, s)
+
+    simulate.differentiates = True
+    return simulate

@@ -1,11 +1,11 @@
-r"""Decay of two kinds of water, as of myelin water and the rest.
+r"""Decay of two kinds of water, for instance of myelin water and other water.
 
 .. math:: s(T_E) = M_0 \left(f e^{-T_E / T_2^\mathrm{short}}
                    + (1 - f) e^{-T_E / T_2^\mathrm{long}}\right)
 
 (MacKay et al., MRM 1994, doi 10.1002/mrm.1910310614; the brain distribution follows
 Whittall et al., MRM 1997, doi 10.1002/mrm.1910370107). Where both times are equal, or the
-fraction is 0, parameters are not determined and their bound is infinite.
+fraction is 0, some parameters are not determined and their bound is infinite.
 """
 
 from dataclasses import replace
@@ -14,9 +14,9 @@ import numpy as np
 from scipy import stats
 
 from ..parameters import Parameter, truncated_normal
-from .closed_form import ClosedFormModel
-from .options import check_echo_times
-from .tissue import T2
+from ._checks import check_echo_times
+from ._closed_form import ClosedFormModel
+from ._tissue import T2
 
 _FRACTION = Parameter(
     "fraction",
@@ -41,7 +41,7 @@ _LONG = replace(T2, name="T2long", bounds=(0.04, 3.0), symbol=r"T_2^\mathrm{long
 class BiExponential(ClosedFormModel):
     """Bi-exponential decay of spin echoes: a fraction with T2short, the rest with T2long.
 
-    Parameters are fraction, T2short and T2long; of magnitudes also M0.
+    Parameters are fraction, T2short and T2long; for magnitudes also M0.
 
     Parameters
     ----------
@@ -50,10 +50,10 @@ class BiExponential(ClosedFormModel):
     signal : {"complex", "magnitude"}, default="complex"
         Whether the complex signal is measured, up to a complex factor M0, or its
         magnitude, with the amplitude M0 as the last parameter.
-    noise : {"gaussian", "rician"}, default="gaussian"
+    noise : {"gaussian", "rician"} or Noise, default="gaussian"
         Distribution of the noise; Rician is for magnitudes.
     bounds : dict, default=None
-        Other bounds, (low, high) by parameter name.
+        Bounds that differ from the default, (low, high) by parameter name.
 
     Raises
     ------
@@ -74,9 +74,6 @@ class BiExponential(ClosedFormModel):
     def __init__(self, te, *, signal="complex", noise="gaussian", bounds=None):
         self.te = check_echo_times(te)
         super().__init__((_FRACTION, _SHORT, _LONG), signal, noise, bounds)
-
-    def __repr__(self):
-        return self._represent(te=self.te)
 
     @property
     def n_features(self):

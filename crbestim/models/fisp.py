@@ -7,39 +7,28 @@ the code, in ``crbestim/kernels/extended_phase_graph.py``.
 """
 
 import numpy as np
-from scipy import stats
 
 from ..kernels.extended_phase_graph import N_PARAMETERS, Pulses, simulate
 from ..kernels.interpolation import ROWS
 from ..kernels.lanes import LANES
 from ..kernels.threads import in_threads
-from ..parameters import Parameter, truncated_normal
-from .base import SignalModel
+from ._compiled import CompiledModel
+from ._tissue import T1, T2, transmit_field
 
 _TRUNCATION = 1e-12
 _LEVEL = 1.25
 _PHASE_ERROR = 1e-12
 
-# Brain at 3 T: Wansapura et al., JMRI 1999 and Stanisz et al., MRM 2005,
-# doi 10.1002/mrm.20605; fluid has long ones.
-_PARAMETERS = (
-    Parameter("T1", (0.1, 5.0), (1e-3, 20.0), unit="s", symbol="T_1",
-              distribution=truncated_normal(1.15, 0.35, 0.4, 2.5),
-              fluid=stats.uniform(3.5, 1.0)),
-    Parameter("T2", (0.01, 2.5), (1e-3, 10.0), unit="s", symbol="T_2",
-              distribution=truncated_normal(0.085, 0.02, 0.03, 0.2),
-              fluid=stats.uniform(1.0, 1.0)),
-    Parameter("B1", (0.6, 1.4), (0.05, 3.0), symbol="B_1",
-              distribution=truncated_normal(0.95, 0.20, 0.6, 1.3)),
-)  # fmt: skip
+_HIGHEST_B1 = 3.0
 
 
-class FISPFingerprinting(SignalModel):
+class FISPFingerprinting(CompiledModel):
     """Fingerprints of an inversion-prepared, unbalanced, gradient-spoiled pulse train.
 
-    Gradients dephase each repetition by at least one full turn in a voxel. The signal is
-    that at the echo, demodulated by the phase of its pulse. An inversion is complete,
-    adiabatic and spoiled; pulses are instantaneous.
+    In each repetition, gradients dephase the magnetization of a voxel by at least one full
+    turn. The signal is that at the echo, demodulated by the phase of its pulse. The
+    inversion is complete, adiabatic and spoiled; pulses are instantaneous. Parameters are
+    T1, T2 and, optionally, B1.
 
     Parameters
     ----------
@@ -50,20 +39,20 @@ class FISPFingerprinting(SignalModel):
     te : float or array-like of shape (n_pulses,)
         Echo times, at most `tr`, in s.
     phase : array-like of shape (n_pulses,), default=None
-        Phases of the pulses, in rad; by default all alike. Phases that grow by the same
-        amount from pulse to pulse make no difference, and those that are off by pi no
-        more work; others double it.
+        Phases of the pulses, in rad; by default all the same. Phases that grow by the same
+        amount from pulse to pulse have no effect. Additional steps of pi take no more time;
+        other phases double the computation.
     inversion_time : float, default=None
-        From an inversion of thermal equilibrium to the first pulse, in s; None stands for
+        Time from an inversion of thermal equilibrium to the first pulse, in s; None means
         thermal equilibrium without inversion.
     b1 : bool, default=False
-        Whether the transmit field is a parameter, too.
+        Whether the transmit field B1 is a parameter.
     n_states : int, default=None
-        Number of configuration orders that are followed, from 0 on. By default as many as
-        can return to the echo, but for those that relax before: leaving these out changes
+        Number of configuration orders that are simulated, from 0 on. By default those that
+        can return to the echo, without those that relax before: leaving these out changes
         no signal by more than 1e-12 of M0.
     bounds : dict, default=None
-        Other bounds, (low, high) by parameter name.
+        Bounds that differ from the default, (low, high) by parameter name.
 
     Raises
     ------
@@ -103,7 +92,8 @@ class FISPFingerprinting(SignalModel):
         self.b1 = b1
         self.n_states = n_states
         self._check()
-        self._parameters = self._choose_parameters(bounds or {})
+        parameters = (T1, T2, *([transmit_field(_HIGHEST_B1)] if b1 else []))
+        self._choose_parameters(parameters, bounds)
 
     def _check(self):
         _refuse(np.abs(self.alpha) > 2 * np.pi, "alpha", self.alpha, " rad",
@@ -124,79 +114,12 @@ class FISPFingerprinting(SignalModel):
                 "that count."
             )
 
-    def _choose_parameters(self, bounds):
-        chosen = _PARAMETERS if self.b1 else _PARAMETERS[:2]
-        names = [p.name for p in chosen]
-        unknown = sorted(set(bounds) - set(names))
-        if unknown:
-            raise ValueError(
-                f"bounds name {', '.join(unknown)}; the parameters are {', '.join(names)}."
-            )
-        return tuple(
-            p.with_bounds(bounds[p.name]) if p.name in bounds else p for p in chosen
-        )
-
-    def __repr__(self):
-        return (
-            f"FISPFingerprinting(n_pulses={self.n_features}, "
-            f"inversion_time={self.inversion_time}, b1={self.b1}, n_states={self.n_states})"
-        )
-
-    @property
-    def parameters(self):
-        """The parameters, in the order of the columns of theta."""
-        return self._parameters
-
     @property
     def n_features(self):
         """Number of pulses, and so of samples."""
         return len(self.alpha)
 
-    @property
-    def is_complex(self):
-        """True: the signal is complex."""
-        return True
-
-    def signal(self, theta, jacobian=False):
-        """Simulate the signal at all echoes.
-
-        Parameters
-        ----------
-        theta : array-like of shape (n_samples, n_parameters)
-            T1 and T2 in s, and B1 if it is a parameter.
-        jacobian : bool, default=False
-            Whether to return the derivatives, too.
-
-        Returns
-        -------
-        s : ndarray of shape (n_samples, n_pulses), complex
-            Signal per unit of proton density.
-        J : ndarray of shape (n_samples, n_pulses, n_parameters), complex
-            Derivatives, only if `jacobian`.
-
-        Raises
-        ------
-        ValueError
-            If theta is not a finite array inside the model's domain.
-        """
-        return self.simulate(self.check_theta(theta), jacobian)
-
-    def simulate(self, theta, jacobian=False):
-        """Simulate theta that has been checked; see `SignalModel.simulate`."""
-        return self._simulate(theta, np.empty((self.n_features, 0)), jacobian)
-
-    def project(self, theta, basis, jacobian=False):
-        """Simulate and project onto a basis on the way; see `SignalModel.project`."""
-        if basis.dtype.kind != "c":
-            return self._simulate(theta, basis, jacobian)
-        # The kernel takes real bases: U^H s = Re(U)^T s - 1j Im(U)^T s.
-        n = basis.shape[1]
-        out = self._simulate(theta, np.hstack([basis.real, basis.imag]), jacobian)
-        if jacobian:
-            return tuple(part[:, :n] - 1j * part[:, n:] for part in out)
-        return out[:, :n] - 1j * out[:, n:]
-
-    def _simulate(self, theta, basis, jacobian):
+    def _run(self, theta, basis, jacobian):
         n, m = len(theta), basis.shape[1] or self.n_features
         d = self.n_parameters if jacobian else 0
         filled = np.zeros((-(-basis.shape[1] // ROWS) * ROWS, self.n_features))
@@ -213,7 +136,7 @@ class FISPFingerprinting(SignalModel):
         return (s, ds) if jacobian else s
 
     def _blocks(self, theta):
-        """Return voxels (n_blocks, LANES) that keep as many orders, and these numbers."""
+        """Return blocks of voxels, (n_blocks, LANES), and the number of orders of each."""
         most = (self.n_features + 1) // 2  # in the middle, on the way out and back
         levels = np.full(1, min(self.n_states or most, most))
         if self.n_states is None:
@@ -225,21 +148,22 @@ class FISPFingerprinting(SignalModel):
         for k in np.unique(level)[::-1]:
             members = np.flatnonzero(level == k)
             blocks = -(-len(members) // LANES)
-            # A voxel of its own fills up the last block: neighbours make no difference.
+            # The last voxel fills up the last block: lanes do not affect each other.
             filled = np.minimum(np.arange(blocks * LANES), len(members) - 1)
             rows.append(members[filled].reshape(blocks, LANES))
             n_states += [levels[k]] * blocks
         return np.concatenate(rows), np.array(n_states, dtype=int)
 
     def _orders(self, theta):
-        """Return the numbers of orders without which a signal changes by _TRUNCATION.
+        """Return the number of orders that change a signal by _TRUNCATION or more.
 
         Magnetization takes K repetitions in the transverse plane to reach order K, and as
-        many to return. With r = exp(-TR / T2) for the shortest TR, let magnetization of
-        order k count r^-k times on the way out: no step enlarges its norm, but for what
-        recovers, so it is at most V, what was there and recovered. The norm of all that
-        leaves by order K in n repetitions is at most r^K V, too, its sum n^(1/2) times
-        that. Weights r^k show in the same way that r^K of it can be seen in an echo.
+        many to return. Let r = exp(-TR / T2) for the shortest TR, and weight magnetization
+        of order k by r^-k. No step increases this weighted norm, except by recovery, so
+        that it is at most V, the initial magnetization plus all that recovers. Therefore
+        the magnetization of order K has at most the norm r^K V, and the sum over n
+        repetitions is at most n^(1/2) r^K V. With the weights r^k it follows in the same
+        way that at most r^K of it returns to an echo.
         """
         t1, t2 = theta[:, 0], theta[:, 1]
         largest = np.sqrt(self.n_features) * (1 + self.tr.sum() / t1)
@@ -247,7 +171,7 @@ class FISPFingerprinting(SignalModel):
 
     @property
     def _pulses(self):
-        # Not kept: copies of a model for other processes should stay small.
+        # Not stored: copies of a model for other processes should stay small.
         n = self.n_features
         sign, turn = self._frames()
         intervals, index = np.unique(np.append(self.tr, self.te), return_inverse=True)
@@ -255,9 +179,9 @@ class FISPFingerprinting(SignalModel):
         return Pulses(sign * self.alpha, sign, turn, index[:n], index[n:], intervals, time)
 
     def _frames(self):
-        """Signs of the pulses, and by what the frame turns before each, if it does.
+        """Return signs of the pulses, and rotations of the frame before each, if any.
 
-        A turn by the same angle in every repetition is one more dephasing of all orders.
+        A rotation by the same angle in every repetition only adds to the dephasing.
         """
         n = self.n_features
         sign, turn = np.ones(n), np.zeros(n)
@@ -276,7 +200,7 @@ def _is_real(value):
 
 
 def _as_train(values, name, n):
-    """Return finite numbers, one for each pulse, or say what is wrong with them."""
+    """Return finite numbers, one for each pulse."""
     values = np.asarray(values)
     if values.dtype.kind not in "iuf" or values.ndim > 1 or not n:
         raise ValueError(

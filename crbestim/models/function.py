@@ -3,9 +3,10 @@
 import numpy as np
 from numba.extending import is_jitted
 
+from .._representation import constructor_call
 from ..parameters import Parameter
+from ._backends import by_numba, by_torch, differentiate_by_torch, is_vectorized
 from .base import SignalModel
-from .batches import by_numba, by_torch, differentiate_by_torch, is_vectorized
 
 _BACKENDS = ("auto", "numpy", "numba", "torch")
 _DIFFERENCES = ("central", "none")
@@ -18,38 +19,40 @@ class FunctionModel(SignalModel):
     ----------
     f : callable
         The signal, real or complex: of one sample, (n_parameters,) to (n_features,), or
-        of many, (n_samples, n_parameters) to (n_samples, n_features). Constants go into
-        it by `functools.partial` or a closure.
+        of many, (n_samples, n_parameters) to (n_samples, n_features). Use
+        `functools.partial` or a closure for constants.
     parameter_names : sequence of str or of Parameter
-        Names of the parameters, in the order in which `f` takes them; or parameters,
-        which have bounds, units and distributions of their own.
+        Names of the parameters, in the order in which `f` takes them; or
+        :class:`~crbestim.parameters.Parameter` objects, which have their own bounds, units
+        and distributions.
     bounds : array-like of shape (n_parameters, 2), default=None
-        Lower and upper bound of each parameter; for names only.
+        Lower and upper bound of each parameter; only with names.
     jacobian : callable, default=None
-        Derivatives of `f`, called as `f` is: (n_features, n_parameters) of one sample,
-        or (n_samples, n_features, n_parameters). By default they are automatic with
-        torch, and otherwise differences.
+        Derivatives of `f`, called in the same way: (n_features, n_parameters) of one
+        sample, or (n_samples, n_features, n_parameters) of many. By default automatic
+        differentiation with torch, and otherwise differences.
     vectorized : bool or "auto", default="auto"
-        Whether `f` takes many samples at a time. By default tried out with NumPy, and
-        False with numba and torch.
+        Whether `f` takes many samples at a time. "auto" tries it out with NumPy, and
+        means False with numba and torch.
     backend : {"auto", "numpy", "numba", "torch"}, default="auto"
-        What `f` is written with. A function compiled by numba is recognized; as one of
-        one sample it is called in a compiled loop, in numba's threads. One of torch is
-        not: it takes and returns tensors of double precision.
+        What `f` is written with. "auto" recognizes functions compiled by numba, which,
+        if they take one sample, are called in a compiled loop in numba's threads. It does
+        not recognize functions of torch, which take and return tensors of double
+        precision.
     difference : {"central", "none"}, default="central"
-        What stands in for a Jacobian that is neither given nor automatic: differences
-        of fourth order, central but near the ends of the domain, or nothing.
+        What replaces a Jacobian that is neither given nor automatic: differences of
+        fourth order, central except near the ends of the domain, or nothing.
     distributions : dict, default=None
-        SciPy frozen distributions by name, for `make_fingerprints`; for names only.
+        SciPy frozen distributions by name, for `make_fingerprints`; only with names.
     name : str, default=None
-        What errors call the model; by default the name of `f`.
+        Name of the model in errors; by default that of `f`.
 
     Raises
     ------
     TypeError
-        If names or bounds are missing or of another kind, or `f` is not a function.
+        If names or bounds are missing or of the wrong type, or `f` is not a function.
     ValueError
-        If an option is unknown, or what `f` or `jacobian` returns has another shape.
+        If an option is unknown, or `f` or `jacobian` returns an array of the wrong shape.
 
     Examples
     --------
@@ -61,7 +64,7 @@ class FunctionModel(SignalModel):
     ...     return amplitude * np.exp(-rate * np.array([0.0, 0.01, 0.05]))
     >>> model = FunctionModel(decay, ["S0", "R2"], [(0.0, 2.0), (1.0, 100.0)])
     >>> model
-    FunctionModel(decay, S0, R2)
+    FunctionModel(decay, ['S0', 'R2'], bounds=[(0.0, 2.0), (1.0, 100.0)])
     >>> np.sqrt(cramer_rao_bound(model, [[1.0, 20.0]], noise_std=0.01)).round(4)
     array([[0.0086, 0.5727]])
     """
@@ -83,6 +86,7 @@ class FunctionModel(SignalModel):
             raise TypeError(f"f is {f!r}; give a function of the parameters.")
         self.f, self.jacobian, self.difference = f, jacobian, difference
         self.name = _name(f) if name is None else name
+        self._options = {"vectorized": vectorized, "backend": backend}
         self.parameters = _parameters(parameter_names, bounds, distributions or {})
         self.parameter_names = tuple(p.name for p in self.parameters)
         self.bounds = np.array([p.bounds for p in self.parameters], dtype=float)
@@ -123,7 +127,7 @@ class FunctionModel(SignalModel):
             raise ValueError(f"f of {self._label} is unclear: {error}") from error
 
     def _try_out(self):
-        """Learn how many numbers of which type a signal has, and check the Jacobian."""
+        """Find the number and type of the samples of a signal; check the Jacobian."""
         n = self.n_parameters
         theta = np.tile(self._finite_bounds.mean(axis=1), (n + 1, 1))
         if not self.vectorized:
@@ -133,12 +137,23 @@ class FunctionModel(SignalModel):
         m = signal.shape[1] if signal.ndim == 2 else "n_features"
         self._n_features = self._checked("f", signal, theta, (m,)).shape[1]
         if self.jacobian is not None:
-            # As Python calls it: a compiled loop counts numbers, and sees no shapes.
+            # Called from Python: a compiled loop counts values and does not see shapes.
             jacobian = self._call("jacobian", self.jacobian, theta.copy())
             self._checked("jacobian", jacobian, theta, (m, n))
 
-    def __repr__(self):
-        return f"FunctionModel({self.name}, {', '.join(self.parameter_names)})"
+    def _text(self, short=False):
+        bare = ("f", "parameter_names")
+        return constructor_call(self, short=short, bare=bare, **self._arguments)
+
+    @property
+    def _arguments(self):
+        names, bounds = list(self.parameter_names), [p.bounds for p in self.parameters]
+        drawn = {p.name: p.distribution for p in self.parameters if p.distribution}
+        if self.parameters != tuple(_named(names, bounds, drawn)):
+            names, bounds, drawn = list(self.parameters), None, None
+        name = None if self.name == _name(self.f) else self.name
+        given = {"parameter_names": names, "bounds": bounds, "distributions": drawn or None}
+        return given | {"name": name, **self._options}
 
     @property
     def _label(self):
@@ -158,35 +173,7 @@ class FunctionModel(SignalModel):
     def _has_own_jacobian(self):
         return self.jacobian is not None or self.backend == "torch"
 
-    def signal(self, theta, jacobian=False):
-        """Call the function.
-
-        Parameters
-        ----------
-        theta : array-like of shape (n_samples, n_parameters)
-            Parameters.
-        jacobian : bool, default=False
-            Whether to return the derivatives, too.
-
-        Returns
-        -------
-        s : ndarray of shape (n_samples, n_features)
-            Signal.
-        J : ndarray of shape (n_samples, n_features, n_parameters)
-            Derivatives, only if `jacobian`.
-
-        Raises
-        ------
-        MissingJacobianError
-            If derivatives are wanted and there are none.
-        ValueError
-            If theta is not a finite array inside the domain, or the function returns
-            something of another shape.
-        """
-        return self.simulate(self.check_theta(theta), jacobian)
-
-    def simulate(self, theta, jacobian=False):
-        """Simulate theta that has been checked; see `SignalModel.simulate`."""
+    def _simulate(self, theta, jacobian=False):
         shapes = (self.n_features,), (self.n_features, self.n_parameters)
         if jacobian and self.jacobian is None and self.backend == "torch" and len(theta):
             both = differentiate_by_torch(self.f, theta.copy(), self.vectorized)
@@ -196,12 +183,12 @@ class FunctionModel(SignalModel):
         if not jacobian:
             return s
         if self.jacobian is None:
-            return s, self._central_differences(theta, s)
+            return s, self._jacobian_by_differences(self._simulate, theta, s)
         return s, self._values("jacobian", self.jacobian, theta, shapes[1])
 
     def _values(self, what, function, theta, shape):
-        """Values of a function, of the signal's type, in a row for each sample."""
-        # A copy: a function may change its argument.
+        """Return the values of a function in the signal's type, a row per sample."""
+        # A copy, because a function may change its argument.
         theta = np.array(theta, dtype=float, order="C")
         out = np.empty((len(theta), *shape), self._dtype)
         if not len(theta):
@@ -224,7 +211,7 @@ class FunctionModel(SignalModel):
             raise
 
     def _checked(self, what, values, theta, shape):
-        """Values as the signal's type, or an error that says what is wrong with them."""
+        """Return values in the signal's type, if they have the right shape and type."""
         shapes = values.shape, theta.shape, (len(theta), *shape)
         if shapes[0] != shapes[2]:
             found, given, wanted = shapes if self.vectorized else (s[1:] for s in shapes)
@@ -246,13 +233,13 @@ class FunctionModel(SignalModel):
 
 
 def _name(f):
-    """Name of a function, or of that which a `functools.partial` holds."""
+    """Return the name of a function, also of that in a `functools.partial`."""
     f = getattr(f, "func", f)
     return getattr(f, "__name__", type(f).__name__)
 
 
 def _parameters(names, bounds, distributions):
-    """Parameters from names and bounds, or as they are given."""
+    """Return the parameters, made from names and bounds unless they are given."""
     if isinstance(names, str):
         raise TypeError(f"parameter_names is {names!r}; give a sequence, ({names!r},).")
     names = tuple(names)
@@ -260,7 +247,7 @@ def _parameters(names, bounds, distributions):
     if ready and (len(ready) < len(names) or bounds is not None or distributions):
         raise TypeError(
             "parameter_names holds Parameter objects, which have bounds and distributions "
-            "of their own; give nothing but such objects, and leave the others out."
+            "of their own; give only such objects, and leave out bounds and distributions."
         )
     if not ready:
         ready = _named(names, bounds, distributions)
@@ -271,6 +258,7 @@ def _parameters(names, bounds, distributions):
 
 
 def _named(names, bounds, distributions):
+    """Return parameters made from names, bounds and distributions."""
     if bounds is None:
         raise TypeError("bounds are missing; give a row (low, high) for each parameter.")
     try:

@@ -1,4 +1,4 @@
-r"""Intravoxel incoherent motion: diffusion of water beside flow in capillaries.
+r"""Intravoxel incoherent motion: diffusion of water and flow in capillaries.
 
 .. math:: s(b) = S_0 \left(f e^{-b D^*} + (1 - f) e^{-b D}\right)
 
@@ -10,8 +10,8 @@ import numpy as np
 from scipy import stats
 
 from ..parameters import Parameter, truncated_normal
-from .closed_form import ClosedFormModel
-from .options import check_samples
+from ._checks import check_samples
+from ._closed_form import ClosedFormModel
 
 _UNIT = "m²/s"
 _PARAMETERS = (
@@ -29,7 +29,7 @@ _PARAMETERS = (
 class IntravoxelIncoherentMotion(ClosedFormModel):
     """Intravoxel incoherent motion (IVIM): a perfused fraction and diffusing water.
 
-    Parameters are f, D and Dstar; of magnitudes also S0.
+    Parameters are f, D and Dstar; for magnitudes also S0.
 
     Parameters
     ----------
@@ -37,12 +37,12 @@ class IntravoxelIncoherentMotion(ClosedFormModel):
         Diffusion weightings, in s/m².
     signal : {"complex", "magnitude"}, default="magnitude"
         Whether the magnitude is measured, with the amplitude S0 as the last parameter, or
-        the complex signal, up to a complex factor. Motion gives each diffusion-weighted
-        image a phase of its own, so that magnitudes are the rule.
-    noise : {"gaussian", "rician"}, default="gaussian"
+        the complex signal, up to a complex factor. Magnitudes are the usual choice, because
+        motion changes the phase from one diffusion-weighted image to the next.
+    noise : {"gaussian", "rician"} or Noise, default="gaussian"
         Distribution of the noise; Rician is for magnitudes.
     bounds : dict, default=None
-        Other bounds, (low, high) by parameter name.
+        Bounds that differ from the default, (low, high) by parameter name.
 
     Raises
     ------
@@ -63,9 +63,6 @@ class IntravoxelIncoherentMotion(ClosedFormModel):
         advice = "; {0} is in s/m², for s/mm² give 1e6 * {0}"
         self.b = check_samples(b, "b", "s/m²", usual=(1e7, 1e11), advice=advice)
         super().__init__(_PARAMETERS, signal, noise, bounds, amplitude_name="S0")
-
-    def __repr__(self):
-        return self._represent(b=self.b)
 
     @property
     def n_features(self):

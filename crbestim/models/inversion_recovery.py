@@ -1,8 +1,8 @@
 r"""Inversion recovery.
 
-An inversion of efficiency :math:`\eta` turns the longitudinal magnetization z into
-:math:`-\eta z`; after the inversion time it is read out by a pulse that leaves none of it,
-and recovers until the repetition time is over:
+An inversion of efficiency :math:`\eta` changes the longitudinal magnetization z to
+:math:`-\eta z`; after the inversion time a pulse that saturates it reads it out, and it
+recovers until the end of the repetition time:
 
 .. math:: s(T_I) = M_0 \left(1 - (1 + \eta) e^{-T_I / T_1} + \eta e^{-T_R / T_1}\right)
 
@@ -13,9 +13,9 @@ angle :math:`\theta`). Without a repetition time the recovery is complete.
 import numpy as np
 
 from ..parameters import Parameter, truncated_normal
-from .closed_form import ClosedFormModel
-from .options import SECONDS, check_samples, check_time
-from .tissue import T1
+from ._checks import SECONDS, check_samples, check_time
+from ._closed_form import ClosedFormModel
+from ._tissue import T1
 
 _EFFICIENCY = Parameter(
     "efficiency",
@@ -29,25 +29,25 @@ _EFFICIENCY = Parameter(
 class InversionRecovery(ClosedFormModel):
     """Inversion recovery with an unknown inversion efficiency.
 
-    Parameters are T1 and efficiency (1 inverts completely, 0 saturates); of magnitudes
+    Parameters are T1 and efficiency (1 inverts completely, 0 saturates); for magnitudes
     also M0. A magnitude has a kink at the inversion time at which the signal is zero:
     its derivatives are those of the signal on one side of it, their negatives on the other,
-    and zero at it. For saturation recovery give bounds of the efficiency around 0.
+    and zero at the kink. For saturation recovery give bounds of the efficiency around 0.
 
     Parameters
     ----------
     ti : array-like of shape (n_features,)
         Inversion times, in s.
     tr : float, default=None
-        Repetition time, from inversion to inversion, in s; by default so long that
-        recovery is complete.
+        Repetition time, from inversion to inversion, in s; by default long enough for
+        complete recovery.
     signal : {"complex", "magnitude"}, default="complex"
         Whether the complex signal is measured, up to a complex factor M0, or its
         magnitude, with the amplitude M0 as the last parameter.
-    noise : {"gaussian", "rician"}, default="gaussian"
+    noise : {"gaussian", "rician"} or Noise, default="gaussian"
         Distribution of the noise; Rician is for magnitudes.
     bounds : dict, default=None
-        Other bounds, (low, high) by parameter name.
+        Bounds that differ from the default, (low, high) by parameter name.
 
     Raises
     ------
@@ -71,9 +71,6 @@ class InversionRecovery(ClosedFormModel):
             ti, "ti", "s", high=high, usual=(1e-3, 60.0), advice=" (up to tr)" + SECONDS
         )
         super().__init__((T1, _EFFICIENCY), signal, noise, bounds)
-
-    def __repr__(self):
-        return self._represent(ti=self.ti, tr=self.tr)
 
     @property
     def n_features(self):

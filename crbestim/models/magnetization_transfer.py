@@ -12,17 +12,16 @@ import numpy as np
 from scipy import stats
 
 from ..parameters import Parameter, truncated_normal
-from .hybrid_state import HybridStateModel
-from .options import choose_parameters
-from .saturation import ALPHA_MAX, TAU_RANGE, saturation_table
-from .tissue import R1, R2, off_resonance, transmit_field
+from ._hybrid_state import HybridStateModel
+from ._saturation_table import ALPHA_MAX, TAU_RANGE, saturation_table
+from ._tissue import R1, R2, off_resonance, transmit_field
 
 _TRF_RANGE = 50e-6, 3e-3
 
 
 def _parameters(tr, alpha, trf):
-    """Parameters with bounds and brain distribution."""
-    # Above B1_max the table of saturation rates ends; outside t2s it does, too.
+    """Return the parameters of all options, with bounds and brain distribution."""
+    # The table of saturation rates ends at b1_max, and at the limits t2s.
     b1_max = min(ALPHA_MAX / max(np.abs(alpha).max(), 1e-3), 3.0)
     t2s = max(2e-6, trf.max() / TAU_RANGE[1]), min(40e-6, trf.min() / TAU_RANGE[0])
     return (
@@ -63,12 +62,12 @@ class MagnetizationTransfer(HybridStateModel):
     steady_state : {"periodic", "thermal"}, default="periodic"
         Whether each train repeats without a pause, or starts from thermal equilibrium.
     bounds : dict, default=None
-        Other bounds, (low, high) by parameter name.
+        Bounds that differ from the default, (low, high) by parameter name.
 
     Raises
     ------
     TypeError
-        If the sequence is of another kind.
+        If the sequence is not a HybridStateSequence.
     ValueError
         If an option is unknown, or the pulses are too short or too long for the model.
 
@@ -100,12 +99,12 @@ class MagnetizationTransfer(HybridStateModel):
         saturation_table(lineshape)
         self._check_durations()
         left_out = ("R1f", "R1s") if joint_r1 else ("R1",)
-        known = _parameters(sequence.tr, sequence.alpha, sequence.trf)
-        chosen = (p for p in known if p.name not in left_out)
-        self._parameters = choose_parameters(chosen, bounds)
+        parameters = _parameters(sequence.tr, sequence.alpha, sequence.trf)
+        chosen = (p for p in parameters if p.name not in left_out)
+        self._choose_parameters(chosen, bounds)
 
     def _check_durations(self):
-        """Refuse pulses for which the saturation rate is not known."""
+        """Refuse pulses for which the saturation rate is not tabulated."""
         shortest, longest = self.sequence.trf.min(), self.sequence.trf.max()
         if shortest < _TRF_RANGE[0] or longest > _TRF_RANGE[1]:
             wrong = shortest if shortest < _TRF_RANGE[0] else longest
@@ -118,12 +117,6 @@ class MagnetizationTransfer(HybridStateModel):
                 f"TRF spans {shortest:g} to {longest:g} s; no T2s is short enough for the "
                 "shortest and long enough for the longest pulse."
             )
-
-    def __repr__(self):
-        return (
-            f"MagnetizationTransfer({self.sequence!r}, joint_r1={self.joint_r1}, "
-            f"lineshape={self.lineshape!r}, steady_state={self.steady_state!r})"
-        )
 
     @property
     def _kernel_arguments(self):

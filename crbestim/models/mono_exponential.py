@@ -2,8 +2,8 @@ r"""Mono-exponential decay of spin echoes or gradient echoes.
 
 .. math:: s(T_E) = M_0 \left(e^{-T_E / T_2} + \mathrm{offset}\right)
 
-(Meiboom & Gill, Rev. Sci. Instrum. 1958, doi 10.1063/1.1716296). Of gradient echoes
-:math:`T_2^*` takes the place of :math:`T_2`, and the complex signal turns by
+(Meiboom & Gill, Rev. Sci. Instrum. 1958, doi 10.1063/1.1716296). For gradient echoes
+:math:`T_2^*` takes the place of :math:`T_2`, and the complex signal has the phase factor
 :math:`e^{i \omega_0 T_E}`.
 """
 
@@ -11,9 +11,9 @@ import numpy as np
 from scipy import stats
 
 from ..parameters import Parameter
-from .closed_form import ClosedFormModel
-from .options import check_choice, check_echo_times
-from .tissue import T2, T2STAR
+from ._checks import check_choice, check_echo_times
+from ._closed_form import ClosedFormModel
+from ._tissue import T2, T2STAR
 
 _DECAYS = {"T2": T2, "T2star": T2STAR}
 _OFFSET = Parameter(
@@ -28,8 +28,8 @@ _OFFSET = Parameter(
 class MonoExponential(ClosedFormModel):
     """Mono-exponential decay with T2 or T2*.
 
-    Parameters are T2 or T2star, and offset if wanted; of magnitudes also M0, and of
-    complex gradient echoes (T2star) also the off-resonance omega0, by which they turn.
+    Parameters are T2 or T2star, and optionally offset; for magnitudes also M0, and for
+    complex gradient echoes (T2star) also the off-resonance omega0.
 
     Parameters
     ----------
@@ -38,14 +38,14 @@ class MonoExponential(ClosedFormModel):
     parameter : {"T2", "T2star"}, default="T2"
         Whether echoes are spin echoes, or gradient echoes.
     offset : bool, default=False
-        Whether the signal has a part that does not decay, in units of M0.
+        Whether the signal has a part that does not decay, given in units of M0.
     signal : {"complex", "magnitude"}, default="complex"
         Whether the complex signal is measured, up to a complex factor M0, or its
         magnitude, with the amplitude M0 as the last parameter.
-    noise : {"gaussian", "rician"}, default="gaussian"
+    noise : {"gaussian", "rician"} or Noise, default="gaussian"
         Distribution of the noise; Rician is for magnitudes.
     bounds : dict, default=None
-        Other bounds, (low, high) by parameter name.
+        Bounds that differ from the default, (low, high) by parameter name.
 
     Raises
     ------
@@ -78,9 +78,6 @@ class MonoExponential(ClosedFormModel):
         parameters = [_DECAYS[parameter], *([_OFFSET] if offset else [])]
         turning = self.te if parameter == "T2star" else None
         super().__init__(parameters, signal, noise, bounds, te=turning)
-
-    def __repr__(self):
-        return self._represent(te=self.te, parameter=self.parameter, offset=self.offset)
 
     @property
     def n_features(self):

@@ -4,15 +4,16 @@ r"""Spoiled gradient echoes of variable flip angle, repetition time or echo time
               \frac{1 - E_1}{1 - E_1 \cos(B_1 \alpha)}\, e^{-T_E / T_2^*},
           \qquad E_1 = e^{-T_R / T_1}
 
-(Ernst & Anderson, Rev. Sci. Instrum. 1966, doi 10.1063/1.1719961). Small flip angles tell
-:math:`B_1^2 T_1`, not both factors (Helms et al., MRM 2008, doi 10.1002/mrm.21542).
+(Ernst & Anderson, Rev. Sci. Instrum. 1966, doi 10.1063/1.1719961). Small flip angles
+determine :math:`B_1^2 T_1`, not both factors (Helms et al., MRM 2008, doi
+10.1002/mrm.21542).
 """
 
 import numpy as np
 
-from .closed_form import ClosedFormModel
-from .options import SECONDS, check_echo_times, check_samples
-from .tissue import T1, T2STAR, transmit_field
+from ._checks import SECONDS, check_echo_times, check_samples
+from ._closed_form import ClosedFormModel
+from ._tissue import T1, T2STAR, transmit_field
 
 _RADIANS = "; {0} is in radians, for degrees give np.deg2rad({0})"
 
@@ -20,29 +21,29 @@ _RADIANS = "; {0} is in radians, for degrees give np.deg2rad({0})"
 class SpoiledGradientEcho(ClosedFormModel):
     """Steady state of spoiled gradient echoes (SPGR, FLASH), by Ernst's formula.
 
-    Parameters are T1; B1 if wanted; with echo times T2star; of magnitudes also M0, and of
-    complex signals with echo times the off-resonance omega0, by which they turn.
+    Parameters are T1; optionally B1; with echo times T2star; for magnitudes also M0, and
+    for complex signals with echo times the off-resonance omega0.
 
     Parameters
     ----------
     alpha : array-like of shape (n_features,)
         Nominal flip angles, in rad.
     tr : float or array-like of shape (n_features,)
-        Repetition time, in s; one for all samples, or one for each.
+        Repetition time, in s: one for all samples, or one for each.
     te : array-like of shape (n_features,), default=None
-        Echo times, in s. By default one for all, whose decay is a part of M0.
+        Echo times, in s. By default all samples have the same, and M0 includes the decay.
     b1 : bool, default=False
         Whether the relative transmit field B1 is a parameter; otherwise it is 1. Small
-        flip angles do not tell B1 and T1 apart, however many there are: their bounds are
-        huge. A flip angle of 90 degrees or more does; see
+        flip angles, however many, do not separate B1 from T1: the bounds of both are huge.
+        A flip angle of 90 degrees or more does; see
         :func:`~crbestim.bounds.cramer_rao_bound`.
     signal : {"complex", "magnitude"}, default="complex"
         Whether the complex signal is measured, up to a complex factor M0, or its
         magnitude, with the amplitude M0 as the last parameter.
-    noise : {"gaussian", "rician"}, default="gaussian"
+    noise : {"gaussian", "rician"} or Noise, default="gaussian"
         Distribution of the noise; Rician is for magnitudes.
     bounds : dict, default=None
-        Other bounds, (low, high) by parameter name.
+        Bounds that differ from the default, (low, high) by parameter name.
 
     Raises
     ------
@@ -86,7 +87,7 @@ class SpoiledGradientEcho(ClosedFormModel):
         super().__init__(parameters, signal, noise, bounds, te=self.te)
 
     def _for_each(self, times, name):
-        """Return one time for each flip angle, if there are times."""
+        """Return one time for each flip angle, or None."""
         n = len(self.alpha)
         if times is None:
             return None
@@ -98,16 +99,13 @@ class SpoiledGradientEcho(ClosedFormModel):
             )
         return times
 
-    def __repr__(self):
-        return self._represent(alpha=self.alpha, tr=self.tr, te=self.te, b1=self.b1)
-
     @property
     def n_features(self):
         """Number of flip angles."""
         return len(self.alpha)
 
     def _closed_form(self, theta, jacobian):
-        # The last name may be that of the amplitude or of the off-resonance.
+        # Without the last name where it is that of the amplitude or the off-resonance.
         theta = dict(zip(self.parameter_names, theta, strict=False))
         t1, angle = theta["T1"], self.alpha * theta.get("B1", 1.0)
         recovered = -np.expm1(-self.tr / t1)

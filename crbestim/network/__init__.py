@@ -1,5 +1,6 @@
-"""Networks, losses and the training loop: torch only, tensors in and out.
+"""The network: modules, losses and training in torch, behind one door of arrays.
 
-Nothing here is imported before a network is fitted or used, because torch is slow to
-import; nothing here knows of signal models or of scikit-learn.
+:mod:`crbestim.network.arrays` is the door: NumPy arrays in and out. It and the losses can
+be imported without torch, which is slow to import; all other files need it. Nothing here
+uses signal models or scikit-learn.
 """

@@ -2,26 +2,29 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
+from ..noise import GaussianNoise, Noise
 from .modules import align
 
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Signals with targets, and how much noise they get.
+    """Signals with targets, as tensors, and how much noise they get.
 
     Parameters
     ----------
     signals : Tensor of shape (n_samples, n_features)
-        Signals, complex or real: measured ones, or clean ones for M0 = 1.
+        Signals, complex or real: measured ones, or clean ones for M0 = 1. Real ones come
+        less the reference.
     targets, precision : Tensor of shape (n_samples, n_outputs)
         Scaled parameters and inverse variances of their errors: for measured signals as
         they are, for clean ones at unit noise, if `scale_precision`.
-    reference : Tensor of shape (n_features,)
-        Phase reference of complex signals.
     known : Tensor of shape (n_samples, n_known)
         What else the network sees of each row, beside its signal.
+    reference : Tensor of shape (n_features,)
+        Phase reference of complex signals, or the mean of real ones.
     snr : Tensor of shape (n_snr,), default=None
         Signal-to-noise ratios from which clean signals draw; None for measured ones.
     snr_is_range : bool, default=False
@@ -31,20 +34,45 @@ class Fingerprints:
     levels : Tensor of shape (n_levels,), default=None
         Rising signal-to-noise ratios at which the precision is given, if it is at unit
         noise not the same for all of them: then of shape (n_samples, n_levels, n_outputs).
-    is_magnitude : bool, default=False
-        Whether clean signals are magnitudes, whose noise is Rician.
+    noise : crbestim.noise.Noise, default=GaussianNoise()
+        Noise that clean signals get.
     """
 
     signals: torch.Tensor
     targets: torch.Tensor
     precision: torch.Tensor
-    reference: torch.Tensor
     known: torch.Tensor
+    reference: torch.Tensor
     snr: torch.Tensor | None = None
     snr_is_range: bool = False
     scale_precision: bool = False
     levels: torch.Tensor | None = None
-    is_magnitude: bool = False
+    noise: Noise = GaussianNoise()
+
+    @classmethod
+    def from_arrays(cls, arrays, *, dtype, device, **options):
+        """Make tensors of arrays.
+
+        Parameters
+        ----------
+        arrays : dict of ndarray
+            The tensors among the parameters of the class, by name; None for those that
+            there are not.
+        dtype : {"float32", "float64"}
+            Precision of the tensors.
+        device : str
+            Where they go.
+        **options
+            The other parameters of the class.
+
+        Returns
+        -------
+        Fingerprints
+            The same data.
+        """
+        given = {name: array for name, array in arrays.items() if array is not None}
+        tensors = {name: as_tensor(a, dtype, device) for name, a in given.items()}
+        return cls(**tensors, **options)
 
     def __len__(self):
         return len(self.signals)
@@ -69,12 +97,12 @@ class Fingerprints:
         return features, self.targets[rows], precision
 
     def _with_noise(self, x, snr, generator):
-        """Gaussian noise, or the magnitude with noise in both channels."""
-        if not self.is_magnitude:
-            return x + _normal(x, generator) / snr
-        # Real signals come less their reference.
-        in_phase = x + self.reference + _normal(x, generator) / snr
-        return torch.hypot(in_phase, _normal(x, generator) / snr) - self.reference
+        """Clean signals with noise; the reference of real ones is no part of them."""
+        n_channels = self.noise.n_channels
+        channels = [_normal(x, generator) / snr for _ in range(n_channels)]
+        if not self.noise.depends_on_signal:
+            return self.noise.apply(x, channels, torch)
+        return self.noise.apply(x + self.reference, channels, torch) - self.reference
 
     def _interpolated(self, precision, snr):
         """Precision at unit noise for given ratios, between those of the levels."""
@@ -103,3 +131,12 @@ def _normal(x, generator):
     if x.is_complex():
         return torch.view_as_complex(torch.randn(*x.shape, 2, **options))
     return torch.randn(x.shape, **options)
+
+
+def as_tensor(array, dtype, device):
+    """Return a tensor of a real precision or the complex one that goes with it."""
+    kind = np.dtype(dtype)
+    if array.dtype.kind == "c":
+        kind = np.result_type(kind, np.complex64)
+    # A copy: torch does not take arrays that cannot be written to.
+    return torch.from_numpy(np.array(array, dtype=kind)).to(device)

@@ -1,14 +1,14 @@
 """Losses: squared errors in units of a variance, averaged over what is determined.
 
-An objective is called with predictions, targets and precisions of noisy fingerprints. It
-returns a sum of losses, so that parts of a batch add up to the whole, and counts what the
-sum is to be divided by.
+A loss is called with deviations: errors over their standard deviation. It returns a sum, so
+that the parts of a batch add up to the whole, and says what the sum is to be divided by.
+Tensors come with their own functions, so this file does not import torch.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 
-import torch
+__all__ = ["BiasReducedLoss", "CRBLoss", "Loss", "MSELoss", "make_loss"]
 
 _TINY = 1e-12
 
@@ -30,9 +30,9 @@ def wrapped_errors(prediction, target, periods):
     """
     error = prediction - target
     # error / inf rounds to zero, but inf times zero is NaN: leave these columns alone.
-    wraps = torch.isfinite(periods)
-    finite = torch.where(wraps, periods, torch.ones_like(periods))
-    return torch.where(wraps, error - finite * torch.round(error / finite), error)
+    wraps = periods.isfinite()
+    finite = periods.where(wraps, 1.0)
+    return (error - finite * (error / finite).round()).where(wraps, error)
 
 
 def huber(deviations, threshold):
@@ -42,8 +42,9 @@ def huber(deviations, threshold):
     ----------
     deviations : Tensor
         Errors in units of their standard deviation.
-    threshold : float
-        Where they begin to count linearly, with the slope that squares have there.
+    threshold : float or None
+        Where they begin to count linearly, with the slope that squares have there; None
+        for squares throughout.
 
     Returns
     -------
@@ -51,55 +52,103 @@ def huber(deviations, threshold):
         ``d^2`` up to the threshold t, then ``2 t |d| - t^2``.
     """
     size = deviations.abs()
-    within = size.clamp(max=threshold)
+    within = size.clamp(max=math.inf if threshold is None else threshold)
     return within * (2 * size - within)
 
 
-@dataclass(frozen=True)
-class SquaredErrors:
-    """Sum of error^2 * precision, weighted by parameter.
+class Loss:
+    """What a network minimizes.
 
-    With precision 1/CRB it is the CRB loss (Zhang et al., MRM 2022, doi
-    10.1002/mrm.29206), with the inverse variance of each target the mean squared error
-    of standardized targets. A precision of zero leaves an entry out.
+    A subclass is a frozen dataclass whose fields are parameters of
+    :class:`~crbestim.CRBRegressor`, and defines `total`.
+
+    Attributes
+    ----------
+    uses_bound : bool
+        Whether squared errors are divided by the Cramér-Rao bound, and not by the variance
+        of the targets.
+    n_realizations : int
+        Noise realizations of each fingerprint in a batch. More than one needs a model.
+
+    Examples
+    --------
+    A loss of your own, in which all errors count linearly.
+
+    >>> from crbestim import CRBRegressor
+    >>> from crbestim.network.losses import Loss
+    >>> class AbsoluteErrors(Loss):
+    ...     def total(self, deviations, weights):
+    ...         return (weights * deviations.abs()).sum()
+    >>> reg = CRBRegressor(loss=AbsoluteErrors())
+    """
+
+    uses_bound = True
+    n_realizations = 1
+
+    def total(self, deviations, weights):
+        """Return the sum over samples and parameters.
+
+        Parameters
+        ----------
+        deviations : Tensor of shape (n_samples, n_outputs)
+            Errors over their standard deviation; 0 for entries that do not count. The
+            realizations of a fingerprint follow each other.
+        weights : Tensor of shape (n_outputs,)
+            Weight of each parameter.
+
+        Returns
+        -------
+        Tensor
+            One number.
+        """
+        raise NotImplementedError(f"{type(self).__name__} lacks total; define it.")
+
+    def count(self, precision, weights):
+        """Return what to divide the sum by: the weight of all entries that count."""
+        return (weights * (precision > 0)).sum()
+
+
+@dataclass(frozen=True)
+class CRBLoss(Loss):
+    """Squared errors over the Cramér-Rao bound (Zhang et al., doi 10.1002/mrm.29206).
 
     Parameters
     ----------
-    periods : Tensor of shape (n_outputs,)
-        Periods in units of the targets; infinite where there is none.
-    weights : Tensor of shape (n_outputs,)
-        Weight of each parameter.
-    threshold : float, default=inf
+    huber_threshold : float or None
         Where errors begin to count linearly, in standard deviations.
     """
 
-    periods: torch.Tensor
-    weights: torch.Tensor
-    threshold: float = math.inf
-    n_realizations: int = 1
+    huber_threshold: float | None = None
 
-    def __call__(self, prediction, target, precision):
-        """Return the sum over samples and parameters."""
-        errors = wrapped_errors(prediction, target, self.periods)
-        return (self.weights * huber(errors * precision.sqrt(), self.threshold)).sum()
-
-    def count(self, precision):
-        """Return what to divide the sum by: the weight of all entries that count."""
-        return (self.weights * (precision > 0)).sum()
+    def total(self, deviations, weights):
+        """Return the sum over samples and parameters; see :meth:`Loss.total`."""
+        return (weights * huber(deviations, self.huber_threshold)).sum()
 
 
 @dataclass(frozen=True)
-class BiasReduced(SquaredErrors):
+class MSELoss(Loss):
+    """Squared errors over the variance of each target."""
+
+    uses_bound = False
+
+    def total(self, deviations, weights):
+        """Return the sum over samples and parameters; see :meth:`Loss.total`."""
+        return (weights * deviations.square()).sum()
+
+
+@dataclass(frozen=True)
+class BiasReducedLoss(Loss):
     """Squared bias and excess variance over several noise realizations.
 
     The sum of ``bias^2/CRB + variance_weight * max(variance/CRB - variance_limit, 0)``
-    (Mao et al., arXiv 2312.11468). Rows come in groups of `n_realizations`, each of one
-    fingerprint. The squared mean error over n noise realizations has the variance over n
-    on top of the bias; that part is subtracted, where the mean is not beyond the
-    threshold and counts linearly. The excess is that of the sample variance.
+    (Mao et al., arXiv 2312.11468). The squared mean error over n noise realizations exceeds
+    the squared bias by the variance over n; that part is subtracted, unless the mean is
+    beyond the threshold and counts linearly. The excess is that of the sample variance.
 
     Parameters
     ----------
+    huber_threshold : float or None
+        Where errors begin to count linearly, in standard deviations.
     n_realizations : int
         Noise realizations per fingerprint, at least two.
     variance_weight : float
@@ -108,20 +157,53 @@ class BiasReduced(SquaredErrors):
         Ratio of variance to bound from which it counts.
     """
 
-    variance_weight: float = 1.0
-    variance_limit: float = 1.0
+    huber_threshold: float | None
+    n_realizations: int = field()
+    variance_weight: float
+    variance_limit: float
 
-    def __call__(self, prediction, target, precision):
-        """Return the sum over rows and parameters."""
-        errors = wrapped_errors(prediction, target, self.periods) * precision.sqrt()
-        groups = errors.unflatten(0, (-1, self.n_realizations))
+    def total(self, deviations, weights):
+        """Return the sum over rows and parameters; see :meth:`Loss.total`."""
+        groups = deviations.unflatten(0, (-1, self.n_realizations))
         mean = groups.mean(dim=1)
         # The square root of a variance of zero would have no gradient.
         spread = groups.var(dim=1).clamp(min=_TINY).sqrt()
-        variance = huber(spread, self.threshold)
-        noise = variance / self.n_realizations * (mean.abs() <= self.threshold)
-        bias = huber(mean, self.threshold) - noise
-        limit = huber(spread.new_tensor(self.variance_limit).sqrt(), self.threshold)
+        threshold = self.huber_threshold
+        variance = huber(spread, threshold)
+        is_square = mean.abs() <= (math.inf if threshold is None else threshold)
+        bias = huber(mean, threshold) - variance / self.n_realizations * is_square
+        limit = huber(spread.new_tensor(self.variance_limit).sqrt(), threshold)
         excess = (variance - limit).clamp(min=0)
         losses = bias + self.variance_weight * excess
-        return self.n_realizations * (self.weights * losses).sum()
+        return self.n_realizations * (weights * losses).sum()
+
+
+LOSSES = {"crb": CRBLoss, "mse": MSELoss, "bias-reduced": BiasReducedLoss}
+"""Losses by name. A new one is a class above and an entry here."""
+
+
+def make_loss(loss, settings):
+    """Return a loss.
+
+    Parameters
+    ----------
+    loss : str or Loss
+        Name of a loss; an object is returned as it is.
+    settings : dict
+        Parameters by name, of which a loss takes those that are its fields.
+
+    Returns
+    -------
+    Loss
+        The loss.
+
+    Examples
+    --------
+    >>> from crbestim.network.losses import make_loss
+    >>> make_loss("crb", {"huber_threshold": 2.0, "alpha": 1e-4})
+    CRBLoss(huber_threshold=2.0)
+    """
+    if isinstance(loss, Loss):
+        return loss
+    kind = LOSSES[loss]
+    return kind(**{field.name: settings[field.name] for field in fields(kind)})

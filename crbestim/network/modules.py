@@ -82,6 +82,7 @@ class FingerprintNetwork(nn.Module):
         self.register_buffer("mean", torch.zeros(n_inputs))
         self.register_buffer("whitening", torch.eye(n_inputs))
         turns, columns = periods[periodic] / (2 * math.pi), periodic.nonzero().ravel()
+        self.register_buffer("periods", periods, persistent=False)
         self.register_buffer("turns", turns, persistent=False)
         self.register_buffer("periodic", columns, persistent=False)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from tqdm.auto import tqdm
 
+from .losses import wrapped_errors
 from .optimizers import Soap
-from .threads import pool
 
 _WARM_UP = 0.03
 # Rows that one thread takes of a batch. The parts of a batch and the order of their sum
@@ -30,7 +30,6 @@ class Settings:
     alpha: float
     n_iter_no_change: float
     tol: float
-    n_threads: int
     verbose: bool
 
 
@@ -66,22 +65,36 @@ class Trainer:
         What to learn from.
     validation : Fingerprints or None
         What to judge the epochs by.
-    objective : SquaredErrors
+    loss : crbestim.network.losses.Loss
         The loss.
+    weights : Tensor of shape (n_outputs,)
+        Weight of each parameter in the loss.
     settings : Settings
         How long, how fast.
     generator : torch.Generator
         Source of order and noise, on the device of the data.
+    parallel_map : callable, default=map
+        Map over the parts of a batch, which keeps their order.
     """
 
-    def __init__(self, network, train, validation, objective, settings, generator):
-        self.network, self.objective = network, objective
+    def __init__(
+        self,
+        network,
+        train,
+        validation,
+        loss,
+        weights,
+        settings,
+        generator,
+        parallel_map=map,
+    ):
+        self.network, self.loss, self.weights = network, loss, weights
         self.train, self.validation = train, validation
         self.settings, self.generator = settings, generator
         self.parameters = list(network.parameters())
         self.optimizer = Soap(self.parameters, settings.alpha)
         self.progress = Progress()
-        self._map = map
+        self._map = parallel_map
 
     def fit(self, on_epoch=None):
         """Train until a limit is reached, and return the progress, with its history.
@@ -91,9 +104,9 @@ class Trainer:
         True, training ends.
         """
         settings, progress = self.settings, self.progress
-        bar = tqdm(total=settings.max_iter, desc="training", disable=not settings.verbose)
-        n_threads = 1 if self.train.signals.is_cuda else settings.n_threads
-        with bar, pool(n_threads) as self._map:
+        with tqdm(
+            total=settings.max_iter, desc="training", disable=not settings.verbose
+        ) as bar:
             try:
                 for epoch in range(settings.max_iter):
                     record = self._epoch(epoch)
@@ -106,7 +119,6 @@ class Trainer:
                         break
             except KeyboardInterrupt:
                 progress.interrupted = True
-        self._map = map
         if progress.best_state is not None:
             self.network.load_state_dict(progress.best_state)
         self._check_finite(sum(p.detach().sum() for p in self.parameters), "sum of weights")
@@ -119,7 +131,7 @@ class Trainer:
             len(self.train), generator=self.generator, device=self.train.signals.device
         )
         # A fingerprint comes with all its noise realizations, so fewer of them fit.
-        size = max(1, settings.batch_size // self.objective.n_realizations)
+        size = max(1, settings.batch_size // self.loss.n_realizations)
         batches = order.split(size)
         total = 0.0
         for i, rows in enumerate(batches):
@@ -142,9 +154,9 @@ class Trainer:
 
     def step(self, rows, learning_rate):
         """Take one step of the optimizer; return the loss before it."""
-        n_realizations = self.objective.n_realizations
+        n_realizations = self.loss.n_realizations
         batch = self.train.batch(rows, self.generator, n_realizations)
-        count = self.objective.count(batch[2]).clamp(min=1e-30)
+        count = self.loss.count(batch[2], self.weights).clamp(min=1e-30)
         results = self._map(self._loss_and_gradients, self._parts(batch))
         losses, gradients = zip(*results, strict=True)
         gradients = [sum(terms) / count for terms in zip(*gradients, strict=True)]
@@ -157,11 +169,20 @@ class Trainer:
 
     def _loss_and_gradients(self, part):
         """Return loss and gradients of a part of a batch, as sums over its rows."""
-        features, targets, precision = part
         # Whether gradients are kept is a setting of each thread.
         with torch.enable_grad():
-            loss = self.objective(self.network(features), targets, precision)
+            loss = self._loss(part)
             return loss.detach(), torch.autograd.grad(loss, self.parameters)
+
+    def _loss(self, part):
+        """Return the loss of a part of a batch, as a sum over its rows."""
+        features, targets, precision = part
+        errors = wrapped_errors(self.network(features), targets, self.network.periods)
+        return self.loss.total(errors * precision.sqrt(), self.weights)
+
+    def _loss_alone(self, part):
+        with torch.no_grad():
+            return self._loss(part)
 
     def evaluate(self):
         """Return the loss on validation data, NaN if there are none that count.
@@ -173,23 +194,18 @@ class Trainer:
             return math.nan
         device = data.signals.device
         generator = torch.Generator(device).manual_seed(0)
-        n_realizations = self.objective.n_realizations
+        n_realizations = self.loss.n_realizations
         for rows in torch.arange(len(data), device=device).split(_BLOCK):
             batch = data.batch(rows, generator, n_realizations)
-            total += sum(self._map(self._loss, self._parts(batch)))
-            count += self.objective.count(batch[2])
+            total += sum(self._map(self._loss_alone, self._parts(batch)))
+            count += self.loss.count(batch[2], self.weights)
         return float(total / count) if count > 0 else math.nan
 
     def _parts(self, batch):
         """Parts of a batch: whole groups of noise realizations; one part on a GPU."""
-        n = self.objective.n_realizations
+        n = self.loss.n_realizations
         size = len(batch[0]) if batch[0].is_cuda else max(1, _PART // n) * n
         return zip(*(tensor.split(size) for tensor in batch), strict=True)
-
-    def _loss(self, part):
-        features, targets, precision = part
-        with torch.no_grad():
-            return self.objective(self.network(features), targets, precision)
 
     def _keep_best(self, record):
         loss, progress = record["validation_loss"], self.progress

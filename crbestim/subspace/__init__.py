@@ -1,4 +1,4 @@
-"""Transformers of signals: projection onto a subspace, reals of complex, whitening."""
+"""Transformers of signals: projection onto a subspace, complex to real, whitening."""
 
 from .complex_to_real import ComplexToReal
 from .projection import SubspaceProjection

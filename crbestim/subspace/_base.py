@@ -1,4 +1,4 @@
-"""What the transformers share: checks of data, and voxels that are not finite."""
+"""The base of all transformers: checks of data, and rows that are not finite."""
 
 import warnings
 
@@ -13,12 +13,12 @@ from ._spectrum import blocks
 class SignalTransformer(TransformerMixin, BaseEstimator):
     """Transformer of real or complex signals, one voxel a row.
 
-    Single precision stays single. Rows that are not finite are left out of ``fit``, with
-    a warning, and become NaN in ``transform``.
+    Single precision is kept. Rows that are not finite are left out of ``fit``, with a
+    warning, and become NaN in ``transform``.
     """
 
     def _check_fit(self, X, y):
-        """Return X as an array, and which of its rows are finite; remember its kind."""
+        """Return X as an array, and which of its rows are finite; store its kind."""
         if is_complex(y):
             raise ValueError(f"{COMPLEX_TARGET}: y is complex; parameters are real.")
         X = check_features(self, X, reset=True, keep_single=True)
@@ -47,18 +47,18 @@ class SignalTransformer(TransformerMixin, BaseEstimator):
         return X
 
     def _check_inverse(self, X, n_features):
-        """Return what came out of ``transform`` as an array of two dimensions."""
+        """Return the output of ``transform`` as a two-dimensional array."""
         check_is_fitted(self)
         X = np.asarray(X)
         if X.ndim != 2 or X.shape[1] != n_features:
             raise ValueError(
                 f"X has shape {X.shape}; {type(self).__name__} gives {n_features} "
-                "columns and takes as many back."
+                "columns, and its inverse takes as many."
             )
         return X
 
     def __sklearn_tags__(self):
-        """Complex X is native, but scikit-learn has no tag for it; voxels may be NaN."""
+        """Allow NaN; complex X is allowed, too, but scikit-learn has no tag for it."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
@@ -66,37 +66,13 @@ class SignalTransformer(TransformerMixin, BaseEstimator):
 
 
 def finite_rows(X):
-    """Tell which rows are finite.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Real or complex data.
-
-    Returns
-    -------
-    ndarray of bool, shape (n_samples,)
-        True for rows without NaN and infinite values.
-    """
+    """Return which rows are finite, a bool array of shape (n_samples,)."""
     finite = [np.isfinite(X[part]).all(axis=1) for part in blocks(len(X))]
     return np.concatenate(finite)
 
 
 def times(X, matrix):
-    """Multiply the rows of X that are finite by a matrix, in the precision of X.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Real or complex data.
-    matrix : ndarray of shape (n_features, n_columns)
-        What each row is multiplied by.
-
-    Returns
-    -------
-    ndarray of shape (n_samples, n_columns)
-        Products; NaN for rows that are not finite.
-    """
+    """Return X @ matrix in the precision of X, NaN for rows that are not finite."""
     if X.dtype in (np.float32, np.complex64):
         matrix = matrix.astype(np.complex64 if matrix.dtype.kind == "c" else np.float32)
     dtype = np.result_type(X.dtype, matrix.dtype)

@@ -2,19 +2,20 @@ r"""A basis that keeps the Cramér-Rao bound.
 
 The derivatives of a signal by all unknowns are the columns of B. Seen through a basis U,
 they have the Fisher information :math:`F = \mathrm{Re}(B^H U U^H B)`, and parameter k has
-the bound :math:`(F^{-1})_{kk}`. What it loses shows in its efficiency
+the bound :math:`(F^{-1})_{kk}`. The loss of the basis shows in its efficiency
 
 .. math:: e_k(U) = \mathrm{CRB}_k / (F^{-1})_{kk} \le 1.
 
 The mean of squared efficiencies over fingerprints and parameters is maximized. Squares
-make the typical fingerprints count, not those that no basis of this size can serve. The
-bound does not need all of the signal, and without a price of its own half of its energy
-would be given up, so the lost share of energy, times a weight, is subtracted.
+favour typical fingerprints over those that no basis of this size can serve. The bound does
+not need all of the signal: without a penalty half of its energy would be given up, so the
+lost share of energy, times a weight, is subtracted.
 
-1. Signals, and derivatives made orthogonal to all others, :math:`B F^{-1}` at U = 1, have
-   singular vectors. The first ones are the basis of Mao et al., arXiv 2305.00326, and the
-   start; some more hold nearly all that the signals tell, and the basis is sought there.
-2. A subspace near the start U0 is that of U0 + C Z, where C completes U0 and Z is any
+1. The singular vectors of signals, and of derivatives made orthogonal to all others,
+   :math:`B F^{-1}` at U = 1, are computed. The first ones are the basis of Mao et al.,
+   arXiv 2305.00326, and the start of the search; some more span nearly all information of
+   the signals, and the search is limited to their span.
+2. A subspace near the start U0 is spanned by U0 + C Z, where C completes U0 and Z is any
    matrix: a chart of the Grassmann manifold (Absil et al. 2004, doi
    10.1023/B:ACAP.0000013855.14971.91). U is its orthonormal factor.
 3. With :math:`w = B F^{-1} e_k`, the derivative of a bound is
@@ -28,54 +29,25 @@ from ..bounds import covariance_from_information, fisher_information
 from ._spectrum import blocks, double, singular_vectors
 
 _BLOCK = 128
-# Directions a component, among which the basis is sought. With 1142 pulses and 13
+# Directions per component that span the search space. With 1142 pulses and 13
 # components, 60 or 150 directions led to the same medians within 0.5 %.
 _DIRECTIONS = 6
-# Added to the information of columns whose bound is 1, so that it has an inverse.
+# Added to the information, scaled to bounds of 1, so that it has an inverse.
 _RIDGE = 1e-13
 
 
 def bound_basis(model, theta, n_components, *, weights, energy_weight, real, max_iter, tol):
-    """Search for the basis in which fingerprints keep their bounds.
+    """Return the basis (n_features, n_components) that keeps bounds, and SciPy's result.
 
-    Parameters
-    ----------
-    model : SignalModel
-        The model, at known values if it has any.
-    theta : ndarray of shape (n_samples, n_parameters)
-        Fingerprints; those with an infinite bound are left out.
-    n_components : int
-        Number of columns.
-    weights : ndarray of shape (n_parameters,)
-        Weights of the parameters.
-    energy_weight : float
-        Weight of the lost share of energy.
-    real : bool
-        Whether the basis is real though the signal may be complex.
-    max_iter : int
-        Largest number of iterations; 0 returns the start.
-    tol : float
-        Least gain of an iteration.
-
-    Returns
-    -------
-    basis : ndarray of shape (n_features, n_components)
-        Orthonormal columns.
-    result : scipy.optimize.OptimizeResult or None
-        How the search ended; None without a search.
-
-    Raises
-    ------
-    ValueError
-        If no fingerprint determines all parameters, or those that do tell fewer directions
-        than `n_components`.
+    Fingerprints with an infinite bound are left out. With max_iter = 0 the basis is the
+    start of the search, and the result is None.
     """
     vectors, used, scales = _directions(model, theta, real)
     model, theta = model.rows(used), theta[used]
     if n_components > len(vectors):
         raise ValueError(
             f"y has n_samples={len(theta)} fingerprints that determine all parameters; "
-            f"their signals and derivatives tell {len(vectors)} directions, fewer than "
+            f"their signals and derivatives span {len(vectors)} directions, fewer than "
             f"{n_components} components; give more fingerprints."
         )
     space = vectors[: _DIRECTIONS * n_components].T
@@ -98,8 +70,8 @@ def bound_basis(model, theta, n_components, *, weights, energy_weight, real, max
 
 
 def _unknowns(model, theta):
-    """Return signals and derivatives, of complex ones by M0, too: s and 1j s."""
-    signal, jacobian = model.simulate(theta, jacobian=True)
+    """Return signals and derivatives; for complex ones also those by M0, s and 1j s."""
+    signal, jacobian = model._simulate(theta, jacobian=True)
     if not model.is_complex:
         return signal, jacobian
     nuisance = signal[:, :, None] * [1, 1j]
@@ -107,7 +79,7 @@ def _unknowns(model, theta):
 
 
 def _directions(model, theta, real):
-    """Singular vectors of step 1, which fingerprints are used, and their deviations."""
+    """Return the vectors of step 1, which fingerprints are used, and their deviations."""
     used, deviations = [], []
 
     def rows():
@@ -127,14 +99,14 @@ def _directions(model, theta, real):
     if not len(vectors):
         raise ValueError(
             f"no fingerprint determines all of {', '.join(model.parameter_names)}; an "
-            "infinite bound cannot be kept: give the model or y without what is not "
-            "determined."
+            "infinite bound cannot be kept: use a model without the parameters that are "
+            "not determined, or other fingerprints."
         )
     return vectors, np.concatenate(used), np.concatenate(deviations)
 
 
 def _projected(model, theta, scales, space):
-    """Signals and derivatives within a space; those by parameters have a bound of 1."""
+    """Return signals and derivatives in a space, scaled so that bounds are 1."""
     small = model.compress(space)
     parts = [_unknowns(small.rows(p), theta[p]) for p in blocks(len(theta), _BLOCK)]
     signals, columns = (np.concatenate(part) for part in zip(*parts, strict=True))
@@ -147,22 +119,11 @@ def _projected(model, theta, scales, space):
 
 
 class Losses:
-    """One less the mean squared efficiency, and lost energy, over the chart of step 2.
+    """1 minus the mean squared efficiency, plus lost energy, over the chart of step 2.
 
-    Parameters
-    ----------
-    signals : ndarray of shape (n_samples, n_directions)
-        Signals.
-    columns : ndarray of shape (n_samples, n_directions, n_unknowns)
-        Derivatives; those by the parameters, the first ones, have a bound of 1.
-    n_components : int
-        Number of columns of the basis, which starts as the first directions.
-    weights : ndarray of shape (n_parameters,)
-        Weights of the parameters.
-    energy_weight : float
-        Weight of the lost share of energy.
-    real : bool
-        Whether the basis is real.
+    signals : (n_samples, n_directions). columns : (n_samples, n_directions, n_unknowns),
+    derivatives, by the parameters first and scaled to bounds of 1. The basis starts as the
+    first directions.
     """
 
     def __init__(self, signals, columns, n_components, weights, energy_weight, real):
@@ -176,7 +137,7 @@ class Losses:
         self.n_unknowns = np.prod(self._shape) * (1 if real else 2)
 
     def basis(self, z):
-        """Return the basis at a point of the chart, and the factor that made it so."""
+        """Return the basis at a point of the chart, and its triangular factor."""
         block = np.reshape(z if self.real else z.view(complex), self._shape)
         return np.linalg.qr(np.concatenate([np.eye(self.n_components), block]))
 
@@ -195,7 +156,7 @@ class Losses:
         return value, np.ascontiguousarray(gradient).view(float).ravel()
 
     def _lost_efficiency(self, basis):
-        """Return one less the mean squared efficiency, and its slope by the basis."""
+        """Return 1 minus the mean squared efficiency, and its derivative by the basis."""
         compressed = basis.conj().T @ self.columns
         information = fisher_information(compressed)
         information += _RIDGE * np.eye(information.shape[1])

@@ -1,4 +1,4 @@
-"""Complex signals as real features, for estimators that know no others."""
+"""Complex signals as real features, for estimators that take no others."""
 
 import numpy as np
 
@@ -12,24 +12,24 @@ __all__ = ["ComplexToReal"]
 class ComplexToReal(SignalTransformer):
     """Real and imaginary parts of complex features, side by side.
 
-    It leads from the transformers of this package to any estimator of real features.
+    It connects the transformers of this package to any estimator of real features.
     Real X passes unchanged.
 
     Parameters
     ----------
     normalize : bool, default=False
-        Whether complex signals, which are known up to a complex factor M0, are brought to
-        one: they are divided by their norm and turned such that their component along
-        the main direction of the training data is real and positive. Without it, a
-        neighbour in X may be a stranger in every parameter.
+        Whether to remove the unknown complex factor M0 of complex signals: they are
+        divided by their norm and their phase is set such that their component along the
+        main direction of the training data is real and positive. Without it, neighbours
+        in X need not have similar parameters.
 
     Attributes
     ----------
     is_complex_ : bool
         Whether X is complex.
     direction_ : ndarray of shape (n_features,)
-        First right singular vector of the training data, each row of norm 1; only for
-        complex X and `normalize`.
+        First right singular vector of the training data with rows scaled to norm 1; only
+        for complex X and `normalize`.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -59,7 +59,7 @@ class ComplexToReal(SignalTransformer):
         X : array-like of shape (n_samples, n_features)
             Signals, real or complex.
         y : array-like, default=None
-            Not used, but refused if it is complex.
+            Not used, but must not be complex.
 
         Returns
         -------
@@ -111,8 +111,8 @@ class ComplexToReal(SignalTransformer):
         Returns
         -------
         ndarray of shape (n_samples, n_features)
-            Complex signals; with `normalize` those of norm 1, whose factor is lost. X
-            itself if the data of ``fit`` were real.
+            Complex signals, with `normalize` of norm 1 and without their factor; X if the
+            data of ``fit`` were real.
         """
         X = self._check_inverse(X, self.n_features_in_ * (2 if self.is_complex_ else 1))
         if not self.is_complex_:
@@ -140,12 +140,12 @@ class ComplexToReal(SignalTransformer):
 
 
 def _unit(rows):
-    """Return rows of norm 1; rows of zeros stay."""
+    """Return rows scaled to norm 1; rows of zeros stay zero."""
     norm = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(norm > 0, norm, 1).astype(norm.dtype)
 
 
 def _phase(values):
-    """Return factors of magnitude 1 with the phase of values, 1 for zero."""
+    """Return factors of magnitude 1 with the phases of values, 1 for zeros."""
     size = np.abs(values)
     return np.where(size > 0, values, 1) / np.where(size > 0, size, 1)

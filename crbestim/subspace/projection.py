@@ -21,44 +21,45 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
     """Coefficients of signals in an orthonormal basis that is learned from fingerprints.
 
     Scanners' reconstructions deliver such coefficients instead of hundreds of samples. A
-    singular value decomposition keeps the energy of the signals, which is not what tells
-    the parameters. With ``method="crb"`` the basis is optimized for what does: the
-    Cramér-Rao bound (CRB) of the coefficients is brought as close to that of the whole
-    signal as `n_components` allow.
+    singular value decomposition keeps the energy of the signals, which is not what
+    determines the parameters. With ``method="crb"`` the basis is optimized for precision:
+    the Cramér-Rao bound (CRB) of the coefficients is brought as close to that of the whole
+    signal as `n_components` allows.
 
     Parameters
     ----------
     n_components : int, default=10
         Number of components. With as many as features, or more, the basis is complete:
-        it is the identity, and X stays as it is.
+        it is the identity, and X is unchanged.
     method : {"svd", "crb"}, default="svd"
         "svd": right singular vectors of X, without centring. "crb": the basis of the
         greatest mean squared efficiency, CRB of the whole signal over CRB of the
-        coefficients; needs `model`, and y in ``fit``, and does not look at the values of
-        X, except for the order of components.
+        coefficients; needs `model`, and y in ``fit``, and uses the values of X only to
+        order the components.
     model : SignalModel, default=None
-        Model of the whole signal; one with known parameters at their values in the rows
-        of X, ``model.at(known)``.
+        Model of the whole signal; one with known parameters holds their values in the
+        rows of X, ``model.at(known)``.
     weights : dict, default=None
         Weights of parameters in "crb", by name. The others, or all by default, have
         weight 1.
     energy_weight : float, default=0.3
-        Weight of the lost share of the signals' energy in "crb", beside one less the mean
-        squared efficiency. Bounds alone, with 0, may give up half of the energy, which a
-        reconstruction of images needs.
+        Weight of the lost share of the signals' energy in "crb", added to 1 minus the mean
+        squared efficiency. With 0, half of the energy may be given up, which image
+        reconstruction needs.
     real_basis : bool, default=False
-        Whether the basis is real for complex signals, too. Where fingerprints come with
-        both signs of off-resonance, nothing is lost by it.
+        Whether the basis is real even for complex signals. Nothing is lost by it if
+        fingerprints have both signs of off-resonance.
     n_fingerprints : int, default=1000
-        Number of rows of y, drawn at random from more, at which bounds are computed.
+        Largest number of rows of y at which bounds are computed; drawn at random if y
+        has more.
     max_iter : int, default=500
-        Largest number of iterations of "crb". With 0, it is the singular vectors of
-        signals and of derivatives orthogonal to all others (Mao et al., arXiv
-        2305.00326), from which the search starts.
+        Largest number of iterations of "crb". With 0, the basis is the start of the
+        search: singular vectors of signals and of derivatives orthogonal to all others
+        (Mao et al., arXiv 2305.00326).
     tol : float, default=1e-6
-        The search ends where an iteration gains less.
+        The search ends when an iteration gains less.
     random_state : int, RandomState instance or None, default=None
-        Seed of the choice among more than `n_fingerprints` rows of y; else without effect.
+        Seed of the draw of `n_fingerprints` rows, if y has more.
 
     Attributes
     ----------
@@ -68,11 +69,11 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
         ``transform(X) @ components_``, so the columns of ``components_.T`` are the basis
         that ``model.compress(components_.T)`` takes.
     explained_energy_ratio_ : ndarray of shape (n_components,)
-        Share of the energy of X, its sum of squares, in each component; of a complete
-        basis in the order of the features, and so not sorted.
+        Share of the energy of X, its sum of squares, in each component; for a complete
+        basis in the order of the features, so not sorted.
     crb_ratio_ : ndarray of shape (n_parameters,)
-        CRB of the coefficients over CRB of the signal, median over fingerprints; only if
-        there are a model and y. Infinite bounds of the signal are left out.
+        CRB of the coefficients over CRB of the signal, median over fingerprints; only
+        with a model and y. Infinite bounds of the signal are left out.
     n_iter_ : int
         Number of iterations; 1 for "svd" and for a complete basis.
     n_features_in_ : int
@@ -86,8 +87,8 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
 
     Notes
     -----
-    X is read in blocks and never copied; beside it, about ten matrices of n_features by
-    n_features are kept. The bound is that of white noise: see :class:`Whitening` for
+    X is read in blocks and never copied; beyond it, about ten matrices of n_features by
+    n_features are kept. The bound is that of white noise; see :class:`Whitening` for
     other noise.
 
     Examples
@@ -171,7 +172,7 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
         Warns
         -----
         ConvergenceWarning
-            If "crb" gains more than `tol` still after `max_iter` iterations.
+            If "crb" still gains more than `tol` after `max_iter` iterations.
         UserWarning
             If rows of X are not finite: they are left out.
         """
@@ -199,21 +200,21 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
                 raise ValueError('method="crb" keeps the bounds of a model; give a model.')
             return None
         if not callable(getattr(self.model, "check_theta", None)):
-            raise TypeError(f"model is {self.model!r}; give a SignalModel or None.")
+            raise TypeError(f"model is {self.model}; give a SignalModel or None.")
         if self.model.known_names and self.model.known is None:
             raise ValueError(
-                f"{self.model!r} lacks the values of {', '.join(self.model.known_names)}; "
+                f"{self.model} lacks the values of {', '.join(self.model.known_names)}; "
                 "give the model at its known values, model.at(known), or the model of all "
                 "parameters."
             )
         if X.shape[1] != self.model.n_features:
             raise ValueError(
-                f"X has {X.shape[1]} features, but {self.model!r} has "
+                f"X has {X.shape[1]} features, but {self.model} has "
                 f"{self.model.n_features} samples; give the model that X was measured with."
             )
         if self.is_complex_ != self.model.is_complex:
             kind = "complex" if self.is_complex_ else "real"
-            raise ValueError(f"X is {kind}, but the signal of {self.model!r} is not.")
+            raise ValueError(f"X is {kind}, but the signal of {self.model} is not.")
         return self._check_weights()
 
     def _check_weights(self):
@@ -233,7 +234,7 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
         return weights
 
     def _check_theta(self, n_samples, finite, y):
-        """Return model and fingerprints to compute bounds of; None without them."""
+        """Return model and fingerprints whose bounds are computed; None without them."""
         if y is None and self.method == "crb":
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None; "
@@ -250,7 +251,7 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
         known = self.model.known
         if known is not None and len(known) != n_samples:
             raise ValueError(
-                f"X has {n_samples} rows, but {self.model!r} has known values of "
+                f"X has {n_samples} rows, but {self.model} has known values of "
                 f"{len(known)}; give those of the rows of X."
             )
         model, theta = self.model.rows(finite), self.model.check_theta(y[finite])
@@ -264,7 +265,7 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
         n_components = self.n_components
         if finite.sum() < n_components:
             raise ValueError(
-                f"X has n_samples={finite.sum()} finite rows, which do not tell "
+                f"X has n_samples={finite.sum()} finite rows, too few for "
                 f"{n_components} components; give at least as many rows."
             )
         parts = (double(X[p][finite[p]], self.real_basis) for p in blocks(len(X)))
@@ -277,7 +278,7 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
         if n_reals < n_unknowns:
             raise ValueError(
                 f"{n_components} components hold {n_reals} real numbers, fewer than the "
-                f"{n_unknowns} unknowns of {self.model!r}: every bound would be infinite."
+                f"{n_unknowns} unknowns of {self.model}: every bound would be infinite."
             )
         basis, result = bound_basis(
             model,
@@ -292,8 +293,8 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
         self.n_iter_ = 0 if result is None else result.nit
         if result is not None and result.status == 1:
             warnings.warn(
-                f"SubspaceProjection still gained after {result.nit} iterations; increase "
-                "max_iter, or tol.",
+                f"SubspaceProjection did not converge after {result.nit} iterations; "
+                "increase max_iter or tol.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
@@ -308,7 +309,7 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
             second_moment += coefficients.T @ coefficients.conj()
             total += np.vdot(rows, rows).real
         if len(basis) == basis.shape[1]:
-            # A turned one would hide from estimators that X are no longer samples.
+            # Estimators could not distinguish coefficients of a rotated one from samples.
             energies, self.components_ = np.diag(second_moment).real, basis
         else:
             energies, turn = np.linalg.eigh(second_moment)
@@ -342,7 +343,7 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
         return times(self._check_transform(X), self.components_.conj().T)
 
     def inverse_transform(self, X):
-        """Return the signals that coefficients stand for.
+        """Return the signals that coefficients represent.
 
         Parameters
         ----------

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import OneToOneFeatureMixin
 
 from .._validation import fit_context
-from ..models.whitened import whitening_matrix
+from ..models.views import whitening_matrix
 from ._base import SignalTransformer, times
 
 __all__ = ["Whitening"]
@@ -13,8 +13,8 @@ __all__ = ["Whitening"]
 class Whitening(OneToOneFeatureMixin, SignalTransformer):
     """Signals in which noise is white and of standard deviation 1.
 
-    The Cramér-Rao bound, least squares and singular values all take noise for white.
-    Where it is not, X becomes ``L^-1 x`` row by row, with ``L @ L^H`` the covariance of
+    The Cramér-Rao bound, least squares and singular values all assume white noise.
+    If it is not white, X becomes ``L^-1 x`` row by row, with ``L @ L^H`` the covariance of
     the noise, and the model of X becomes ``model.whiten(covariance)``. Whitening comes
     before projection onto a subspace.
 
@@ -24,7 +24,7 @@ class Whitening(OneToOneFeatureMixin, SignalTransformer):
         Covariance of the noise: a variance, a variance for each feature, or a positive
         definite Hermitian matrix of shape (n_features, n_features). For complex noise n it
         is ``E[n n^H] / 2``, per real or imaginary channel. By default it is estimated from
-        `noise`; without it, noise counts as white already, of variance 1.
+        `noise`; without either, noise is taken to be white, of variance 1.
     noise : array-like of shape (n_noise, n_features), default=None
         Samples of noise without signal and of mean zero, at least as many as features,
         from which the covariance is estimated.
@@ -67,9 +67,9 @@ class Whitening(OneToOneFeatureMixin, SignalTransformer):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Signals, real or complex; only their shape and kind count.
+            Signals; only their shape and whether they are complex matter.
         y : array-like, default=None
-            Not used, but refused if it is complex.
+            Not used, but must not be complex.
 
         Returns
         -------

@@ -7,8 +7,8 @@ from scipy import stats
 from crbestim.bounds import cramer_rao_bound
 from crbestim.datasets import make_fingerprints
 from crbestim.datasets.distributions import draw_parameters
-from crbestim.datasets.noise import add_noise, check_snr
 from crbestim.models import MagnetizationTransfer, SignalModel
+from crbestim.noise import add_noise, check_snr
 from crbestim.sequences import HybridStateSequence
 
 

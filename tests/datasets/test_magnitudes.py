@@ -8,9 +8,9 @@ from scipy.stats import kstest, rice
 
 from crbestim.bounds import cramer_rao_bound
 from crbestim.datasets import make_fingerprints
-from crbestim.datasets.noise import add_noise
 from crbestim.exceptions import LowSignalWarning
 from crbestim.metrics import bias_variance
+from crbestim.noise import add_noise
 from tests.magnitudes import MagnitudeDecay
 
 
@@ -28,14 +28,14 @@ def test_magnitudes_are_never_negative(noise):
 @pytest.mark.parametrize("amplitude", [0.0, 1.0, 20.0])
 def test_noise_has_the_rice_distribution(amplitude):
     clean, rng = np.full((100, 100), amplitude), np.random.default_rng(0)
-    noisy = add_noise(clean, 2.0, rng, is_magnitude=True)
+    noisy = add_noise(clean, 2.0, rng, noise="rician")
     law = rice(2 * amplitude, scale=0.5)
     assert kstest(noisy.ravel(), law.cdf).pvalue > 0.01
 
 
 def test_noise_is_that_of_each_row():
     clean, snr = np.zeros((2, 50_000)), np.array([1.0, 10.0])
-    noisy = add_noise(clean, snr, np.random.default_rng(0), is_magnitude=True)
+    noisy = add_noise(clean, snr, np.random.default_rng(0), noise="rician")
     # Of noise alone the mean square is that of two channels.
     np.testing.assert_allclose((noisy**2).mean(axis=1), 2 / snr**2, rtol=0.03)
 

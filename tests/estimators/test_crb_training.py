@@ -5,6 +5,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from crbestim import CRBRegressor
+from crbestim.estimators._training import resolve_batch_size
 from crbestim.metrics import crb_loss
 
 callback = pytest.importorskip(
@@ -112,7 +113,7 @@ def test_learning_rate_schedule(model, fingerprints):
 
 
 def test_automatic_batches(model, fingerprints):
-    assert [small()._batch_size(n) for n in (10, 6400, 10**6)] == [32, 64, 1024]
+    assert [resolve_batch_size("auto", n) for n in (10, 6400, 10**6)] == [32, 64, 1024]
     automatic = small(model).fit(*fingerprints)
     assert (
         automatic.loss_curve_ == small(model, batch_size=32).fit(*fingerprints).loss_curve_
@@ -127,7 +128,7 @@ def test_precision_of_the_network(model, fingerprints):
     assert {w.dtype for w in single.weights_.values()} == {np.dtype("float32")}
     assert {w.dtype for w in double.weights_.values()} == {np.dtype("float64")}
     error = double.predict((2 - 7j) * X) - double.predict(X)
-    np.testing.assert_allclose(error / double.scale_, 0, atol=1e-12)
+    np.testing.assert_allclose(error / double.network_.scale, 0, atol=1e-12)
     assert (double.predict(X) != double.predict(X).astype(np.float32)).any()
 
 
@@ -254,7 +255,7 @@ def test_parameters_set_after_fit_wait_for_the_next(model, fingerprints):
 
 
 def test_first_part_must_show_how_inputs_vary(model, fingerprints):
-    with pytest.raises(ValueError, match="16 real inputs, too few to tell how they vary"):
+    with pytest.raises(ValueError, match="16 real inputs, too few to show how they vary"):
         small(model).partial_fit(*(array[:16] for array in fingerprints))
 
 

@@ -5,13 +5,14 @@ import pytest
 from scipy.stats import kstest
 
 from crbestim import CRBRegressor
+from crbestim._validation import check_sigma
 from crbestim.bounds import crb_from_jacobian
 from crbestim.datasets import make_fingerprints
-from crbestim.datasets.noise import add_noise
-from crbestim.estimators._explanation import Residuals, check_sigma, explain
+from crbestim.estimators._residuals import Residuals, analyze_residuals
 from crbestim.exceptions import NoiseLevelWarning
 from crbestim.metrics import wrapped_error
 from crbestim.models import SignalModel
+from crbestim.noise import add_noise
 
 
 def small(model=None, **changes):
@@ -33,7 +34,7 @@ def test_no_estimate_needs_no_more_than_the_noise(model, fingerprints):
     """At the truth, the unexplained part is chi-square distributed with n_free."""
     theta = fingerprints[1][100:300]
     X = np.concatenate([noisy(model, theta, 1e3, seed) for seed in range(10)])
-    explanation = explain(model, X, np.tile(theta, (10, 1)))
+    explanation = analyze_residuals(model, X, np.tile(theta, (10, 1)))
     assert explanation.n_free == 2 * 8 - 7 - 2
     chi_square = (explanation.unexplained * 1e3) ** 2
     assert kstest(chi_square, "chi2", args=(7,)).pvalue > 0.01
@@ -46,14 +47,14 @@ def test_small_errors_of_the_estimate_stay_explained(model, fingerprints):
     wrong = np.clip(theta + 1e-5 * scale, *model.bounds.T)
     norm = np.linalg.norm(X, axis=1)
     moved = np.linalg.norm(model.signal(wrong) - model.signal(theta), axis=1)
-    assert np.median(explain(model, X, wrong).unexplained / moved) < 1e-3
+    assert np.median(analyze_residuals(model, X, wrong).unexplained / moved) < 1e-3
     assert np.median(moved / norm) > 1e-6
 
 
 def test_explanation_finds_m0(model, fingerprints):
     theta = fingerprints[1][:5]
     X = (3 - 4j) * model.signal(theta)
-    np.testing.assert_allclose(explain(model, X, theta).m0, 3 - 4j)
+    np.testing.assert_allclose(analyze_residuals(model, X, theta).m0, 3 - 4j)
 
 
 def test_standard_deviation_by_hand(model, fingerprints, fitted):
@@ -163,14 +164,14 @@ def test_too_few_samples_to_estimate_noise():
     y = np.random.default_rng(0).uniform([1, -50], [40, 50], (60, 2))
     X = noisy(Pair(), y, 100.0)
     reg = small(Pair()).fit(X, y)
-    m0 = np.abs(explain(Pair(), X, reg.predict(X), noise_std=1.0).m0)
+    m0 = np.abs(analyze_residuals(Pair(), X, reg.predict(X), noise_std=1.0).m0)
     default = reg.predict(X, return_std=True)[1]
     given = reg.predict(X, return_std=True, sigma=0.01 * m0)[1]
     np.testing.assert_allclose(default, given)
     with pytest.raises(ValueError, match="it can explain any, and there is no residual"):
         reg.residual(X, sigma=0.01)
     with pytest.raises(ValueError, match="4 unknowns .* for 4 real numbers"):
-        explain(Pair(), X, y)
+        analyze_residuals(Pair(), X, y)
 
 
 @pytest.mark.parametrize("scale", [1e-150, 1e200])
@@ -193,8 +194,10 @@ def test_a_model_that_fails_at_an_estimate_stops_no_other_voxel():
     theta = np.array([[10.0, 5.0], [35.0, 5.0], [45.0, 5.0]])
     X = noisy(Pair(), theta, 100.0)
     options = dict(sigma=np.full(3, 0.01), prior_precision=np.eye(2))
-    seen = explain(Gap(), X, theta, **options)
-    alone = explain(Gap(), X[:1], theta[:1], **options | dict(sigma=np.full(1, 0.01)))
+    seen = analyze_residuals(Gap(), X, theta, **options)
+    alone = analyze_residuals(
+        Gap(), X[:1], theta[:1], **options | dict(sigma=np.full(1, 0.01))
+    )
     np.testing.assert_array_equal(seen.std[0], alone.std[0])
     np.testing.assert_allclose(seen.std[1:], 1.0)
 
@@ -213,11 +216,13 @@ def test_real_models():
     rng = np.random.default_rng(0)
     y = rng.uniform(0.5, 2, (2000, 1))
     X = RealLine().signal(y) + 0.01 * rng.standard_normal((2000, 3))
-    explanation = explain(RealLine(), X, y)
+    explanation = analyze_residuals(RealLine(), X, y)
     assert explanation.n_free == 2
     assert (explanation.unexplained**2).mean() == pytest.approx(2e-4, rel=0.1)
     np.testing.assert_allclose(explanation.snr, np.sqrt(2) / explanation.unexplained)
-    std = explain(RealLine(), X, y, sigma=np.full(2000, 0.01), prior_precision=[[0.0]]).std
+    std = analyze_residuals(
+        RealLine(), X, y, sigma=np.full(2000, 0.01), prior_precision=[[0.0]]
+    ).std
     np.testing.assert_allclose(std, 0.01 / np.sqrt(14))
 
 

@@ -13,10 +13,11 @@ from threadpoolctl import threadpool_limits
 
 from crbestim.bounds import cramer_rao_bound
 from crbestim.datasets import make_fingerprints
-from crbestim.datasets.noise import add_noise
+from crbestim.estimators import _matching
 from crbestim.estimators.dictionary import DictionaryRegressor
 from crbestim.metrics import wrapped_error
 from crbestim.models import SignalModel
+from crbestim.noise import add_noise
 from crbestim.parameters import Parameter
 
 TIMES = np.linspace(0.0, 0.1, 12)
@@ -158,9 +159,9 @@ def test_blocks_and_threads_change_no_bit(regressor, kind):
 
 def test_n_jobs_is_a_number_of_threads(monkeypatch):
     seen = []
-    parallel = DictionaryRegressor._run.__globals__["Parallel"]
-    monkeypatch.setitem(
-        DictionaryRegressor._run.__globals__,
+    parallel = _matching.Parallel
+    monkeypatch.setattr(
+        _matching,
         "Parallel",
         lambda **options: seen.append(options) or parallel(**options),
     )

@@ -16,9 +16,9 @@ from crbestim import (
     OneStepRegressor,
 )
 from crbestim.datasets import make_fingerprints
-from crbestim.datasets.noise import add_noise
-from crbestim.estimators._known_partition import KnownPartition
+from crbestim.estimators._matching import BallTreeCells
 from crbestim.metrics import bias_variance
+from crbestim.noise import add_noise
 from tests.estimators.decays import Periodic, Precession
 from tests.models.conftest import mt, orthonormal
 
@@ -177,7 +177,8 @@ def test_a_known_parameter_with_a_period_is_an_input_modulo_it():
     X, y, known = make_fingerprints_of(model, 300)
     reg = network(model, max_iter=3).fit(X, y, known=known)
     np.testing.assert_allclose(
-        reg.known_inputs_.inputs(known), reg.known_inputs_.inputs(known + Periodic.period)
+        reg.network_.known_inputs.inputs(known),
+        reg.network_.known_inputs.inputs(known + Periodic.period),
     )
 
 
@@ -236,7 +237,7 @@ def test_cells_hold_what_belongs_to_them():
     )
     known[0, 0] = 1.0001
     atoms = rng.normal(size=(8000, 2))
-    cells = KnownPartition.of(atoms, np.arange(8000), known, projective=False)
+    cells = BallTreeCells.of(atoms, np.arange(8000), known, projective=False)
     places, sizes = cells.cells_of(known), []
     for i, cell in enumerate(cells.cells):
         members = np.sort(cell.members[cell.members >= 0])
@@ -300,9 +301,9 @@ def test_many_rows_under_two_views():
     model = whole.whiten(np.ones(24)).compress(orthonormal(24, 10)).given("B1")
     y = np.tile(model.bounds.mean(axis=1), (600, 1))
     known = np.linspace(0.8, 1.2, 600)
-    s, jacobian = model.at(known).evaluate(y, jacobian=True)
+    s, jacobian = model.at(known).signal(y, jacobian=True)
     for row in (0, 299, 599):
-        part = model.at(known[row : row + 1]).evaluate(y[:1], jacobian=True)
+        part = model.at(known[row : row + 1]).signal(y[:1], jacobian=True)
         np.testing.assert_allclose(s[row], part[0][0], rtol=1e-10)
         np.testing.assert_allclose(jacobian[row], part[1][0], rtol=1e-6, atol=1e-12)
     fixed = model.at(known).fix(R1=0.8)

@@ -13,10 +13,12 @@ from crbestim import (
 )
 from crbestim.bounds import cramer_rao_bound, signal_and_bound
 from crbestim.datasets import make_fingerprints
-from crbestim.estimators._explanation import explain
-from crbestim.estimators._known_inputs import KnownInputs
-from crbestim.estimators._training_data import TrainingData
+from crbestim.estimators._residuals import analyze_residuals
+from crbestim.estimators._training import TrainingData
 from crbestim.exceptions import LowSignalWarning
+from crbestim.network.arrays import KnownInputs, Network
+from crbestim.network.losses import CRBLoss, MSELoss
+from crbestim.noise import RicianNoise
 from tests.magnitudes import MagnitudeDecay
 
 RICIAN = MagnitudeDecay("rician")
@@ -33,11 +35,24 @@ def data():
     return make_fingerprints(RICIAN, 400, snr=(3, 30), return_crb=True, random_state=0)
 
 
-def training_data(**changes):
-    options = dict(noise_std=0.1, snr=None, is_crb=True)
-    offset, scale = RICIAN.bounds.mean(axis=1), np.ptp(RICIAN.bounds, axis=1)
-    known = KnownInputs.learn(None)
-    return TrainingData(known, offset, scale, np.ones(2), **{**options, **changes})
+SCALE = np.ptp(RICIAN.bounds, axis=1)
+NETWORK = Network(
+    hidden_layer_sizes=(8,),
+    activation="gelu",
+    dtype="float64",
+    offset=RICIAN.bounds.mean(axis=1),
+    scale=SCALE,
+    periods=np.full(2, np.inf),
+    reference=np.zeros(RICIAN.n_features),
+    known_inputs=KnownInputs.learn(None),
+)
+
+
+def training_set(y, crb=None, **changes):
+    """Return arrays and options of clean magnitudes that get fresh noise."""
+    options = dict(loss=CRBLoss(), target_variance=np.ones(2), noise_std=0.1, snr=None)
+    data = TrainingData(NETWORK, **{**options, **changes})
+    return data.simulated(RICIAN, y, crb, None)
 
 
 # Bounds of the noise that training draws
@@ -45,28 +60,28 @@ def training_data(**changes):
 
 def test_table_of_precisions_is_that_of_bounds(data):
     """Between levels, too: the step is chosen for one per cent."""
-    make, y = training_data(snr=(3.0, 30.0)), data[1][:50]
-    table = make.clean(RICIAN, y, None, None)
-    assert table.is_magnitude and table.snr_is_range
-    assert table.levels[0] == 3 and table.levels[-1] == 30
+    y = data[1][:50]
+    table, options = training_set(y, snr=(3.0, 30.0))
+    assert isinstance(options["noise"], RicianNoise) and options["snr_is_range"]
+    levels = table["levels"]
+    assert levels[0] == 3 and levels[-1] == 30
     for snr in (3.0, 3.3, 7.0, 19.0, 30.0):
         precision = np.array(
             [
-                np.interp(snr, table.levels, column)
-                for row in table.precision
+                np.interp(snr, levels, column)
+                for row in table["precision"]
                 for column in row.T
             ]
         ).reshape(50, 2)
-        expected = make.scale**2 / signal_and_bound(RICIAN, y, 1 / snr)[1]
+        expected = SCALE**2 / signal_and_bound(RICIAN, y, 1 / snr)[1]
         np.testing.assert_allclose(precision * snr**2, expected, rtol=0.01)
 
 
 def test_one_noise_level_has_one_bound(data):
-    make, y = training_data(), data[1]
-    table = make.clean(RICIAN, y, None, None)
-    assert table.snr == table.levels == 10
-    expected = make.scale**2 / cramer_rao_bound(RICIAN, y, 0.1)
-    np.testing.assert_allclose(table.precision[:, 0] * 10**2, expected)
+    table, _ = training_set(data[1])
+    assert table["snr"] == table["levels"] == 10
+    expected = SCALE**2 / cramer_rao_bound(RICIAN, data[1], 0.1)
+    np.testing.assert_allclose(table["precision"][:, 0] * 10**2, expected)
 
 
 @pytest.mark.parametrize("noise_std", [1e-3, 10.0])
@@ -75,21 +90,19 @@ def test_bounds_tell_the_noise_of_their_rows(noise_std):
     y = np.random.default_rng(0).uniform(*RICIAN.bounds.T, size=(40, 2))
     crb = cramer_rao_bound(RICIAN, y, 1 / snr)
     crb[::3, 0] = np.inf
-    for is_crb in (True, False):
-        found = training_data(noise_std=noise_std, is_crb=is_crb).clean(
-            RICIAN, y, crb, None
-        )
-        np.testing.assert_allclose(found.snr, snr, rtol=1e-4)
-    table = training_data().clean(RICIAN, y, crb, None)
-    assert (table.precision[::3, :, 0] == 0).all()
-    assert (table.precision[1::3] > 0).all()
+    for loss in (CRBLoss(), MSELoss()):
+        found, _ = training_set(y, crb, noise_std=noise_std, loss=loss)
+        np.testing.assert_allclose(found["snr"], snr, rtol=1e-4)
+    table, _ = training_set(y, crb)
+    assert (table["precision"][::3, :, 0] == 0).all()
+    assert (table["precision"][1::3] > 0).all()
 
 
 def test_squared_errors_need_no_table(data):
-    table = training_data(is_crb=False).clean(RICIAN, data[1], None, None)
-    assert table.levels is None and table.is_magnitude
+    table, options = training_set(data[1], loss=MSELoss())
+    assert table["levels"] is None and isinstance(options["noise"], RicianNoise)
     np.testing.assert_allclose(
-        table.precision, np.tile(np.ptp(RICIAN.bounds, axis=1) ** 2, (400, 1))
+        table["precision"], np.tile(np.ptp(RICIAN.bounds, axis=1) ** 2, (400, 1))
     )
 
 
@@ -166,10 +179,10 @@ def test_posterior_has_rician_information(data):
     X, y, _ = data
     prior = np.diag([10.0, 0.01])
     sigma = np.full(len(X), 0.3)
-    std = explain(RICIAN, X, y, sigma=sigma, prior_precision=prior).std
+    std = analyze_residuals(RICIAN, X, y, sigma=sigma, prior_precision=prior).std
     fits = NLLSRegressor(RICIAN, prior=([1, 20], np.linalg.inv(prior))).fit(X, y)
     fitted, expected = fits.predict(X[:9], return_std=True, sigma=0.3)
-    seen = explain(RICIAN, X[:9], fitted, sigma=sigma[:9], prior_precision=prior)
+    seen = analyze_residuals(RICIAN, X[:9], fitted, sigma=sigma[:9], prior_precision=prior)
     np.testing.assert_allclose(seen.std, expected, rtol=1e-6)
     assert (std < np.sqrt(cramer_rao_bound(RICIAN, y, 0.3))).all()
 

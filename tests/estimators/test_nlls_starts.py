@@ -218,7 +218,7 @@ def test_bad_voxels_are_flagged_and_leave_the_others_alone(kind, prior):
         assert np.isfinite(fits.covariance[good]).all()
 
 
-def test_residual_tells_what_the_model_cannot_explain():
+def test_residual_tells_what_the_model_cannot_analyze_residuals():
     X, y = measured(100, snr=50)
     for reg in (NLLSRegressor(Precession()), OneStepRegressor(None, Precession())):
         X[7] = np.random.default_rng(1).standard_normal(12)

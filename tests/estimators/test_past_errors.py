@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from crbestim.estimators._past_errors import PastErrors
-from crbestim.estimators._unit_box import UnitBox
+from crbestim.estimators.one_step import PastErrors
+from crbestim.least_squares.box import UnitBox
 
 BOUNDS = np.array([[0.0, 1.0], [-1.0, 1.0]])
 PERIODS = np.array([np.inf, 2.0])

@@ -16,8 +16,8 @@ FORMS = ["python"] if numba.config.DISABLE_JIT else ["compiled", "python"]
 def form(request, monkeypatch):
     """Return a function that gives a kernel in the form to test.
 
-    The Python form is Python all the way down, as with NUMBA_DISABLE_JIT=1: in the modules
-    of the kernels, the names of compiled functions stand for their bodies meanwhile.
+    The Python form is Python all the way down, as with NUMBA_DISABLE_JIT=1: during the
+    test, names of compiled functions in the kernel modules refer to their Python bodies.
     """
     if request.param == "compiled":
         return lambda kernel: kernel
@@ -31,6 +31,6 @@ def form(request, monkeypatch):
 
 @pytest.fixture(scope="module", autouse=True)
 def one_blas_thread():
-    """Keep threads from waiting for each other at every matrix of six rows."""
+    """Keep BLAS threads from waiting for each other at every 6 x 6 matrix."""
     with threadpool_limits(1, user_api="blas"):
         yield

@@ -1,4 +1,4 @@
-"""Random packed maps, and what trains of them do by plain NumPy."""
+"""Random packed maps, and trains of them in plain NumPy."""
 
 import numpy as np
 
@@ -53,8 +53,8 @@ def periodic_state(matrices):
     order = [*range(1, matrices.shape[1]), 0]
     offset = follow(matrices[:, order], np.zeros((LANES, 4)))[:, -1]
     columns = [
-        follow(matrices[:, order], np.tile(unit, (LANES, 1)))[:, -1] - offset
-        for unit in np.eye(4)
+        follow(matrices[:, order], np.tile(start, (LANES, 1)))[:, -1] - offset
+        for start in np.eye(4)
     ]
     return np.linalg.solve(np.eye(4) - np.stack(columns, axis=-1), offset[..., None])[
         ..., 0

@@ -6,7 +6,7 @@ from crbestim.kernels import bloch
 from crbestim.kernels.lanes import LANES
 from tests.reference.differences import derivative
 
-# Where the couplings stand in the 6 x 6 matrix that acts on (x, y, z, s, w, 1).
+# Positions of the couplings in the 6 x 6 matrix that acts on (x, y, z, s, w, 1).
 ROWS = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4])
 COLUMNS = np.array([0, 1, 2, 0, 1, 0, 2, 3, 5, 2, 3, 5, 4, 3, 4])
 # Around 1/2 and 1 the number of squarings changes; rho TRF / T2s of a pulse reaches 250.
@@ -34,7 +34,7 @@ def random_maps(seed, d):
 
 
 def random_generators(seed, d, norms=NORMS):
-    """Return generators that do not grow, of these norms, and derivatives as large."""
+    """Return generators of decaying flows of these norms, and derivatives as large."""
     g = np.random.default_rng(seed).standard_normal((1 + d, 15, LANES))
     for there, back in ((2, 5), (1, 3), (7, 9), (12, 13)):
         g[0, back] = -g[0, there]  # rotations
@@ -111,8 +111,8 @@ def test_truncation_of_the_flow_is_bounded(form):
     expected[1, [0, 7]] = -norms * np.sin(norms)
     expected[1, 6], expected[1, 1] = norms * np.cos(norms), -norms * np.cos(norms)
     expected[1, 14] = -norms * np.exp(-norms)
-    # As stated in the module: 1e-13 of the generator; 13 times more in the slope of its
-    # power 13, and the error of the angle moves a slope that turns with it. Measured:
+    # As stated in the module: 1e-13 of the generator; 13 times more in the derivative of
+    # its 13th power, and an error of the angle also turns the derivative. Measured:
     # 4e-14 of the norm, and 6e-13 of it in the slope, 13e-13 at the largest norm.
     error = np.abs(out - expected).max(axis=1)
     assert (error[0] < 1e-13 * norms).all()
@@ -167,7 +167,7 @@ def test_values_do_not_depend_on_derivatives(form):
 def test_generators_are_scaled_by_powers_of_two(form):
     g = random_generators(9, 8)
     g[:, :, 0] = 0.0
-    g[0, bloch.XY, 0] = 0.5  # small enough just so
+    g[0, bloch.XY, 0] = 0.5  # just small enough
     scaled, squarings = g.copy(), np.full(LANES, -1)
     assert form(bloch._scale)(scaled, squarings) == (0, 9)
     np.testing.assert_array_equal(squarings, [0, 0, 0, 1, 2, 3, 6, 9])

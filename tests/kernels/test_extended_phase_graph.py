@@ -5,7 +5,7 @@ from crbestim.kernels.extended_phase_graph import B1, CHUNK, T1, T2, Pulses, sim
 from crbestim.kernels.lanes import LANES
 from tests.reference import fisp as reference
 
-# T1, T2 and B1. Changes of this size matter in them.
+# T1, T2 and B1: sizes of significant changes.
 SCALE = np.array([1.0, 0.1, 1.0])
 VOXELS = np.array(
     [
@@ -44,19 +44,19 @@ def train(n, turning=False, inversion=True, seed=0):
     te, turn = rng.choice([2e-3, 5e-3], n), rng.uniform(-3, 3, n)
     turn[0] = 0.0
     time = 0.02 if inversion else None
-    known = dict(alpha=alpha, tr=tr, te=te, inversion_time=time)
+    sequence = dict(alpha=alpha, tr=tr, te=te, inversion_time=time)
     if turning:
-        known["phase"] = np.cumsum(turn)
+        sequence["phase"] = np.cumsum(turn)
     intervals, index = np.unique(np.append(tr, te), return_inverse=True)
     pulses = Pulses(
         alpha, np.ones(n), turn if turning else np.empty(0), index[:n], index[n:],
         intervals, time if inversion else -1.0,
     )  # fmt: skip
-    return known, pulses
+    return sequence, pulses
 
 
 def in_blocks(n):
-    """Return blocks of consecutive voxels; the last voxel fills up the last."""
+    """Return blocks of consecutive voxels; the last is padded with its last voxel."""
     blocks = -(-n // LANES)
     return np.minimum(np.arange(blocks * LANES), n - 1).reshape(blocks, LANES)
 
@@ -72,34 +72,34 @@ def run(form, theta, columns, pulses, n_states=None, basis=None, n_components=0)
     return s, ds
 
 
-def exact(theta, **known):
-    return np.array([reference.signal(x, **known) for x in theta])
+def exact(theta, **sequence):
+    return np.array([reference.signal(x, **sequence) for x in theta])
 
 
 @pytest.mark.parametrize("turning", [False, True])
 @pytest.mark.parametrize("inversion", [False, True])
 @pytest.mark.parametrize("n", [1, 2, 3, CHUNK, N])
 def test_signal_against_isochromats(form, columns, turning, inversion, n):
-    known, pulses = train(n, turning, inversion)
+    sequence, pulses = train(n, turning, inversion)
     theta = VOXELS if n <= 3 else VOXELS[:LANES]
     s, _ = run(form, theta, columns, pulses)
     # Some hundred roundings each. Measured: 1e-15.
-    np.testing.assert_allclose(s, exact(theta, **known), rtol=0, atol=2e-14)
+    np.testing.assert_allclose(s, exact(theta, **sequence), rtol=0, atol=2e-14)
 
 
 @pytest.mark.parametrize("turning", [False, True])
 @pytest.mark.parametrize("name", COLUMNS)
 def test_signal_of_a_long_train_against_isochromats(name, turning):
-    known, pulses = train(2 * N_LONG, turning)
+    sequence, pulses = train(2 * N_LONG, turning)
     s, _ = run(lambda kernel: kernel, VOXELS, COLUMNS[name], pulses)
-    np.testing.assert_allclose(s, exact(VOXELS, **known), rtol=0, atol=5e-14)
+    np.testing.assert_allclose(s, exact(VOXELS, **sequence), rtol=0, atol=5e-14)
 
 
 @pytest.mark.parametrize("turning", [False, True])
 @pytest.mark.parametrize("n", [1, 2, N, N_LONG])
 def test_derivatives_against_isochromats(turning, n):
-    known, pulses = train(n, turning)
-    expected = np.array([reference.jacobian(x, **known) for x in VOXELS])
+    sequence, pulses = train(n, turning)
+    expected = np.array([reference.jacobian(x, **sequence) for x in VOXELS])
     for columns in COLUMNS.values():
         _, ds = run(lambda kernel: kernel, VOXELS, columns, pulses)
         for k in (T1, T2, B1):
@@ -155,7 +155,7 @@ def test_voxels_do_not_depend_on_blocks(n):
 
 @pytest.mark.parametrize("turning", [False, True])
 def test_half_of_the_orders_is_all(turning):
-    # What is at an order above the middle cannot return to order 0 in time.
+    # Magnetization at an order above the middle cannot return to order 0 in time.
     _, pulses = train(N, turning)
     all_of_them = run(lambda kernel: kernel, VOXELS, COLUMNS["all"], pulses)
     half = run(lambda kernel: kernel, VOXELS, COLUMNS["all"], pulses, n_states=(N + 1) // 2)
@@ -166,15 +166,15 @@ def test_half_of_the_orders_is_all(turning):
 @pytest.mark.parametrize("n_states", [1, 2, 10, 60])
 def test_truncation_against_a_dense_state(n_states):
     # The textbook's matrices, on all orders from -K + 1 to K - 1.
-    known, pulses = train(N_LONG)
+    sequence, pulses = train(N_LONG)
     s, _ = run(lambda kernel: kernel, VOXELS, COLUMNS["none"], pulses, n_states)
     for x, got in zip(VOXELS, s, strict=True):
-        expected = textbook(x, n_states, **known)
+        expected = textbook(x, n_states, **sequence)
         np.testing.assert_allclose(got, expected, rtol=0, atol=5e-14)
 
 
 def textbook(theta, n_states, alpha, tr, te, inversion_time):
-    """Echoes with complex matrices of rotation and orders that are moved."""
+    """Echoes by complex rotation matrices and shifts of the orders."""
     t1, t2, b1 = theta
     f = np.zeros((3, n_states), dtype=complex)  # F_k, conj(F_-k), Z_k
     f[2, 0] = 1 - 2 * np.exp(-inversion_time / t1)
@@ -214,12 +214,12 @@ def test_without_flip_angles_there_is_no_signal(form):
 
 def test_without_relaxation_the_magnetization_remains():
     # Isochromats of length 1: an echo is at most 1, and that of one pulse is its sine.
-    known, pulses = train(N, inversion=False)
+    sequence, pulses = train(N, inversion=False)
     theta = np.array([[1e12, 1e12, 1.0]])
     s, _ = run(lambda kernel: kernel, theta, COLUMNS["none"], pulses)
     assert np.abs(s).max() <= 1
-    np.testing.assert_allclose(s[0, 0], np.sin(known["alpha"][0]), rtol=1e-11)
-    np.testing.assert_allclose(s, exact(theta, **known), rtol=0, atol=2e-14)
+    np.testing.assert_allclose(s[0, 0], np.sin(sequence["alpha"][0]), rtol=1e-11)
+    np.testing.assert_allclose(s, exact(theta, **sequence), rtol=0, atol=2e-14)
 
 
 def test_two_equal_pulses_make_a_spin_echo_at_the_third():
@@ -238,19 +238,19 @@ def test_two_equal_pulses_make_a_spin_echo_at_the_third():
 
 
 def test_a_complete_inversion_changes_the_sign_of_the_first_echo(form):
-    known, pulses = train(N)
+    sequence, pulses = train(N)
     s, _ = run(form, VOXELS[:1], COLUMNS["none"], pulses._replace(inversion_time=0.0))
-    first = -np.sin(known["alpha"][0]) * np.exp(-known["te"][0] / VOXELS[0, T2])
+    first = -np.sin(sequence["alpha"][0]) * np.exp(-sequence["te"][0] / VOXELS[0, T2])
     np.testing.assert_allclose(s[0, 0], first, rtol=1e-14)
 
 
 def test_of_order_0_nothing_but_a_spoiled_sequence_is_left(form):
     # One order: all transverse magnetization is lost, and z follows on its own.
-    known, pulses = train(N)
+    sequence, pulses = train(N)
     s, _ = run(form, VOXELS[:1], COLUMNS["none"], pulses, n_states=1)
     t1, t2, _ = VOXELS[0]
     z, expected = 1 - 2 * np.exp(-0.02 / t1), []
-    for a, tr, te in zip(known["alpha"], known["tr"], known["te"], strict=True):
+    for a, tr, te in zip(sequence["alpha"], sequence["tr"], sequence["te"], strict=True):
         expected.append(np.sin(a) * z * np.exp(-te / t2))
         z = 1 + (np.cos(a) * z - 1) * np.exp(-tr / t1)
     np.testing.assert_allclose(s[0], expected, rtol=0, atol=1e-14)

@@ -32,7 +32,7 @@ from tests.kernels.voxels import (
 from tests.reference import magnetization_transfer as reference
 
 CHOICES = {"all": ALL_COLUMNS, "none": NO_COLUMNS, "shared": SHARED_COLUMNS}
-# The inversion pulse stands last: nodes of interpolated maps are the first ones.
+# The inversion pulse comes last: interpolation uses the first nodes.
 NODES = np.array(
     [[0.5, 3e-4, 0.0], [-0.7, 2e-4, 0.0], [1.2, 5e-4, 0.0], [np.pi, 4e-4, 1.0]]
 )
@@ -66,7 +66,7 @@ def in_chunks(numbers, starts):
 
 
 def basis_in_chunks(basis, starts):
-    """Return a basis (N, n_components) as the kernel reads it, its rows filled up."""
+    """Return a basis (N, n_components) as the kernel reads it, padded with zeros."""
     filled = np.zeros((len(basis), -(-basis.shape[1] // 8) * 8))
     filled[:, : basis.shape[1]] = basis
     return np.ascontiguousarray(in_chunks(filled, starts).swapaxes(1, 2))
@@ -81,14 +81,14 @@ def direct_pulses(thermal, starts=STARTS, nodes=NODES, seed=0):
 
 
 def interpolated(pulses, even, odd):
-    """Return a sequence whose ordinary maps follow from the nodes by weights (N, n)."""
+    """Return a sequence with all but inversions interpolated by weights (N, n)."""
     index = np.where(pulses.index == len(pulses.nodes) - 1, pulses.index, -1)
     weights = np.stack([in_chunks(w, pulses.starts) for w in (even, odd)], axis=1)
     return pulses._replace(index=index, weights=np.ascontiguousarray(weights))
 
 
 def run_simulate(form, theta, columns, pulses, basis=None, blocks=None):
-    """Return signals and derivatives, of no numbers outside the blocks."""
+    """Return signals and derivatives, NaN outside the blocks."""
     n, d, n_pulses = len(theta), columns.max() + 1, pulses.starts[-1]
     basis = np.empty((n_pulses, 0)) if basis is None else basis
     m = basis.shape[1] or n_pulses
@@ -100,7 +100,7 @@ def run_simulate(form, theta, columns, pulses, basis=None, blocks=None):
 
 
 def many_voxels(n, seed=0):
-    """Return voxels between those that are known."""
+    """Return VOXELS, and random voxels between them."""
     rng = np.random.default_rng(seed)
     share = rng.dirichlet(np.ones(len(VOXELS)), n)
     return np.concatenate([VOXELS, share @ VOXELS])[:n]
@@ -124,8 +124,8 @@ def test_signal_against_the_reference(form, columns, thermal, n_components):
     s, ds = run_simulate(form, VOXELS, columns, direct_pulses(thermal), basis)
     project = basis if n_components else np.eye(STARTS[-1])
     expected, slopes = expected_signal(thermal)
-    # Errors of maps, 2e-14, over as many repetitions as a voxel remembers: for ever in a
-    # cycle of the slow one. Measured: 2e-13 and 4e-12.
+    # Errors of maps, 2e-14, add up over the repetitions that a voxel remembers, all of
+    # them in a cycle of the slow one. Measured: 2e-13 and 4e-12.
     assert np.abs(s - expected @ project).max() < 1e-12
     slopes = np.moveaxis(combined(slopes @ project, columns), 0, -1)
     error = np.abs(ds - slopes) * column_sizes(columns)
@@ -182,7 +182,7 @@ def test_an_empty_pool_has_no_effect(form, thermal):
     assert (ds[..., parameters] == 0).all()
     theta[:, parameters] = theta[::-1, parameters]
     other, _ = run_simulate(form, theta, NO_COLUMNS, direct_pulses(thermal))
-    # Its generators are rounded in other places. Measured: 3e-14, as in a cycle above.
+    # Its generators are rounded differently. Measured: 3e-14; tolerance as above.
     np.testing.assert_allclose(other, s, rtol=0, atol=1e-12)
 
 
@@ -192,8 +192,8 @@ def test_coefficients_are_the_projected_samples(form, thermal, n_components):
     pulses = direct_pulses(thermal)
     s, ds = run_simulate(form, VOXELS, SHARED_COLUMNS, pulses)
     c, dc = run_simulate(form, VOXELS, SHARED_COLUMNS, pulses, basis)
-    # Sums of 21 samples, put together before the projection or after it. Measured: 2e-15
-    # and 7e-15.
+    # Sums of 21 samples, taken before the projection or after it. Measured: 2e-15 and
+    # 7e-15.
     np.testing.assert_allclose(c, s @ basis, rtol=0, atol=1e-13)
     error = np.abs(dc - np.einsum("nmp,mc->ncp", ds, basis)) * column_sizes(SHARED_COLUMNS)
     assert error.max() < 1e-12
@@ -201,8 +201,8 @@ def test_coefficients_are_the_projected_samples(form, thermal, n_components):
 
 def test_interpolation_by_unit_weights_is_none(form, columns, thermal):
     pulses = direct_pulses(thermal)
-    unit = np.eye(len(NODES))[pulses.index][:, :-1]
-    s, ds = run_simulate(form, VOXELS, columns, interpolated(pulses, unit, unit))
+    selection = np.eye(len(NODES))[pulses.index][:, :-1]
+    s, ds = run_simulate(form, VOXELS, columns, interpolated(pulses, selection, selection))
     direct = run_simulate(form, VOXELS, columns, pulses)
     np.testing.assert_array_equal(s, direct[0])
     np.testing.assert_array_equal(ds, direct[1])
@@ -211,8 +211,8 @@ def test_interpolation_by_unit_weights_is_none(form, columns, thermal):
 def test_the_opposite_angle_changes_the_sign_of_odd_entries(form, thermal):
     pulses = direct_pulses(thermal)
     signs = np.random.default_rng(4).choice([-1.0, 1.0], STARTS[-1])
-    unit = np.eye(len(NODES))[pulses.index][:, :-1]
-    by_weights = interpolated(pulses, unit, signs[:, None] * unit)
+    selection = np.eye(len(NODES))[pulses.index][:, :-1]
+    by_weights = interpolated(pulses, selection, signs[:, None] * selection)
     nodes = np.concatenate([NODES[:-1], NODES[:-1] * [-1, 1, 1], NODES[-1:]])
     shift = np.where(pulses.index == len(NODES) - 1, 3, 3 * (signs < 0))
     direct = pulses._replace(nodes=nodes, index=pulses.index + shift)
@@ -229,7 +229,7 @@ def random_train(n, d, thermal):
     nodes, rng = random_maps(6, 5, d, r), np.random.default_rng(7)
     index = rng.integers(-3, 5, n).clip(-1)
     index[0] = 4
-    # Sums of maps that shrink states must shrink them, too.
+    # Small weights, so that sums of contractions are contractions, too.
     weights = rng.uniform(-0.2, 0.2, (2, n, 3))
     even, odd = weights
     maps = np.tensordot(even, nodes[:3], 1)
@@ -276,7 +276,7 @@ def test_voxels_of_a_block(form, columns, first, present):
     theta = many_voxels(19)
     lanes, r = np.full((8, LANES), np.nan), np.zeros((2 + columns.max(), LANES))
     form(hybrid_state.load)(theta, first, columns, lanes, r)
-    # Lanes to spare hold the last voxel once more.
+    # Spare lanes repeat the last voxel.
     rows = theta[[*range(first, first + present), *[18] * (LANES - present)]]
     np.testing.assert_array_equal(lanes, rows.T)
     m0s = rows[:, kernel.M0S]

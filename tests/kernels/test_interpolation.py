@@ -12,7 +12,7 @@ def random_problem(seed, n_rows, n, n_entries):
 
 
 def run(form, weights, values, out=None, low=0, high=None, add=False):
-    """Return what becomes of `out`, by default an array that holds no numbers yet."""
+    """Return `out` after the call; by default it is NaN before."""
     if out is None:
         out = np.full((len(weights), *values.shape[1:]), np.nan)
     out = out.copy()

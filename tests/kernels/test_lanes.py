@@ -146,7 +146,7 @@ def test_zeros(form, shape):
         assert array.dtype == np.float64
         assert array.flags.c_contiguous
         np.testing.assert_array_equal(array, 0)
-        array[...] = 1  # this memory may be given out again
+        array[...] = 1  # this memory may be reused
         kept.append(array)
         del kept[: len(kept) // 2]
 
@@ -156,7 +156,7 @@ def test_compiled_zeros_lie_at_the_start_of_a_cache_line():
     arrays = [new((n, LANES)) for n in range(1, 50)]
     assert [array.ctypes.data % 64 for array in arrays] == [0] * len(arrays)
     for array in arrays:
-        array[...] = 1  # nothing lies in the memory of another
+        array[...] = 1  # no two share memory
     assert sum(array.sum() for array in arrays) == LANES * sum(range(1, 50))
 
 
@@ -188,7 +188,7 @@ def test_zeros_are_given_back():
     ids=["strided", "transposed", "float32", "int64", "one axis"],
 )
 def test_other_arrays_are_refused(array):
-    with pytest.raises(TypingError, match="no contiguous float64 array"):
+    with pytest.raises(TypingError, match="not a contiguous float64 array"):
         shape_of_vectors(array)
 
 

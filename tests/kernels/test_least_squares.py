@@ -31,7 +31,7 @@ def value(g, a, p):
 
 
 def best_of_all_sides(x, g, a):
-    """Minimize over every choice of variables at the low side, at the high one, between."""
+    """Minimize over all choices of variables at the low side, the high side or between."""
     n, best, least = len(x), None, np.inf
     for choice in product((0, 1, None), repeat=n):
         free = np.array([side is None for side in choice])

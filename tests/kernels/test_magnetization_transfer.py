@@ -73,12 +73,12 @@ def columns(request):
 
 
 def scales(columns):
-    """Return the size of a change that matters of each column, and 1 for the value."""
+    """Return 1 for the value, and the size of a significant change in each column."""
     return np.array([1.0, *column_sizes(columns)])[:, None, None, None]
 
 
 def check_maps(result, expected, columns, atol=2e-13):
-    """Compare all but what concerns w, after a change that matters in each column.
+    """Compare all but w, derivatives times a significant change of their parameter.
 
     The flow errs by 1e-13 of its generator at most. Measured: 2e-14.
     """
@@ -111,7 +111,7 @@ def test_generator_of_exchange(form, columns):
 def test_free_precession(form, columns, time):
     expected = expected_maps(lambda x: reference.free_precession(x, time), columns)
     result = run_free(form, columns, time)
-    # In 0.1 s omega0 turns by 90 rad, and rounding by as much more.
+    # omega0 turns by 90 rad in 0.1 s, which amplifies rounding.
     check_maps(result, expected, columns, atol=2e-13 if time < 0.1 else 2e-12)
     assert (result[:, 4] == 0).all()
     assert (result[:, :, 4] == 0).all()

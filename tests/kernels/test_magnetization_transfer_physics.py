@@ -1,4 +1,4 @@
-"""What is known of pulses and repetitions without solving their equations."""
+"""Properties of pulses and repetitions that hold without solving their equations."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_a_pulse_of_zero_angle_is_free_precession(form):
         free[:, :2] *= -1  # the phase of the pulse
         free[:, 4] = 0
         np.testing.assert_allclose(out[0, ..., lane], free, rtol=0, atol=1e-14)
-    # B1 counts the flip angle in units of the nominal one, which is zero.
+    # B1 scales the nominal flip angle, which is zero.
     assert (out[[1 + kernel.T2S, 1 + kernel.B1]] == 0).all()
 
 
@@ -84,8 +84,8 @@ def test_an_inversion_of_pi_inverts_the_water(form):
     theta[kernel.OMEGA0] = np.linspace(-900, 900, LANES)
     for alpha in (np.pi, -np.pi):
         out = run_echo(form, NO_COLUMNS, alpha, 4e-4, True, theta)[0]
-        # The rotation by pi about z, and one by pi about x: what turned before the pulse
-        # turns back after it.
+        # The rotation by pi about z, and one by pi about x: precession before the pulse
+        # is undone after it.
         np.testing.assert_allclose(
             out[:3, :3], np.diag([-1.0, 1.0, -1.0])[..., None] + np.zeros(LANES), atol=1e-14
         )
@@ -99,7 +99,7 @@ def test_one_pulse_of_180_degrees(form):
     rates[0] = 1e5
     out = run_pulse(form, NO_COLUMNS, np.pi, 500e-6, theta, rates)[0]
     state = np.repeat(reference.thermal_equilibrium(theta[:, 0])[STATE, None], 8, axis=1)
-    # Solved once with 13 decimals.
+    # Computed once, to 13 decimals.
     expected = [0.0010647535813, 0.0, -0.8957848274535, 0.0812200714211]
     for lane in range(LANES):
         result = apply(out, state)[:4, lane]
@@ -109,7 +109,7 @@ def test_one_pulse_of_180_degrees(form):
 def exact_pulse(theta, alpha, trf, state, n_steps=1500):
     """Solve the integro-differential equation of the coupled pools for one pulse.
 
-    Implicit trapezoidal rule, for the memory of the semi-solid pool too.
+    By the implicit trapezoidal rule, also for the memory of the semi-solid pool.
     """
     step, w1 = trf / n_steps, theta[7] * alpha / trf
     rates = reference.rate_matrix(theta, w1, 0.0)

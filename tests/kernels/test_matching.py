@@ -32,7 +32,7 @@ def all_squares(x, atoms, projective):
 
 
 def in_lanes(rows):
-    """Return rows in blocks of WIDTH, transposed; the last is filled up with zeros."""
+    """Return rows in blocks of WIDTH, transposed; the last is padded with zeros."""
     filled = np.zeros((-(-len(rows) // WIDTH) * WIDTH, rows.shape[1]))
     filled[: len(rows)] = rows
     blocks = filled.reshape(-1, WIDTH, rows.shape[1]).transpose(0, 2, 1)
@@ -40,7 +40,7 @@ def in_lanes(rows):
 
 
 def random_leaves(atoms, projective, seed=0):
-    """Return leaves of atoms in random order: slow, but as right as any."""
+    """Return leaves of atoms in random order: slow, but correct."""
     order = np.random.default_rng(seed).permutation(len(atoms))
     groups = [order[i : i + WIDTH] for i in range(0, len(order), WIDTH)]
     members = np.full((len(groups), WIDTH), -1)

@@ -5,16 +5,21 @@ from numpy.polynomial import chebyshev
 from crbestim.kernels import saturation
 from crbestim.kernels.lanes import LANES
 from crbestim.kernels.saturation import Rates
-from crbestim.models.saturation import ALPHA_MAX, LINESHAPES, TAU_RANGE, saturation_table
+from crbestim.models._saturation_table import (
+    ALPHA_MAX,
+    LINESHAPES,
+    TAU_RANGE,
+    saturation_table,
+)
 from tests.reference.differences import derivative
 
 DOMAIN = np.array([*np.log(TAU_RANGE), ALPHA_MAX])
 TRF = 500e-6
-# Of eight voxels: the middle, and the ends of the table.
+# Eight voxels, in the middle and at the ends of the table.
 T2S = np.array([12e-6, 8e-6, *TRF / np.array(TAU_RANGE), 20e-6, 5e-6, 9e-6, 13e-6])
 B1 = np.array([1.0, 0.9, 1.2, 0.7, 1.4, 1.4, 0.05, 0.0])
 ANGLES = [0.3, -1.5, 2.0, np.pi, -np.pi]
-# The coefficients of no special function, all of the same size; and the shipped ones.
+# Random coefficients of equal size, and the tables that the library ships.
 RANDOM_TABLE = np.random.default_rng(0).standard_normal((8, 5)) / 40
 TABLES = {"random": RANDOM_TABLE}
 TABLES |= {name: np.array(saturation_table(name)) for name in LINESHAPES}
@@ -32,7 +37,7 @@ def rate_of_kernel(form, table, alpha, t2s=T2S, b1=B1):
 
 
 def scaled(t2s, b1, alpha):
-    """Return what the polynomials of the table depend on, and dx / dlog T2s."""
+    """Return the arguments of the table's polynomials, and dx / dlog T2s."""
     slope = 2 / (DOMAIN[1] - DOMAIN[0])
     x = slope * (np.log(TRF / t2s) - DOMAIN[0]) - 1
     return x, 2 * (b1 * alpha / DOMAIN[2]) ** 2 - 1, -slope
@@ -44,7 +49,7 @@ def expected_rate(table, t2s, b1, alpha):
 
 
 def expected_derivatives(table, t2s, b1, alpha):
-    """Return derivatives by T2s and B1, of the polynomials of the derivatives."""
+    """Return derivatives by T2s and B1, from the derivatives of the polynomials."""
     x, v, slope = scaled(t2s, b1, alpha)
     rho = chebyshev.chebval2d(x, v, table)
     by_x = chebyshev.chebval2d(x, v, chebyshev.chebder(table, axis=0))
@@ -56,7 +61,7 @@ def expected_derivatives(table, t2s, b1, alpha):
 @pytest.mark.parametrize("alpha", ANGLES)
 def test_rate_against_numpy(form, table, alpha):
     rate = rate_of_kernel(form, table, alpha)[0]
-    # Sums of terms whose sizes are 1 in all. Measured: 1e-15.
+    # Sums of terms whose sizes add up to 1. Measured: 1e-15.
     error = np.abs(rate - expected_rate(table, T2S, B1, alpha)) * T2S
     assert (error < 1e-14).all()
 
@@ -109,7 +114,7 @@ def test_without_a_pulse_the_rate_does_not_depend_on_b1(form):
 def test_lorentzian_pool_relaxes_at_1_over_t2s(form, alpha):
     # An exponential memory is the linear model itself: rho = 1.
     rate, by_t2s, by_b1 = rate_of_kernel(form, TABLES["lorentzian"], alpha)
-    # The table is good to 1e-9, its derivatives to 100 times less.
+    # The table is accurate to 1e-9, its derivatives to 1e-7.
     np.testing.assert_allclose(rate * T2S, 1, rtol=0, atol=1e-9)
     np.testing.assert_allclose(by_t2s * T2S**2, -1, rtol=0, atol=1e-7)
     np.testing.assert_allclose(by_b1 * T2S, 0, rtol=0, atol=1e-7)

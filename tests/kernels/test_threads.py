@@ -32,13 +32,13 @@ def number_blocks(first, last, out):
 
 @pytest.fixture
 def set_threads(monkeypatch):
-    """Return a function that feigns a number of threads, of more than allowed, too."""
+    """Return a function that fakes numba's number of threads, even above its maximum."""
     return lambda n: monkeypatch.setattr(numba, "get_num_threads", lambda: n)
 
 
 @pytest.fixture(params=[1, 2])
 def n_threads(request, set_threads):
-    """Set the number of threads, and the old one again in the end."""
+    """Set the number of threads, and restore it afterwards."""
     if request.param > numba.config.NUMBA_NUM_THREADS:
         set_threads(request.param)
         yield request.param
@@ -105,7 +105,7 @@ def test_one_thread_is_the_one_that_calls(set_threads):
     kernel = Recorder(100)
     in_threads(kernel, 100)
     assert kernel.threads == {threading.get_ident()}
-    set_threads(8)  # but there is one block only
+    set_threads(8)  # more than there are blocks
     kernel = Recorder(1)
     in_threads(kernel, 1)
     assert kernel.threads == {threading.get_ident()}

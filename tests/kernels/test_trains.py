@@ -95,7 +95,7 @@ def test_step_by_the_identity_stands_still(form):
 
 
 def run_sweep(sweep, nodes, between, r, moved, low=LOW, high=HIGH, first=0):
-    """Return what the sweep leaves in `moved` and in its path, of no numbers before."""
+    """Return `moved` and the path after a sweep; the path is NaN before."""
     rows = 10 if moved.shape[:2] == (5, 4) else 2 * len(moved) - 2
     moved, path = moved.copy(), np.full((len(between), rows, LANES), np.nan)
     sweep(nodes, between, INDEX, low, high, first, r, moved, path)
@@ -121,7 +121,7 @@ def test_sweep_of_columns(form, d):
 def test_sweep_of_the_state(form, d):
     nodes, between, r = problem(d)
     v = normal(9, 1 + d, 4)
-    v[1:] = 0  # nothing moves the start, as in a train
+    v[1:] = 0  # the start does not depend on the parameters
     end, path = run_sweep(form(trains.sweep_state), nodes, between, r, v)
     maps = played(nodes, between)
     expected = each_derivative(lambda a, p: follow(a, v[0].T)[:, 1:], maps, r)
@@ -181,7 +181,7 @@ def test_inverse_of_matrices(form):
     inverse = a.copy()
     form(invert)(inverse)
     identity = np.einsum("ijl,jkl->lik", a, inverse)
-    # What is inverted is 10 times smaller in one direction than in another at most.
+    # Singular values of the matrices are between 0.1 and 1.9.
     np.testing.assert_allclose(identity, [np.eye(4)] * LANES, rtol=0, atol=1e-14)
 
 
@@ -202,8 +202,8 @@ def test_closed_cycle_runs_from_echo_0_to_the_next_echo_0(form, length):
     columns, resolvent = cycle(form, maps, r, length)
     matrices = unpacked(maps[:, 0], r[0])
     order = [*range(1, length), 0]
-    for j, unit in enumerate(np.eye(5)):
-        start = np.tile(unit[:4], (LANES, 1))
+    for j, column in enumerate(np.eye(5)):
+        start = np.tile(column[:4], (LANES, 1))
         expected = follow(matrices[:, order], start)[:, -1]
         offset = columns[4].T if j < 4 else 0.0
         np.testing.assert_allclose(columns[j].T + offset, expected, rtol=0, atol=1e-14)

@@ -7,7 +7,7 @@ from numpy.polynomial import chebyshev
 
 from crbestim.kernels.lanes import LANES
 from crbestim.kernels.saturation import Rates
-from crbestim.models.saturation import ALPHA_MAX, TAU_RANGE, saturation_table
+from crbestim.models._saturation_table import ALPHA_MAX, TAU_RANGE, saturation_table
 
 only_compiled = pytest.mark.skipif(
     bool(numba.config.DISABLE_JIT), reason="about compiled kernels, or too slow in Python"
@@ -18,7 +18,7 @@ TABLE = np.array(saturation_table("super-lorentzian"))
 DOMAIN = np.array([*np.log(TAU_RANGE), ALPHA_MAX])
 RATES = Rates(TABLE, DOMAIN)
 STEP = 1e-20  # of the complex-step derivatives
-# A change of this size in a parameter is one that matters.
+# Size of a significant change in each parameter.
 SCALE = np.array([0.1, 1.0, 10.0, 20.0, 3.0, 1e-5, 500.0, 1.0])
 LIMITS = np.array([[0, 1], [0, 50], [0, 500], [0, 500], [0, 50], [2e-6, 4e-5]])
 LIMITS = np.concatenate([LIMITS, [[-5000, 5000], [0.01, 1.4]]])
@@ -60,7 +60,7 @@ def combined(jacobian, columns):
 
 
 def column_sizes(columns):
-    """Return the size of a change that matters in each column."""
+    """Return the size of a significant change in each column."""
     sizes = np.ones(columns.max() + 1)
     for scale, column in zip(SCALE, columns, strict=True):
         if column >= 0:
@@ -69,18 +69,18 @@ def column_sizes(columns):
 
 
 def rho(tau, a):
-    """Return the rate of the same table, by NumPy."""
+    """Return the rate from the same table, by NumPy."""
     x = 2 * (np.log(tau) - DOMAIN[0]) / (DOMAIN[1] - DOMAIN[0]) - 1
     return chebyshev.chebval2d(x, 2 * (a / DOMAIN[2]) ** 2 - 1, TABLE)
 
 
 def rate(theta, alpha, trf):
-    """Return R2sl of a pulse, for a complex theta too."""
+    """Return R2sl of a pulse, also for complex theta."""
     return rho(trf / theta[5], theta[7] * abs(alpha)) / theta[5]
 
 
 def unpacked(m, r):
-    """Return packed maps (..., 14, LANES) as matrices (LANES, ..., 4, 5), complex too."""
+    """Return packed maps (..., 14, LANES) as matrices (LANES, ..., 4, 5); also complex."""
     xx, xy, yy, zz, zs, ss, bz, bs, xz, yz, xs, ys, bx, by = np.moveaxis(m, -2, 0)
     rows = [
         [xx, xy, xz, xs, bx],

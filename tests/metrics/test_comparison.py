@@ -39,14 +39,14 @@ class Offset:
         self.offsets, self.calls = offsets, 0
 
     def predict(self, X):
-        # The first call is the one that does not count.
+        # The first call is not timed.
         realization = max(self.calls - 1, 0)
         self.calls += 1
         return THETA + np.reshape(self.offsets[realization], (-1, 1))
 
 
 class TwoLines(SignalModel):
-    """Each parameter has a sample of its own; the second is not seen if it is zero."""
+    """Each parameter has its own sample; the second is not determined where it is zero."""
 
     parameter_names = ("slope", "square")
     bounds = np.array([[-10.0, 10.0], [-10.0, 10.0]])

@@ -10,7 +10,7 @@ from tests.reference.differences import derivative
 
 
 def points(model):
-    """Return parameters inside the bounds, and in their middle but for one at an end."""
+    """Return random parameters, and middles of the bounds with one parameter at an end."""
     ends = np.tile(model.bounds.mean(axis=1), (2 * model.n_parameters, 1))
     for k, bounds in enumerate(model.bounds):
         ends[2 * k : 2 * k + 2, k] = bounds
@@ -23,7 +23,7 @@ def relative_errors(model, theta):
     Derivatives may vanish. To each norm is therefore added a tenth of the signal's per
     width of the bounds of the parameter: a derivative that hardly changes the signal.
     """
-    s, jacobian = model.evaluate(theta, jacobian=True)
+    s, jacobian = model.signal(theta, jacobian=True)
     errors = np.empty(theta.shape)
     for k, parameter in enumerate(model.parameters):
         least = 0.1 * np.linalg.norm(s, axis=1) / parameter.width
@@ -40,7 +40,7 @@ def _differences(model, x, k):
     parameter, values = model.parameters[k], []
 
     def watched(theta):
-        values.append(model.evaluate(theta))
+        values.append(model.signal(theta))
         return values[-1]
 
     expected = derivative(watched, x, k, 3e-5 * parameter.width, parameter.domain)

@@ -8,7 +8,7 @@ from numpy.polynomial import chebyshev
 
 from crbestim.exceptions import ImplausibleValueWarning
 from crbestim.models import MagnetizationTransfer
-from crbestim.models.saturation import (
+from crbestim.models._saturation_table import (
     ALPHA_MAX,
     LINESHAPES,
     TAU_RANGE,

@@ -1,4 +1,4 @@
-"""A single pool in a hybrid-state sequence, beside what is known of it."""
+"""A single pool in a hybrid-state sequence, against the Bloch equation and limits."""
 
 import numpy as np
 import pytest

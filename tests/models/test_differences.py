@@ -5,7 +5,7 @@ import pytest
 
 from crbestim.exceptions import InexactJacobianWarning
 from crbestim.models import FunctionModel, MagnetizationTransfer
-from crbestim.models.differences import differentiate
+from crbestim.models._differences import differentiate
 from crbestim.parameters import Parameter
 from crbestim.sequences import HybridStateSequence
 from tests.models import functions
@@ -59,7 +59,7 @@ def test_a_time_over_decades():
 
     theta = np.geomspace(1e-3, 3.0, 20)[:, None]
     model = FunctionModel(decay, ["T2"], [(1e-3, 3.0)], vectorized=True)
-    _, jacobian = model.evaluate(theta, jacobian=True)
+    _, jacobian = model.signal(theta, jacobian=True)
     exact = np.array([0.5e-3, 1e-3, 4e-3]) / theta**2 * decay(theta)
     # Rounding of a signal of size 1 over the step.
     assert np.abs(theta * (jacobian[:, :, 0] - exact)).max() < 1e-11
@@ -74,10 +74,10 @@ def test_steps_stay_inside_the_bounds():
         return np.sqrt(theta * (1 - theta)) * np.ones(3)
 
     model = FunctionModel(root, ["x"], [(0.0, 1.0)], vectorized=True)
-    model.evaluate(np.linspace(0.05, 0.95, 11)[:, None], jacobian=True)
+    model.signal(np.linspace(0.05, 0.95, 11)[:, None], jacobian=True)
     model.difference_step = 0.2
     with pytest.warns(InexactJacobianWarning):
-        model.evaluate([[0.0], [0.01], [0.7], [1.0]], jacobian=True)
+        model.signal([[0.0], [0.01], [0.7], [1.0]], jacobian=True)
     values = np.concatenate(seen)
     assert values.min() == 0.0 and values.max() == 1.0
 
@@ -98,7 +98,7 @@ def test_doubtful_derivatives_bring_a_warning(spoil):
     model = FunctionModel(rough, ["idle", "R2"], [(0.0, 1.0), (1.0, 100.0)])
     message = "derivative of FunctionModel 'rough' with respect to R2 is uncertain by more"
     with pytest.warns(InexactJacobianWarning, match=message) as record:
-        model.evaluate([[0.5, 20.0], [0.5, 30.0]], jacobian=True)
+        model.signal([[0.5, 20.0], [0.5, 30.0]], jacobian=True)
     assert len(record) == 1
     error = model.jacobian_error([[0.5, 20.0]])
     assert error.shape == (1, 2) and error[0, 1] > 1e-4
@@ -111,9 +111,9 @@ def test_a_longer_step_is_the_remedy_for_noise():
 
     model = FunctionModel(noisy, ["R2"], [(1.0, 100.0)])
     with pytest.warns(InexactJacobianWarning):
-        model.evaluate([[20.0]], jacobian=True)
+        model.signal([[20.0]], jacobian=True)
     model.difference_step = 0.02
-    model.evaluate([[20.0]], jacobian=True)
+    model.signal([[20.0]], jacobian=True)
     assert model.jacobian_error([[20.0]])[0, 0] < 1e-4
 
 
@@ -122,7 +122,7 @@ def test_no_warning_for_derivatives_that_vanish():
         return np.cos(theta * np.array([1.0, 2.0])) + np.pi
 
     model = FunctionModel(even, ["omega"], [(-1.0, 1.0)])
-    _, jacobian = model.evaluate([[0.0]], jacobian=True)
+    _, jacobian = model.signal([[0.0]], jacobian=True)
     np.testing.assert_allclose(jacobian, 0, atol=1e-11)
     assert model.jacobian_error([[0.0]])[0, 0] < 1e-6
 
@@ -156,5 +156,5 @@ def test_the_error_of_an_analytic_model():
     alpha = np.append(np.pi, np.full(9, 0.6))
     model = MagnetizationTransfer(HybridStateSequence(alpha, np.full(10, 4e-4), 3.5e-3))
     error = model.jacobian_error([[0.1, 0.7, 13, 30, 1e-5, 10, 1]])
-    # Least where ten pulses tell most; the signal is good to 1e-8 of its size.
+    # The signal is good to 1e-8 of its size, and ten pulses determine little.
     assert error.shape == (1, 7) and (error < 1e-4).all()

@@ -1,4 +1,4 @@
-"""FunctionModel: what is its own; what holds for every model is tested with the others."""
+"""FunctionModel; properties of every model are tested with the others."""
 
 import copy
 import functools
@@ -38,7 +38,7 @@ WAYS = {
 def test_all_ways_are_the_same_model(f, options):
     theta = draw(7)
     model = biexponential(f, **options)
-    s, jacobian = model.evaluate(theta, jacobian=True)
+    s, jacobian = model.signal(theta, jacobian=True)
     np.testing.assert_allclose(s, functions.of_many(theta), rtol=1e-14)
     # Differences: rounding over the step.
     expected = functions.jacobian_of_many(theta) * np.ptp(BOUNDS, axis=1)
@@ -52,7 +52,7 @@ def test_all_ways_are_the_same_model(f, options):
 @pytest.mark.parametrize("n", [1, 3, 4, 5])
 def test_as_many_samples_as_parameters_are_not_mixed_up(n):
     for f in (functions.of_many, functions.of_one):
-        s = biexponential(f).evaluate(draw(n))
+        s = biexponential(f).signal(draw(n))
         np.testing.assert_array_equal(s, functions.of_many(draw(n)))
 
 
@@ -72,7 +72,7 @@ def test_the_way_of_calling_is_found(f, expected):
     model = FunctionModel(f, ["a", "b"], [(0.0, 1.0), (0.0, 2.0)])
     assert model.vectorized is expected
     one = np.array([0.2, 0.7])
-    np.testing.assert_allclose(model.evaluate(np.tile(one, (2, 1)))[1], f(one), rtol=1e-6)
+    np.testing.assert_allclose(model.signal(np.tile(one, (2, 1)))[1], f(one), rtol=1e-6)
 
 
 @pytest.mark.parametrize("f", [lambda x: x - x.mean(), lambda x: np.cumsum(x, axis=0)])
@@ -81,12 +81,12 @@ def test_rows_that_depend_on_each_other_are_not_taken_for_many_samples(f):
 
 
 def test_an_unclear_function_is_refused():
-    with pytest.raises(ValueError, match="something else than the row of that sample; gi"):
+    with pytest.raises(ValueError, match="something other than the row of that sample; gi"):
         FunctionModel(lambda x: x.ndim * x, ["a", "b"], [(0.0, 1.0)] * 2)
     message = (
         r"f of FunctionModel '<lambda>' is unclear: for theta of shape \(4, 2\), many "
         r"samples, it returns shape \(2,\); for .* \(2,\), one sample, it returns shape "
-        r"\(\). It must return \(n_samples, n_features\) or \(n_features,\); vectorized="
+        r"\(\). It must return \(n_samples, n_features\) or \(n_features,\); choose b"
     )
     with pytest.raises(ValueError, match=message):
         FunctionModel(lambda x: x[0], ["a", "b"], [(0.0, 1.0)] * 2)
@@ -124,10 +124,10 @@ def test_shapes_that_change():
     model = biexponential(odd, vectorized=True)
     message = r"f of FunctionModel 'odd' returned shape \(2, 5\) .* must return \(2, 3\)"
     with pytest.raises(ValueError, match=message):
-        model.evaluate(draw(2))
+        model.signal(draw(2))
     compiled = numba.njit(lambda x: np.ones(3 if x[0] == 0.5 else 4))
     with pytest.raises(ValueError, match="returns arrays of several sizes"):
-        biexponential(compiled).evaluate(draw(2))
+        biexponential(compiled).signal(draw(2))
 
 
 def test_a_jacobian_of_another_shape():
@@ -156,7 +156,7 @@ def test_complex_numbers_now_and_then():
         return np.emath.sqrt(theta[0] - 0.4) * np.ones(3)
 
     with pytest.raises(ValueError, match="f of .*'root' returned complex numbers, but the"):
-        FunctionModel(root, ["x"], [(0.0, 1.0)], vectorized=False).evaluate([[0.1]])
+        FunctionModel(root, ["x"], [(0.0, 1.0)], vectorized=False).signal([[0.1]])
 
 
 def test_a_function_may_change_its_argument():
@@ -165,7 +165,7 @@ def test_a_function_may_change_its_argument():
         return np.exp(-10.0 / theta) * np.ones(3)
 
     theta = np.array([[0.02], [0.1]])
-    s, jacobian = FunctionModel(in_ms, ["T2"], [(5e-3, 1.0)]).evaluate(theta, jacobian=True)
+    s, jacobian = FunctionModel(in_ms, ["T2"], [(5e-3, 1.0)]).signal(theta, jacobian=True)
     np.testing.assert_allclose(s, np.exp(-0.01 / theta) * np.ones(3))
     expected = (0.01 / theta**2 * s)[:, :, None]
     np.testing.assert_allclose(jacobian, expected, rtol=1e-10)
@@ -183,7 +183,7 @@ def test_a_function_may_change_its_argument():
         (["a"], {"a": (0, 1)}, {}, TypeError, r"bounds are {'a': \(0, 1\)}; give a row"),
         (["a", "b"], [(0, 1), 2], {}, TypeError, r"bounds are .*, 2\]; give a row .*'b'"),
         (["a"], [(1, 0)], {}, ValueError, r"bounds of a are \(1.0, 0.0\)"),
-        ([Parameter("a", (0, 1)), "b"], None, {}, TypeError, "nothing but such objects"),
+        ([Parameter("a", (0, 1)), "b"], None, {}, TypeError, "give only such objects"),
         ([Parameter("a", (0, 1))], [(0, 1)], {}, TypeError, "bounds and dist.* own"),
         (["a"], [(0, 1)], {"backend": "jax"}, ValueError, "backend='jax' is unkn.*numba"),
         (
@@ -239,7 +239,7 @@ def test_parameters_with_units():
     model = FunctionModel(lambda x: np.exp(-0.02 / x) * np.ones(3), given)
     assert model.parameters == tuple(given) and model.parameter_names == ("T2",)
     with pytest.raises(ValueError, match="T2 = 80 s .*it looks like milliseconds"):
-        model.evaluate([[80.0]])
+        model.signal([[80.0]])
 
 
 def test_distributions_are_drawn_from():
@@ -262,22 +262,19 @@ def scaled(theta, factor):
 def test_names():
     partial = biexponential(functools.partial(scaled, factor=2.0))
     assert partial.name == "scaled"
-    np.testing.assert_array_equal(partial.evaluate(draw(2)), scaled(draw(2), 2.0))
-    assert repr(biexponential(functions.compiled)) == (
-        "FunctionModel(of_one, fraction, R2a, R2b)"
-    )
+    np.testing.assert_array_equal(partial.signal(draw(2)), scaled(draw(2), 2.0))
     assert biexponential(name="two decays").name == "two decays"
 
 
 def test_a_model_without_derivatives_says_who_wants_them():
     model = biexponential(difference="none", name="biexp")
-    assert not model.has_jacobian and model.evaluate(draw(2)).shape == (2, 12)
+    assert not model.has_jacobian and model.signal(draw(2)).shape == (2, 12)
     lacks = "needs a Jacobian; FunctionModel 'biexp' has none and difference='none'. Give"
     for seen in (model, model.compress(np.eye(12)[:, :8])):
         with pytest.raises(MissingJacobianError, match="The Cramér-Rao bound " + lacks):
             cramer_rao_bound(seen, draw(2))
     with pytest.raises(MissingJacobianError, match=rf"signal\(.*jacobian=True\) {lacks}"):
-        model.evaluate(draw(2), jacobian=True)
+        model.signal(draw(2), jacobian=True)
 
 
 def test_differences_can_be_switched_off_in_any_model():
@@ -290,7 +287,7 @@ def test_differences_can_be_switched_off_in_any_model():
             return np.exp(-theta * np.linspace(0, 0.1, 4))
 
     with pytest.raises(MissingJacobianError, match="needs a Jacobian; Decay has none"):
-        Decay().evaluate([[20.0]], jacobian=True)
+        Decay().signal([[20.0]], jacobian=True)
 
 
 @pytest.mark.parametrize(
@@ -313,34 +310,34 @@ def square(x):
 
 
 def results(model):
-    return model.evaluate([[2.0]], jacobian=True)
+    return model.signal([[2.0]], jacobian=True)
 
 
 @pytest.mark.parametrize("f", [numba.njit(square), lambda x: square(x)])
 def test_models_travel_to_other_processes(f):
     model = FunctionModel(f, ["x"], [(0.0, 4.0)])
-    model.evaluate([[1.0]])
+    model.signal([[1.0]])
     (there,) = Parallel(n_jobs=2)([delayed(results)(model)])
     for part, value in zip(there, results(model), strict=True):
         np.testing.assert_array_equal(part, value)
 
 
 def test_copies_share_compiled_loops():
-    from crbestim.models.batches import _loop
+    from crbestim.models._backends import _loop
 
     model = biexponential(functions.compiled)
-    model.evaluate(draw(2))
+    model.signal(draw(2))
     before = _loop.cache_info().misses
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        twin.evaluate(draw(2))
+        twin.signal(draw(2))
     assert _loop.cache_info().misses == before
 
 
 def test_threads_do_not_matter():
     theta, before = draw(300), numba.get_num_threads()
-    one = biexponential(functions.compiled).evaluate(theta, jacobian=True)
+    one = biexponential(functions.compiled).signal(theta, jacobian=True)
     numba.set_num_threads(min(2, numba.config.NUMBA_NUM_THREADS))
-    two = biexponential(functions.compiled).evaluate(theta, jacobian=True)
+    two = biexponential(functions.compiled).signal(theta, jacobian=True)
     numba.set_num_threads(before)
     for part, other in zip(one, two, strict=True):
         np.testing.assert_array_equal(part, other)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from crbestim.exceptions import ImplausibleValueWarning
-from crbestim.models import MagnetizationTransfer, hybrid_state, pulses
+from crbestim.models import MagnetizationTransfer, _hybrid_state, _pulses
 from crbestim.sequences import HybridStateSequence
 from tests.models.conftest import draw, mt, orthonormal, smooth, train, two_trains
 from tests.reference import bloch
@@ -348,16 +348,16 @@ def test_interpolated_maps_against_all_maps(monkeypatch, make, lineshape, steady
     assert simulated_pulses(model)[1]
     theta = draw(model, 50)
     s, jacobian = model.signal(theta, jacobian=True)
-    monkeypatch.setattr(pulses, "_LEAST_PULSES", 10**9)
-    every = pulses.prepared_pulses.__wrapped__
-    monkeypatch.setattr(hybrid_state, "prepared_pulses", every)
+    monkeypatch.setattr(_pulses, "_LEAST_PULSES", 10**9)
+    every = _pulses.prepared_pulses.__wrapped__
+    monkeypatch.setattr(_hybrid_state, "prepared_pulses", every)
     assert not simulated_pulses(model)[1]
     expected, derivatives = model.signal(theta, jacobian=True)
     error = np.abs(s - expected).max(axis=1) / np.abs(expected).max(axis=1)
     # Required: 1e-6 and 1e-5. Measured: 5e-9 and 5e-8.
     assert 0 < error.max() < 1e-7
     error = np.linalg.norm(jacobian - derivatives, axis=1)
-    # Rx and T2s have no effect without a semi-solid pool, but for rounding.
+    # Without a semi-solid pool, Rx and T2s have no effect except rounding.
     rounding = (
         1e-13 * np.linalg.norm(s, axis=1)[:, None] / [p.width for p in model.parameters]
     )

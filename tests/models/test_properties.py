@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, clone
 
+from crbestim import models
 from crbestim.exceptions import ImplausibleValueWarning
-from tests.models.conftest import orthonormal
+from crbestim.models import FISPFingerprinting
+from crbestim.models._hybrid_state import HybridStateModel
+from crbestim.sequences import HybridStateSequence
+from tests.models import functions
+from tests.models.conftest import Biexponential, Recovery, orthonormal
 from tests.models.jacobian_errors import points, relative_errors
 
 
@@ -20,13 +25,17 @@ class Holder(BaseEstimator):
         self.model = model
 
 
+TEXT_NAMES = vars(models) | vars(functions)
+TEXT_NAMES |= {k.__name__: k for k in (HybridStateSequence, Biexponential, Recovery)}
+
+
 def relative(model, jacobian):
     """Return derivatives with respect to parameters in units of their bounds."""
     return jacobian * np.array([p.width for p in model.parameters])
 
 
 def test_shapes_and_types(model, theta):
-    s, jacobian = model.evaluate(theta, jacobian=True)
+    s, jacobian = model.signal(theta, jacobian=True)
     n, p = model.n_features, model.n_parameters
     assert s.shape == (6, n)
     assert jacobian.shape == (6, n, p)
@@ -52,14 +61,14 @@ def test_parameters_are_described(model):
 
 
 def test_signal_does_not_depend_on_whether_the_jacobian_is_wanted(model, theta):
-    alone, (both, _) = model.evaluate(theta), model.evaluate(theta, jacobian=True)
+    alone, (both, _) = model.signal(theta), model.signal(theta, jacobian=True)
     np.testing.assert_allclose(alone, both, rtol=0, atol=1e-14 * np.abs(both).max())
 
 
 def test_rows_do_not_depend_on_each_other(model, theta):
-    s, jacobian = model.evaluate(theta, jacobian=True)
+    s, jacobian = model.signal(theta, jacobian=True)
     for i, row in enumerate(theta):
-        s_i, jacobian_i = model.evaluate(row[None], jacobian=True)
+        s_i, jacobian_i = model.signal(row[None], jacobian=True)
         np.testing.assert_allclose(s_i[0], s[i], rtol=0, atol=1e-14 * np.abs(s).max())
         scaled = relative(model, jacobian)
         np.testing.assert_allclose(
@@ -71,7 +80,7 @@ def test_rows_do_not_depend_on_each_other(model, theta):
 
 
 def test_no_rows(model):
-    s, jacobian = model.evaluate(np.empty((0, model.n_parameters)), jacobian=True)
+    s, jacobian = model.signal(np.empty((0, model.n_parameters)), jacobian=True)
     assert s.shape == (0, model.n_features)
     assert jacobian.shape == (0, model.n_features, model.n_parameters)
 
@@ -97,28 +106,53 @@ def test_jacobian_against_differences(model):
     ids=["pickle", "deepcopy", "copy", "clone", "pickled estimator"],
 )
 def test_copies_are_the_same_model(model, theta, copied):
-    expected = model.evaluate(theta, jacobian=True)
+    expected = model.signal(theta, jacobian=True)
     twin = copied(model)
     assert type(twin) is type(model) and twin is not model
     assert twin.parameter_names == model.parameter_names
     np.testing.assert_array_equal(twin.bounds, model.bounds)
     assert (twin.n_features, twin.is_complex) == (model.n_features, model.is_complex)
-    for part, value in zip(twin.evaluate(theta, jacobian=True), expected, strict=True):
+    for part, value in zip(twin.signal(theta, jacobian=True), expected, strict=True):
         np.testing.assert_array_equal(part, value)
+
+
+def test_the_text_can_be_pasted_back(model, theta):
+    text = repr(model)
+    if ".compress(" in text:
+        # A basis is not shown.
+        assert text == repr(model.model) + text[text.index(".compress(") :]
+        return
+    twin = eval(text, TEXT_NAMES)
+    assert repr(twin) == text
+    np.testing.assert_array_equal(twin.bounds, model.bounds)
+    for part, value in zip(
+        twin.signal(theta, jacobian=True), model.signal(theta, jacobian=True), strict=True
+    ):
+        np.testing.assert_array_equal(part, value)
+
+
+def test_the_short_text_is_that_of_messages(model):
+    assert len(str(model)) < 400
+    if isinstance(model, FISPFingerprinting | HybridStateModel):
+        assert f"alpha=<{model.n_features} values>" in str(model) or "[<14 v" in str(model)
+
+
+def test_there_is_one_verb(model):
+    assert not hasattr(model, "evaluate") and not hasattr(model, "simulate")
 
 
 def test_pickles_do_not_grow_with_use(model, theta):
     before = len(pickle.dumps(copy.deepcopy(model)))
-    model.evaluate(theta, jacobian=True)
+    model.signal(theta, jacobian=True)
     assert len(pickle.dumps(model)) <= before
 
 
 def test_theta_of_any_real_kind(model, theta):
-    expected = model.evaluate(theta)
+    expected = model.signal(theta)
     kept = theta.copy()
     for form in (np.asfortranarray(theta), theta.tolist(), theta[::-1][::-1]):
-        np.testing.assert_array_equal(model.evaluate(form), expected)
-    np.testing.assert_array_equal(model.evaluate(theta[2]), model.evaluate(theta[2:3]))
+        np.testing.assert_array_equal(model.signal(form), expected)
+    np.testing.assert_array_equal(model.signal(theta[2]), model.signal(theta[2:3]))
     np.testing.assert_array_equal(theta, kept)
     checked = model.check_theta(theta.astype(np.float32))
     assert checked.dtype == np.float64
@@ -126,7 +160,7 @@ def test_theta_of_any_real_kind(model, theta):
 
 def test_complex_theta_is_refused(model, theta):
     with pytest.raises(ValueError, match="Complex data not supported: theta"):
-        model.evaluate(theta + 0j)
+        model.signal(theta + 0j)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -135,7 +169,7 @@ def test_theta_that_is_not_finite_is_refused(model, theta, value):
         wrong = theta.copy()
         wrong[3, k] = value
         with pytest.raises(ValueError, match=rf"{name} = -?(nan|inf).* in row 3"):
-            model.evaluate(wrong)
+            model.signal(wrong)
 
 
 def test_wrong_number_of_columns_is_refused(model, theta):
@@ -143,7 +177,7 @@ def test_wrong_number_of_columns_is_refused(model, theta):
     expected = rf"give \(n_samples, {model.n_parameters}\) with columns {names}"
     for wrong in (theta[:, 1:], np.hstack([theta, theta]), theta[None], theta[0, 1:]):
         with pytest.raises(ValueError, match=rf"theta has shape \(.*{expected}"):
-            model.evaluate(wrong)
+            model.signal(wrong)
 
 
 def test_theta_outside_the_domain_is_refused(model, theta):
@@ -156,7 +190,7 @@ def test_theta_outside_the_domain_is_refused(model, theta):
                 limits = "{:g} to {:g}".format(*parameter.domain)
                 message = rf"{parameter.name} = .*{unit} in row 4 .* {limits}{unit}, wh"
                 with pytest.raises(ValueError, match=message):
-                    model.evaluate(wrong)
+                    model.signal(wrong)
 
 
 def test_ends_of_the_domain_are_allowed(model, theta):
@@ -167,7 +201,7 @@ def test_ends_of_the_domain_are_allowed(model, theta):
                 x[0, k] = end
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", ImplausibleValueWarning)
-                    s, jacobian = model.evaluate(x, jacobian=True)
+                    s, jacobian = model.signal(x, jacobian=True)
                 assert np.isfinite(s).all() and np.isfinite(jacobian).all()
 
 
@@ -178,14 +212,14 @@ def test_corners_of_the_domain_give_finite_signals(model):
     ends = np.random.default_rng(0).random((64, model.n_parameters)) < 0.5
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImplausibleValueWarning)
-        s, jacobian = model.evaluate(np.where(ends, high, low), jacobian=True)
+        s, jacobian = model.signal(np.where(ends, high, low), jacobian=True)
     assert np.isfinite(s).all() and np.isfinite(jacobian).all()
 
 
 def test_magnitudes_are_what_they_say(model, theta):
     assert model.noise in (("gaussian", "rician") if model.is_magnitude else ("gaussian",))
     if model.is_magnitude:
-        s = model.evaluate(theta)
+        s = model.signal(theta)
         assert not model.is_complex and (s >= 0).all()
 
 
@@ -207,7 +241,7 @@ def test_compressing_is_projecting(compressible, theta, dtype):
     small = model.compress(basis)
     assert (small.n_features, small.parameter_names) == (n, model.parameter_names)
     assert small.is_complex == (model.is_complex or dtype is complex)
-    s, jacobian = model.evaluate(theta, jacobian=True)
+    s, jacobian = model.signal(theta, jacobian=True)
     coefficients, derivatives = small.signal(theta, jacobian=True)
     expected = s @ basis.conj()
     size = 1e-14 * model.n_features
@@ -225,7 +259,7 @@ def test_a_complete_basis_loses_nothing(compressible, theta):
     model = compressible
     basis = orthonormal(model.n_features, model.n_features, seed=4)
     back = model.compress(basis).signal(theta) @ basis.T
-    s = model.evaluate(theta)
+    s = model.signal(theta)
     np.testing.assert_allclose(back, s, rtol=0, atol=1e-13 * np.abs(s).max() * len(basis))
 
 

@@ -6,6 +6,7 @@ import torch
 from scipy.stats import kstest, rice
 
 from crbestim.network.data import Fingerprints
+from crbestim.noise import RicianNoise
 
 
 def magnitudes(n=20_000, **changes):
@@ -17,7 +18,7 @@ def magnitudes(n=20_000, **changes):
         reference=torch.full((1,), 0.75, dtype=torch.float64),
         known=torch.zeros(n, 0),
         snr=torch.tensor([2.0], dtype=torch.float64),
-        is_magnitude=True,
+        noise=RicianNoise(),
     )
     return Fingerprints(**{**parts, **changes})
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from crbestim.network import training
+from crbestim.network.arrays import pool
 from crbestim.network.data import Fingerprints
-from crbestim.network.losses import BiasReduced, SquaredErrors
+from crbestim.network.losses import BiasReducedLoss, CRBLoss
 from crbestim.network.modules import FingerprintNetwork
 
-PERIODS = torch.tensor([math.inf])
 ONE = torch.ones(1)
 
 
@@ -25,7 +25,6 @@ def settings(**changes):
         alpha=0.0,
         n_iter_no_change=math.inf,
         tol=0.0,
-        n_threads=1,
         verbose=False,
     )
     return training.Settings(**{**defaults, **changes})
@@ -43,16 +42,18 @@ def line(n=64, **changes):
     return Fingerprints(**{**parts, **changes})
 
 
-def trainer(train=None, validation=None, objective=None, **changes):
+def trainer(train=None, validation=None, loss=None, parallel_map=map, **changes):
     net = FingerprintNetwork(1, (8,), [math.inf], "tanh")
     net.initialize(torch.Generator().manual_seed(0))
     return training.Trainer(
         net,
         line() if train is None else train,
         validation,
-        objective or SquaredErrors(PERIODS, ONE),
+        loss or CRBLoss(),
+        ONE,
         settings(**changes),
         torch.Generator().manual_seed(1),
+        parallel_map,
     )
 
 
@@ -201,11 +202,12 @@ def test_epochs_are_reported_and_may_end_training():
     assert seen == [1, 2, 3] == [record["epoch"] for record in progress.history]
 
 
-def wide(n_threads, objective=None, n=3000):
+def wide(n_threads, loss=None, n=3000):
     """Train on batches of several parts, with noise."""
     data = line(n, snr=torch.tensor([5.0, 10.0]))
-    changes = dict(batch_size=2000, n_threads=n_threads, max_iter=3)
-    loop, _ = run(data, data, objective, **changes)
+    with pool(n_threads) as parallel_map:
+        loop, _ = run(data, data, loss, parallel_map, batch_size=2000, max_iter=3)
+        loop.final_loss = loop.evaluate()
     return loop
 
 
@@ -218,12 +220,11 @@ def test_weights_do_not_depend_on_the_number_of_threads(n_threads):
 
 
 def test_parts_of_a_batch_add_up_to_its_gradient(monkeypatch):
-    objective = SquaredErrors(PERIODS, ONE)
     data = line(1500)
     gradients = []
     for part in (training._PART, 10**6):
         monkeypatch.setattr(training, "_PART", part)
-        loop = trainer(data, objective=objective)
+        loop = trainer(data)
         monkeypatch.setattr(loop.optimizer, "step", lambda g, _: gradients.append(g))
         loop.step(torch.arange(1500), 0.1)
     for a, b in zip(*gradients, strict=True):
@@ -231,7 +232,7 @@ def test_parts_of_a_batch_add_up_to_its_gradient(monkeypatch):
 
 
 def test_realizations_of_a_fingerprint_stay_together():
-    objective = BiasReduced(PERIODS, ONE, n_realizations=3)
+    loss = BiasReducedLoss(None, 3, 1.0, 1.0)
     data = line(1000, snr=torch.tensor([5.0, 10.0]), scale_precision=True)
     features, targets, precision = data.batch(
         torch.arange(1000), torch.Generator().manual_seed(0), 3
@@ -240,13 +241,13 @@ def test_realizations_of_a_fingerprint_stay_together():
         groups = same.reshape(1000, 3)
         assert torch.equal(groups, groups[:, :1].expand(-1, 3))
     assert (features.reshape(1000, 3).std(dim=1) > 0).all()
-    loop = trainer(data, objective=objective)
+    loop = trainer(data, loss=loss)
     sizes = [len(part[0]) for part in loop._parts((features, targets, precision))]
     assert sum(sizes) == 3000 and all(size % 3 == 0 for size in sizes) and len(sizes) > 1
 
 
 def test_validation_with_noise_is_the_same_at_each_call():
-    loop = wide(1, BiasReduced(PERIODS, ONE, n_realizations=4))
+    loop = wide(1, BiasReducedLoss(None, 4, 1.0, 1.0))
     assert loop.evaluate() == loop.evaluate() == loop.progress.best_loss
 
 

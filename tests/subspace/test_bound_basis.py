@@ -35,7 +35,7 @@ def test_losses_are_those_of_bounds_and_energy(real):
     basis = loss.basis(z)[0]
     mean = np.mean(efficiency(model, y, basis) ** 2, axis=0) @ weights / 3
     held = np.sum(np.abs(signal @ basis.conj()) ** 2) / np.sum(np.abs(signal) ** 2)
-    # The ridge that keeps the information invertible counts where it is near singular.
+    # The ridge that keeps the information invertible matters where it is near singular.
     assert loss(z)[0] == pytest.approx(1 - mean + 0.3 * (1 - held), rel=1e-5)
 
 
@@ -112,8 +112,8 @@ def test_energy_has_a_price():
 
 
 def test_the_start_spans_signals_and_derivatives_apart():
-    # One fingerprint, one parameter: two directions, the signal and what is orthogonal
-    # to it in the derivatives, as the bound with M0 unknown has it.
+    # One fingerprint, one parameter: two directions, the signal and the part of the
+    # derivatives orthogonal to it, as in the bound with M0 unknown.
     model, _, y = toy()
     y = np.repeat(y[:1], 20, axis=0)
     projection = SubspaceProjection(4, method="crb", model=model, max_iter=0)
@@ -122,7 +122,7 @@ def test_the_start_spans_signals_and_derivatives_apart():
     np.testing.assert_allclose(projection.crb_ratio_, 1, rtol=1e-6)
 
 
-def test_iterations_are_counted_and_an_early_end_is_told():
+def test_iterations_are_counted_and_an_early_end_is_reported():
     model, X, y = toy()
     options = dict(method="crb", model=model)
     with pytest.warns(ConvergenceWarning, match="after 2 iterations; increase max_iter"):

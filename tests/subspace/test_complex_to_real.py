@@ -1,4 +1,4 @@
-"""Real features of complex signals, with and without their factor."""
+"""Real features of complex signals, with and without their complex factor."""
 
 import numpy as np
 import pytest
@@ -52,8 +52,8 @@ def test_normalized_signals_have_lost_their_factor(dtype):
 def test_the_direction_is_the_main_one_of_unit_rows():
     X = low_rank(complex) * np.logspace(0, 3, 60)[:, None]
     direction = ComplexToReal(normalize=True).fit(X).direction_
-    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
-    main = np.linalg.svd(unit)[2][0]
+    normalized = X / np.linalg.norm(X, axis=1, keepdims=True)
+    main = np.linalg.svd(normalized)[2][0]
     assert np.abs(np.vdot(main, direction)) == pytest.approx(1, abs=1e-12)
 
 

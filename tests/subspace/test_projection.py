@@ -36,11 +36,11 @@ def low_rank(kind, n=60, n_features=9, rank=3, seed=0):
 
 
 def toy(model=None, n=200):
-    """Return clean signals of a model, and parameters away from where they are singular."""
+    """Return a model, clean signals and their parameters, away from singular points."""
     model = model or Biexponential()
     low, high = model.bounds.T
-    unit = np.random.default_rng(0).uniform(0.1, 0.9, (n, model.n_parameters))
-    y = low + (high - low) * unit
+    share = np.random.default_rng(0).uniform(0.1, 0.9, (n, model.n_parameters))
+    y = low + (high - low) * share
     return model, model.signal(y), y
 
 
@@ -143,7 +143,7 @@ def test_after_a_complete_basis_the_model_of_the_signal_holds():
     model = MonoExponential(np.linspace(0.01, 0.08, 8))
     _, X, y = toy(model, n=30)
     pipeline = make_pipeline(SubspaceProjection(), NLLSRegressor(model, noise_std=0.02))
-    # Without noise, least squares ends where its steps do, not exactly at the truth.
+    # Without noise, least squares stops near the truth, not exactly at it.
     np.testing.assert_allclose(pipeline.fit(X, y).predict(X), y, rtol=1e-3)
 
 
@@ -169,7 +169,7 @@ def test_single_precision_stays_single_and_is_not_copied():
     coefficients = projection.transform(X)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    # Half of X in double precision would be as much again as X.
+    # Half of X in double precision would be as large as X.
     assert peak < X.nbytes
     assert (X.dtype, coefficients.dtype) == (np.complex64, np.complex64)
     assert projection.components_.dtype == np.complex128
@@ -268,7 +268,7 @@ def test_data_that_do_not_fit():
         crb.fit(X.real, y)
     with pytest.raises(TypeError, match="model is 3; give a SignalModel or None"):
         SubspaceProjection(model=3).fit(X, y)
-    with pytest.raises(ValueError, match="n_samples=2 finite rows.* tell 10 components"):
+    with pytest.raises(ValueError, match="n_samples=2 finite rows.* few for 10 components"):
         SubspaceProjection().fit(X[:2])
     with pytest.raises(ValueError, match="n_samples=2 fing.* 8 directions, fewer than 9 c"):
         SubspaceProjection(9, method="crb", model=model).fit(X[:2], y[:2])

@@ -39,7 +39,7 @@ def test_the_bound_is_that_of_correlated_noise(make, kind):
     model = make()
     covariance, theta = covariance_of(model.n_features, kind), draw(model, 5)
     theta[:, 0] = 0.3
-    s, columns = model.evaluate(theta, jacobian=True)
+    s, columns = model.signal(theta, jacobian=True)
     if model.is_complex:
         nuisance = s[:, :, None] * [1, 1j]
         columns = np.concatenate([columns, nuisance], axis=2)
@@ -57,7 +57,7 @@ def test_the_bound_is_that_of_correlated_noise(make, kind):
 def test_data_and_model_are_whitened_alike(make, kind):
     model = make()
     covariance, theta = covariance_of(model.n_features, kind), draw(model, 30)
-    X = model.evaluate(theta)
+    X = model.signal(theta)
     whitening = Whitening(covariance).fit(X)
     small = model.whiten(covariance)
     np.testing.assert_allclose(whitening.transform(X), small.signal(theta), atol=1e-12)
@@ -102,7 +102,7 @@ def test_whitening_before_compression():
     expected = model.whiten(covariance).signal(theta, jacobian=True)
     np.testing.assert_allclose(s, expected[0] @ basis, atol=1e-12)
     np.testing.assert_allclose(jacobian, basis.T @ expected[1], atol=1e-12)
-    # Coefficients of a complete basis tell the same as the signal, in either order.
+    # Coefficients of a complete basis are as informative as the signal, in either order.
     basis = orthonormal(12, 12)
     other = model.compress(basis).whiten(basis.T @ covariance @ basis)
     bounds = (cramer_rao_bound(m, theta) for m in (model.whiten(covariance), other))
@@ -189,7 +189,7 @@ def test_rician_noise_cannot_be_made_white():
 def test_known_values_of_a_whitened_model():
     whole, covariance = Biexponential(), covariance_of(12, complex)
     theta = np.array([[0.4, 5.0, 80.0], [0.2, 9.0, 60.0]])
-    known = whole.whiten(covariance).given("fraction").at(theta[:, 0])
+    model = whole.whiten(covariance).given("fraction").at(theta[:, 0])
     np.testing.assert_array_equal(
-        known.signal(theta[:, 1:]), whole.whiten(covariance).signal(theta)
+        model.signal(theta[:, 1:]), whole.whiten(covariance).signal(theta)
     )

@@ -1,0 +1,91 @@
+"""Standard deviations of a network's estimates, calibrated at simulated voxels."""
+
+import numpy as np
+
+from ..noise import add_noise, noise_of, noise_of_data
+from ..parameters import wrapped_error
+from ._residuals import analyze_residuals
+
+# Share of training voxels whose apparent signal-to-noise ratio is beyond either end.
+_SHARE = 0.05
+# Shares of normal errors within these numbers of standard deviations.
+_WIDTHS, _COVERAGES = (1.0, 1.96), (0.6827, 0.95)
+# Share of a parameter's scale that its standard deviation in the prior has at least.
+_LEAST_SPREAD = 1e-6
+
+
+def prior_precision(y, scale):
+    """Return the inverse covariance of targets, none of which has a spread of zero."""
+    covariance = np.atleast_2d(np.cov((y / scale).T, bias=True))
+    covariance += _LEAST_SPREAD**2 * np.eye(len(covariance))
+    return np.linalg.inv(covariance) / scale / scale[:, None]
+
+
+def calibrate(model, y, estimate, snr_range, precision, rng):
+    """Compare estimates of simulated voxels with the truth, over the range of noise.
+
+    The factor of a standard deviation makes one and 1.96 of them cover 68 and 95 % of
+    the errors, or where it cannot do both, as much less of one as more of the other.
+
+    Parameters
+    ----------
+    model : SignalModel or None
+        The model, at the known values of the voxels.
+    y : ndarray of shape (n_voxels, n_outputs)
+        True parameters.
+    estimate : callable
+        Maps signals to estimates.
+    snr_range : tuple of float
+        Lowest and highest signal-to-noise ratio of training; NaN if no noise was drawn.
+    precision : ndarray of shape (n_outputs, n_outputs)
+        Inverse covariance of the training targets.
+    rng : RandomState
+        Source of the noise.
+
+    Returns
+    -------
+    apparent_range : tuple of float
+        What voxels at both ends of the range look like from the estimates; NaN where that
+        cannot be told, because no noise was drawn or signals have no more numbers than
+        unknowns.
+    factors : dict of ndarray
+        Signal-to-noise ratios ``snr``, and for each a ``factor`` a parameter; 1 where
+        nothing can be told.
+    """
+    low, high = snr_range
+    shows_noise = model is not None and model.n_reals > model.n_unknowns
+    if not (shows_noise and model.has_jacobian and np.isfinite(high)):
+        return no_calibration(y.shape[1])
+    levels = np.unique([low, np.sqrt(low * high), high])
+    rng = np.random.default_rng(rng.randint(2**31 - 1))
+    clean, noise = model.signal(y), noise_of_data(model)
+    ends, factors = [], []
+    for level in levels:
+        X = add_noise(clean, level, rng, noise=noise)
+        estimates = estimate(X)
+        is_given = noise_of(model).needs_sigma
+        found = analyze_residuals(
+            model,
+            X,
+            estimates,
+            sigma=np.full(len(X), 1 / level) if is_given else None,
+            prior_precision=precision,
+        )
+        ratio = np.abs(wrapped_error(y, estimates, model.periods)) / found.std
+        both = np.concatenate([ratio / width for width in _WIDTHS])
+        ends.append(np.quantile(found.snr, [_SHARE, 1 - _SHARE]))
+        factors.append(np.quantile(both, np.mean(_COVERAGES), axis=0))
+    apparent_range = float(ends[0][0]), float(ends[-1][1])
+    return apparent_range, {"snr": levels, "factor": np.array(factors)}
+
+
+def no_calibration(n_outputs):
+    """Return what `calibrate` returns of a network that it knows nothing about."""
+    return (np.nan, np.nan), {"snr": np.ones(1), "factor": np.ones((1, n_outputs))}
+
+
+def interpolated_factors(factors, snr):
+    """Return the factors of standard deviations, (n_voxels, n_outputs), at given ratios."""
+    levels, columns = np.log(factors["snr"]), factors["factor"].T
+    snr = np.log(np.clip(np.nan_to_num(snr), 1e-300, 1e300))
+    return np.column_stack([np.interp(snr, levels, column) for column in columns])

@@ -1,0 +1,367 @@
+"""Matching of signals with the atoms of a dictionary: ball trees, cells, interpolation.
+
+Atoms lie in leaves of neighbours, each within a radius of its centre, and the triangle
+inequality excludes most leaves from a search (ball tree; Omohundro 1989, ICSI report
+TR-89-063). Atoms with known values are first divided into cells of similar ones.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from ..kernels.lanes import LANES
+from ..kernels.matching import (
+    WIDTH,
+    affine_weights,
+    nearest,
+    unit_rows,
+    weighted_parameters,
+)
+from ..parameters import fold
+
+_TIE = 64 * np.finfo(float).eps
+# Cells finer than these would leave fewer atoms for the parameters that are not known.
+_LEVELS, _FEWEST_ATOMS = 3, 512
+# Atoms that are simulated at a time.
+_SIMULATED = 1024
+_REGULARIZATION = 1e-3
+N_MATCHES = 20
+"""Matches between which estimates are interpolated, where nobody chooses."""
+
+
+@dataclass(frozen=True, eq=False)
+class BallTree:
+    """Atoms in leaves of neighbours, each within a radius of its centre.
+
+    Attributes
+    ----------
+    leaves : ndarray of shape (n_leaves, n_rows, WIDTH)
+        Signals of the atoms, as rows of real numbers, transposed and filled up.
+    members : ndarray of shape (n_leaves, WIDTH)
+        Their numbers; -1 where there is none.
+    centres : ndarray of shape (n_blocks, n_rows, WIDTH)
+        Centres of the leaves, transposed and filled up.
+    radii : ndarray of shape (n_leaves,)
+        Largest distance of a leaf's atoms from its centre, and what rounding may add.
+    projective : bool
+        Whether rows are complex signals of unit norm, known up to a phase.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.estimators._matching import BallTree
+    >>> atoms = np.arange(500.0)[:, None]
+    >>> tree = BallTree.of(atoms, np.arange(500), projective=False)
+    >>> numbers, squares = tree.nearest(np.array([[7.2]]), 2)
+    >>> numbers, squares.round(2)
+    (array([[7, 8]]), array([[0.04, 0.64]]))
+    """
+
+    leaves: np.ndarray
+    members: np.ndarray
+    centres: np.ndarray
+    radii: np.ndarray
+    projective: bool
+
+    @classmethod
+    def of(cls, rows, numbers, *, projective):
+        """Divide some of the atoms, rows (n_atoms, n_rows) by number, into leaves."""
+        rows, groups = np.ascontiguousarray(rows), []
+        _divide(rows, numbers, projective, groups)
+        members = np.full((len(groups), WIDTH), -1)
+        leaves = np.zeros((len(groups), rows.shape[1], WIDTH))
+        centres, radii = np.empty((len(groups), rows.shape[1])), np.empty(len(groups))
+        for i, group in enumerate(groups):
+            members[i, : len(group)] = group
+            leaves[i, :, : len(group)] = rows[group].T
+            centres[i] = _centre(rows[group], projective)
+            radii[i] = _distances(rows[group], centres[i], projective).max()
+        # A distance that is the root of 1 - |<a, x>|^2 ends where that is a rounding error.
+        radii = radii * (1 + 1e-9) + (1e-6 if projective else 0.0)
+        return cls(_in_lanes(leaves), members, _transposed(centres), radii, projective)
+
+    @property
+    def n_choices(self):
+        """Number of atoms that a signal has the choice of."""
+        return int(np.sum(self.members >= 0))
+
+    def nearest(self, rows, n_neighbors, known=None):
+        """Return numbers and squared distances of the nearest atoms, best first.
+
+        rows : (n, n_rows) signals, as the atoms; the tree has no use for `known`.
+        """
+        atoms = np.empty((len(rows), n_neighbors), dtype=np.int64)
+        squares = np.empty(atoms.shape)
+        parts = (self.leaves, self.members, self.centres, self.radii, self.projective)
+        nearest(rows, *parts, _TIE * rows.shape[1], atoms, squares)
+        return atoms, squares
+
+
+@dataclass(frozen=True, eq=False)
+class BallTreeCells:
+    """Cells of atoms with similar known values, each with a ball tree of its own.
+
+    Atoms are halved up to three times a known value, each time between two values near the
+    median of the one that spreads most, in units of its spread over all atoms.
+
+    Attributes
+    ----------
+    cells : tuple of BallTree
+        Leaves of the atoms of each cell.
+    columns : ndarray of int, shape (n_splits,)
+        Column of the known values that each split compares.
+    limits : ndarray of shape (n_splits,)
+        Values below it go to the first side.
+    sides : ndarray of int, shape (n_splits, 2)
+        What comes next on either side: a split, or of cell i the number -1 - i.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.estimators._matching import BallTreeCells
+    >>> atoms, known = np.arange(2000.0)[:, None] % 50, np.arange(2000.0)[:, None]
+    >>> cells = BallTreeCells.of(atoms, np.arange(2000), known, projective=False)
+    >>> numbers, _ = cells.nearest(np.array([[7.2]]), 1, np.array([[1600.0]]))
+    >>> len(cells.cells), bool(numbers[0, 0] >= 1000)
+    (2, True)
+    """
+
+    cells: tuple
+    columns: np.ndarray
+    limits: np.ndarray
+    sides: np.ndarray
+
+    @classmethod
+    def of(cls, rows, numbers, known, *, projective):
+        """Divide some of the atoms, by number, into cells of similar known values."""
+        spread = known[numbers].std(axis=0)
+        spread = np.where(spread > 0, spread, 1.0)
+        groups, splits = [], []
+
+        def divide(group, n_levels):
+            cut = _cut(known[group], spread) if n_levels else None
+            if cut is None:
+                groups.append(group)
+                return -len(groups)
+            place, is_low = len(splits), known[group, cut[0]] < cut[1]
+            splits.append(cut)
+            parts = group[is_low], group[~is_low]
+            splits[place] = *cut, *(divide(part, n_levels - 1) for part in parts)
+            return place
+
+        divide(numbers, _LEVELS * known.shape[1])
+        cells = tuple(BallTree.of(rows, group, projective=projective) for group in groups)
+        table = np.array(splits).reshape(-1, 4)
+        return cls(cells, table[:, 0].astype(int), table[:, 1], table[:, 2:].astype(int))
+
+    @property
+    def n_choices(self):
+        """Least number of atoms that a signal has the choice of."""
+        return min(cell.n_choices for cell in self.cells)
+
+    def nearest(self, rows, n_neighbors, known):
+        """Return the nearest atoms in the cells of voxels; see `BallTree.nearest`."""
+        atoms = np.empty((len(rows), n_neighbors), dtype=np.int64)
+        squares, cells = np.empty(atoms.shape), self.cells_of(known)
+        for i in np.unique(cells):
+            inside = cells == i
+            atoms[inside], squares[inside] = self.cells[i].nearest(
+                rows[inside], n_neighbors
+            )
+        return atoms, squares
+
+    def cells_of(self, known):
+        """Return the numbers of the cells that known values belong to."""
+        places = np.full(len(known), 0 if len(self.limits) else -1)
+        while (at_split := np.flatnonzero(places >= 0)).size:
+            split = places[at_split]
+            is_high = known[at_split, self.columns[split]] >= self.limits[split]
+            places[at_split] = self.sides[split, is_high.astype(int)]
+        return -1 - places
+
+
+@dataclass(frozen=True, eq=False)
+class Dictionary:
+    """Atoms with their parameters, and what finds the best matches among them.
+
+    Attributes
+    ----------
+    atoms : ndarray of shape (n_atoms, n_features)
+        Signals, of unit norm if complex; NaN where one cannot be matched.
+    parameters : ndarray of shape (n_atoms, n_outputs)
+        Their parameters, in SI units.
+    tree : BallTree or BallTreeCells
+        Finds the atoms that are nearest to a signal.
+    bounds, periods : ndarray of shape (n_outputs, 2) and (n_outputs,)
+        Bounds and periods of the parameters; infinite where there are none.
+    known_parameters : tuple of Parameter
+        What the known values are, which may have a period.
+    """
+
+    atoms: np.ndarray
+    parameters: np.ndarray
+    tree: object
+    bounds: np.ndarray
+    periods: np.ndarray
+    known_parameters: tuple
+
+    @classmethod
+    def of(cls, atoms, parameters, model=None, known=None):
+        """Make a dictionary of signals, or of None to take what the model simulates."""
+        if atoms is None:
+            atoms = _simulated(model if known is None else model.at(known), parameters)
+        atoms = np.array(atoms, order="C")
+        atoms[~np.isfinite(atoms).all(axis=1)] = np.nan
+        usable, rows = np.isfinite(atoms[:, 0]), atoms.view(np.float64)
+        is_complex = atoms.dtype.kind == "c"
+        if is_complex:
+            usable &= atoms.any(axis=1)
+            unit_rows(rows, rows)
+        if not usable.any():
+            raise ValueError(
+                f"none of {len(atoms)} atoms has a finite signal that is not zero; check "
+                f"{'X' if model is None else 'y and the model'}."
+            )
+        numbers, options = np.flatnonzero(usable), dict(projective=is_complex)
+        known_parameters = () if model is None else model.known_parameters
+        if known is None:
+            tree = BallTree.of(rows, numbers, **options)
+        else:
+            known = _folded(known, known_parameters)
+            tree = BallTreeCells.of(rows, numbers, known, **options)
+        n = parameters.shape[1]
+        bounds = np.tile([-np.inf, np.inf], (n, 1)) if model is None else model.bounds
+        periods = np.full(n, np.inf) if model is None else model.periods
+        return cls(atoms, parameters.copy(), tree, bounds, periods, known_parameters)
+
+    @property
+    def n_choices(self):
+        """Number of atoms that a signal has the choice of; with cells the least."""
+        return self.tree.n_choices
+
+    def match(self, X, n_neighbors, known=None):
+        """Return rows of signals, and numbers and squared distances of their best matches.
+
+        X : (n_voxels, n_features), finite, and if complex not zero throughout. The numbers
+        are -1 where the distances are not finite.
+        """
+        rows = np.ascontiguousarray(X).view(np.float64)
+        if X.dtype.kind == "c":
+            signals, rows = rows, np.empty_like(rows)
+            unit_rows(signals, rows)
+        known = _folded(known, self.known_parameters)
+        numbers, squares = self.tree.nearest(rows, n_neighbors, known)
+        numbers[~np.isfinite(squares[:, -1])] = -1
+        return rows, numbers, squares
+
+    def estimate(self, X, n_neighbors, interpolate, known=None):
+        """Return parameters from the best matches: their mean, or interpolated.
+
+        NaN for signals so far from any atom that the distance is not finite.
+        """
+        rows, numbers, _ = self.match(X, n_neighbors, known)
+        finite = numbers[:, 0] >= 0
+        rows, numbers = rows[finite], numbers[finite]
+        weights = np.full(numbers.shape, 1 / n_neighbors)
+        if interpolate:
+            atoms, is_complex = self.atoms.view(np.float64), X.dtype.kind == "c"
+            affine_weights(rows, atoms, numbers, is_complex, _REGULARIZATION, weights)
+        found = np.empty((len(rows), len(self.periods)))
+        weighted_parameters(self.parameters, self.periods, numbers, weights, found)
+        for k in np.flatnonzero(np.isfinite(self.periods)):
+            low, high = self.bounds[k]
+            folded = fold(found[:, k], low, high, self.periods[k])
+            found[:, k] = np.minimum(folded, high)
+        y = np.full((len(X), len(self.periods)), np.nan)
+        y[finite] = found
+        return y
+
+
+def in_blocks(task, n_voxels, block_size, n_jobs):
+    """Do a task for slices of all voxels, in threads: kernels release the GIL."""
+    Parallel(n_jobs=n_jobs, require="sharedmem")(
+        delayed(task)(slice(first, first + block_size))
+        for first in range(0, n_voxels, block_size)
+    )
+
+
+def _simulated(model, parameters):
+    """Clean signals of parameters that have been checked."""
+    parts = []
+    for first in range(0, len(parameters), _SIMULATED):
+        part = slice(first, first + _SIMULATED)
+        parts.append(model.rows(part)._simulate_voxels(parameters[part])[0])
+    return np.concatenate(parts)
+
+
+def _folded(known, parameters):
+    """Bring known values that have a period into one period."""
+    if known is None:
+        return None
+    known = known.copy()
+    for k, parameter in enumerate(parameters):
+        known[:, k] = fold(known[:, k], *parameter.bounds, parameter.period)
+    return known
+
+
+def _divide(rows, numbers, projective, groups):
+    """Halve atoms between two that are far apart until they fit into leaves."""
+    if len(numbers) <= WIDTH:
+        groups.append(numbers)
+        return
+    signals = rows[numbers]
+    one = signals[_distances(signals, signals[0], projective).argmax()]
+    to_one = _distances(signals, one, projective)
+    to_other = _distances(signals, signals[to_one.argmax()], projective)
+    # All leaves are full but one.
+    half = WIDTH * (-(-len(numbers) // WIDTH) // 2)
+    order = np.argpartition(to_one**2 - to_other**2, half)
+    del signals, to_one, to_other
+    _divide(rows, numbers[order[:half]], projective, groups)
+    _divide(rows, numbers[order[half:]], projective, groups)
+
+
+def _distances(rows, centre, projective):
+    """Return the distances of rows from one, up to rounding errors."""
+    if not projective:
+        return np.linalg.norm(rows - centre, axis=1)
+    products = np.abs(rows.view(complex).conj() @ centre.view(complex))
+    return np.sqrt(np.maximum(1.0 - products**2, 0.0))
+
+
+def _centre(rows, projective):
+    """Return the mean of rows, of the phase of the first and of unit norm if complex."""
+    if not projective:
+        return rows.mean(axis=0)
+    signals = rows.view(complex)
+    factors = signals.conj() @ signals[0]
+    mean = (np.where(factors != 0, factors, 1.0) @ signals).view(float)[None]
+    unit_rows(mean, mean)
+    return mean[0]
+
+
+def _transposed(rows):
+    """Return rows in blocks of WIDTH, each transposed, the last filled up with zeros."""
+    filled = np.zeros((-(-len(rows) // WIDTH) * WIDTH, rows.shape[1]))
+    filled[: len(rows)] = rows
+    blocks = filled.reshape(-1, WIDTH, rows.shape[1])
+    return _in_lanes(blocks.transpose(0, 2, 1))
+
+
+def _in_lanes(blocks):
+    """Return blocks (n_blocks, n_rows, WIDTH) with WIDTH in lanes."""
+    return np.ascontiguousarray(blocks).reshape(*blocks.shape[:2], -1, LANES)
+
+
+def _cut(known, spread):
+    """Return column and limit of the most even cut, or None where cells get too small."""
+    column = int((known.std(axis=0) / spread).argmax())
+    values = np.sort(known[:, column])
+    # Equal values stay together: cuts are where values differ.
+    cuts = np.flatnonzero(np.diff(values)) + 1
+    cuts = cuts[(cuts >= _FEWEST_ATOMS) & (cuts <= len(values) - _FEWEST_ATOMS)]
+    if not cuts.size:
+        return None
+    cut = cuts[np.abs(cuts - len(values) / 2).argmin()]
+    return column, values[cut]

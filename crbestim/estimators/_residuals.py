@@ -1,0 +1,303 @@
+"""What a model leaves unexplained of measured signals, at given estimates.
+
+An error of the estimate moves the model's signal along the span of its derivatives, to
+first order. What is left of a signal outside that span, and outside the span of M0, is
+noise, or something that the model does not describe. Without anything else in the signal
+its square over sigma^2 follows a chi-square distribution with as many degrees of freedom
+as there are dimensions outside.
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import chi2
+
+from .._validation import check_sigma
+from ..bounds import crb_from_jacobian
+from ..exceptions import LowSignalWarning, NoiseLevelWarning
+from ..models.base import m0_by_projection
+from ..noise import noise_of
+
+_BLOCK = 512
+# Root mean square of magnitudes, over the noise, below which noise is far from Gaussian.
+_LEAST_MAGNITUDE = 5.0
+# Voxels by which the noise of data is judged. Their median signal-to-noise ratio may leave
+# the range that training voxels seem to have by this factor.
+_N_JUDGED, _TOLERATED = 64, 1.5
+
+
+@dataclass(frozen=True)
+class ResidualAnalysis:
+    """Signals seen from the model at given estimates, one voxel a row.
+
+    Parameters
+    ----------
+    m0 : ndarray of shape (n_voxels,)
+        Factor of the signal; 1 for models of real signals.
+    unexplained : ndarray of shape (n_voxels,)
+        Norm of what no change of the parameters can explain.
+    snr : ndarray of shape (n_voxels,)
+        abs(M0)/sigma, if what is unexplained is noise, with the noise taken out of M0.
+    std : ndarray of shape (n_voxels, n_parameters)
+        Standard deviations of the linearized posterior; NaN without a prior.
+    n_free : int
+        Number of real dimensions of what is unexplained.
+    """
+
+    m0: np.ndarray
+    unexplained: np.ndarray
+    snr: np.ndarray
+    std: np.ndarray
+    n_free: int
+
+
+def analyze_residuals(model, X, theta, *, sigma=None, noise_std=None, prior_precision=None):
+    """Compare signals with a model's.
+
+    Parameters
+    ----------
+    model : SignalModel
+        The model.
+    X : ndarray of shape (n_voxels, n_features)
+        Signals.
+    theta : ndarray of shape (n_voxels, n_parameters)
+        Estimates, in SI units.
+    sigma : ndarray of shape (n_voxels,), default=None
+        Noise of X per channel for the standard deviations; by default estimated voxel
+        by voxel.
+    noise_std : float, default=None
+        Noise for M0 = 1, where a signal has no more real numbers than unknowns.
+    prior_precision : ndarray of shape (n_parameters, n_parameters), default=None
+        Inverse covariance of a normal prior; without it no standard deviations.
+
+    Returns
+    -------
+    ResidualAnalysis
+        Factor, unexplained part and standard deviations.
+
+    Raises
+    ------
+    ValueError
+        If a signal has no more real numbers than the model has unknowns, and neither
+        `sigma` nor `noise_std` is given; or standard deviations are asked for under Rician
+        noise without `sigma`.
+    MissingJacobianError
+        If the model has no derivatives.
+    """
+    model.require_jacobian("What the model leaves unexplained, or a standard deviation,")
+    if prior_precision is not None:
+        require_sigma(model, sigma)
+    n_real, n_unknown = model.n_reals, model.n_unknowns
+    if n_real <= n_unknown and sigma is None and noise_std is None:
+        raise ValueError(
+            f"{model} has {n_unknown} unknowns (with M0) for {n_real} real numbers a "
+            "voxel, which leaves none to estimate the noise from; give sigma."
+        )
+    n_free = max(n_real - n_unknown, 0)
+    # Signals of any size, so that no square overflows.
+    size = np.ones(len(X))
+    if model.is_complex:
+        size = np.maximum(np.abs(X).max(axis=1, initial=0), np.finfo(float).tiny)
+        X, sigma = X / size[:, None], None if sigma is None else sigma / size
+    m0, unexplained, snr = (np.empty(len(X), dtype) for dtype in (X.dtype, float, float))
+    std = np.full((len(X), model.n_parameters), np.nan)
+    for first in range(0, len(X), _BLOCK):
+        part = slice(first, first + _BLOCK)
+        signal, jacobian = _simulate(model.rows(part), theta[part])
+        m0[part], unit = _factor(model, X[part], signal)
+        unexplained[part] = _outside(model, X[part], signal, jacobian, m0[part])
+        noise = unexplained[part] / np.sqrt(max(n_free, 1))
+        snr[part] = _snr(X[part], unit, noise, n_real)
+        if prior_precision is not None:
+            level = noise if n_free else np.abs(m0[part]) * (noise_std or np.nan)
+            level = level if sigma is None else sigma[part]
+            std[part] = _std(model, signal, jacobian, m0[part], level, prior_precision)
+    return ResidualAnalysis(m0 * size, unexplained * size, snr, std, n_free)
+
+
+def _simulate(model, theta):
+    """Signals and derivatives; zero where the model is not finite."""
+    signal, jacobian = model._simulate(theta, jacobian=True)
+    finite = np.isfinite(signal).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2))
+    signal = np.where(finite[:, None], signal, 0)
+    return signal, np.where(finite[:, None, None], jacobian, 0)
+
+
+def _factor(model, X, signal):
+    """Factors M0 of signals, 0 where there is no signal, and norms of those for M0 = 1."""
+    if not model.is_complex:
+        return np.ones(len(X)), np.full(len(X), np.nan)
+    norm = np.linalg.norm(signal, axis=1)
+    return np.where(norm > 0, m0_by_projection(X, signal), 0), norm
+
+
+def _snr(X, unit, noise, n_real):
+    """Signal-to-noise ratios, less what noise adds to the energy of a signal."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        energy = (np.linalg.norm(X, axis=1) / noise) ** 2 - n_real
+        ratio = np.sqrt(np.maximum(energy, 0)) / unit
+        return np.where(np.isnan(unit), 1 / noise, ratio)
+
+
+def _outside(model, X, signal, jacobian, m0):
+    """Norm of X outside the span of the signal and its derivatives."""
+    if model.is_complex:
+        phase = m0 / np.where(m0 == 0, 1, np.abs(m0))
+        signal = phase[:, None, None] * signal[:, :, None]
+        columns = np.concatenate(
+            [phase[:, None, None] * jacobian, signal, 1j * signal], axis=2
+        )
+        columns = np.concatenate([columns.real, columns.imag], axis=1)
+        left = np.concatenate([X.real, X.imag], axis=1)
+    else:
+        columns, left = jacobian, X - signal
+    norm = np.linalg.norm(columns, axis=1, keepdims=True)
+    span = np.linalg.qr(columns / np.where(norm > 0, norm, 1))[0]
+    along = (span.mT @ left[:, :, None])[:, :, 0]
+    left = left - (span @ along[:, :, None])[:, :, 0]
+    return np.linalg.norm(left, axis=1)
+
+
+def _std(model, signal, jacobian, m0, sigma, prior_precision):
+    """Return standard deviations of the posterior."""
+    # Signals without noise, or without M0, are taken to the limit.
+    tiny = np.finfo(float).tiny ** 0.25
+    variance = crb_from_jacobian(
+        jacobian,
+        signal if model.is_complex or noise_of(model).depends_on_signal else None,
+        noise_std=np.maximum(sigma, tiny),
+        m0=np.maximum(np.abs(m0), tiny),
+        prior_precision=prior_precision,
+        noise=model.noise,
+    )
+    return np.sqrt(variance)
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """What a model leaves unexplained, one voxel a row.
+
+    Parameters
+    ----------
+    unexplained : ndarray of shape (n_voxels,)
+        Share of the norm of the signal; NaN where the signal is zero throughout.
+    chi_square : ndarray of shape (n_voxels,)
+        Square of the unexplained part over sigma^2: of sound voxels chi-square
+        distributed with `n_free` degrees of freedom.
+    flag : ndarray of shape (n_voxels,), of bool
+        Whether the chi-square exceeds `limit`, or there is no signal.
+    sigma : ndarray of shape (n_voxels,)
+        Noise per channel.
+    n_free : int
+        Degrees of freedom.
+    limit : float
+        Chi-square that sound voxels exceed with the false-alarm rate.
+    """
+
+    unexplained: np.ndarray
+    chi_square: np.ndarray
+    flag: np.ndarray
+    sigma: np.ndarray
+    n_free: int
+    limit: float
+
+    @classmethod
+    def of_voxels(cls, model, X, usable, theta, sigma, false_alarm_rate):
+        """Compare voxels with a model's signals at estimates.
+
+        Parameters
+        ----------
+        model : SignalModel
+            The model.
+        X : ndarray of shape (n_voxels, n_features)
+            Signals.
+        usable : ndarray of shape (n_voxels,), of bool
+            Which of them are not zero.
+        theta : ndarray of shape (n_usable, n_parameters)
+            Estimates of those, in SI units.
+        sigma : float, array-like of shape (n_voxels,) or None
+            Noise per channel; None estimates one level from the median.
+        false_alarm_rate : float
+            Share of sound voxels to flag.
+
+        Returns
+        -------
+        Residuals
+            One voxel a row.
+
+        Raises
+        ------
+        ValueError
+            If a number is not allowed, or the model can explain any signal.
+        """
+        if not 0 < false_alarm_rate < 1:
+            raise ValueError(
+                f"false_alarm_rate = {false_alarm_rate!r}; give a share between 0 and 1."
+            )
+        found = analyze_residuals(model, X[usable], theta, noise_std=1.0)
+        if found.n_free == 0:
+            raise ValueError(
+                f"the signals of {model} have no more real numbers than it has unknowns: "
+                "it can explain any, and there is no residual."
+            )
+        n_free, norm = found.n_free, np.full(len(X), np.nan)
+        norm[usable] = found.unexplained
+        sigma = check_sigma(sigma, len(X))
+        if sigma is None:
+            typical = np.median(norm[usable]) if usable.any() else np.nan
+            sigma = np.full(len(X), typical / np.sqrt(chi2.median(n_free)))
+        if model.is_magnitude:
+            _warn_low(X[usable], sigma[usable])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            chi_square = (norm / sigma) ** 2
+            unexplained = norm / np.linalg.norm(X, axis=1)
+        limit = float(chi2.isf(false_alarm_rate, n_free))
+        flag = ~(chi_square <= limit)
+        return cls(unexplained, chi_square, flag, sigma, n_free, limit)
+
+
+def _warn_low(X, sigma):
+    """Warn of magnitudes whose noise is far from Gaussian."""
+    low = np.sqrt(np.mean(X**2, axis=1)) < _LEAST_MAGNITUDE * sigma
+    if low.any():
+        warnings.warn(
+            f"magnitudes are below {_LEAST_MAGNITUDE:g} sigma in {low.sum()} of {len(X)} "
+            "voxels: their noise is not Gaussian, and their chi-square and flags are not "
+            "as announced",
+            LowSignalWarning,
+            stacklevel=4,
+        )
+
+
+def warn_of_noise_level(model, X, y, apparent_range, snr_range):
+    """Warn if some of the voxels look far noisier or quieter than the training data.
+
+    apparent_range, snr_range : (low, high) of signal-to-noise ratios of the training data,
+    as they appear from estimates, and in truth.
+    """
+    low, high = apparent_range
+    rows = np.linspace(0, len(X) - 1, min(len(X), _N_JUDGED)).astype(int)
+    snr = np.median(analyze_residuals(model.rows(rows), X[rows], y[rows]).snr)
+    if low / _TOLERATED <= snr <= high * _TOLERATED:
+        return
+    kind = "noisier" if snr < low else "less noisy"
+    warnings.warn(
+        f"X is much {kind} than what the network was trained for, or the model does "
+        f"not describe it: its signal-to-noise ratio looks like {snr:.3g}, and that of "
+        f"training data like {low:.3g} to {high:.3g} (in truth {snr_range[0]:.4g} to "
+        f"{snr_range[1]:.4g}); train with an snr that covers the data",
+        NoiseLevelWarning,
+        stacklevel=4,
+    )
+
+
+def require_sigma(model, sigma):
+    """Refuse standard deviations under noise of an unknown level that must be given."""
+    noise = noise_of(model)
+    if noise.needs_sigma and sigma is None:
+        raise ValueError(
+            f"the noise of {model} is {noise.name.capitalize()}, which adds to the signal "
+            "and cannot be told from what the model leaves unexplained; give sigma, "
+            "measured in air for instance."
+        )

@@ -1,0 +1,73 @@
+"""Estimators inside of another one: fitted to the same data, asked for the same columns."""
+
+import inspect
+
+import numpy as np
+from sklearn import get_config
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.metadata_routing import get_routing_for_object
+
+
+def fit_clone(estimator, X, y, crb=None, known=None):
+    """Fit a copy of an estimator, with bounds and known values if it takes them.
+
+    A frozen one keeps what it has learned. Refused if they cannot reach an estimator inside
+    of this one that takes them.
+    """
+    given = _taken(estimator, "fit", crb=crb, known=known)
+    return clone(estimator).fit(X, y, **given)
+
+
+def predict_columns(estimator, X, n_parameters, known=None):
+    """Return predictions as columns, (n_voxels, n_parameters); refuse any other number.
+
+    Known values go to an estimator that takes them.
+    """
+    given = _taken(estimator, "predict", known=known)
+    values = np.asarray(estimator.predict(X, **given), dtype=float)
+    if values.size != len(X) * n_parameters:
+        raise ValueError(
+            f"{type(estimator).__name__} predicts shape {values.shape}; a start needs "
+            f"({len(X)}, {n_parameters})."
+        )
+    return values.reshape(len(X), n_parameters)
+
+
+def _taken(estimator, method, **metadata):
+    """Return what a method takes of some metadata; refuse to drop it in silence."""
+    given = {name: value for name, value in metadata.items() if value is not None}
+    for name in list(given):
+        if not _takes(estimator, method, name):
+            _check_none_inside_takes(estimator, method, name)
+            del given[name]
+    return given
+
+
+def _takes(estimator, method, name):
+    """Whether a method takes metadata, or with metadata routing passes them on."""
+    if _has_parameter(estimator, method, name):
+        return True
+    if not get_config()["enable_metadata_routing"]:
+        return False
+    if not hasattr(estimator, "get_metadata_routing"):
+        return False
+    return bool(get_routing_for_object(estimator).consumes(method, [name]))
+
+
+def _has_parameter(estimator, method, name):
+    method = getattr(estimator, method, None)
+    return callable(method) and name in inspect.signature(method).parameters
+
+
+def _check_none_inside_takes(estimator, method, name):
+    is_frozen = isinstance(estimator, FrozenEstimator) and method == "fit"
+    if is_frozen or not hasattr(estimator, "get_params"):
+        return
+    for path, part in estimator.get_params(deep=True).items():
+        if _has_parameter(part, method, name):
+            raise ValueError(
+                f"{name} does not reach {type(part).__name__} ({path}) inside of "
+                f"{type(estimator).__name__}; switch metadata routing on and call its "
+                f"set_{method}_request({name}=True), or leave {name} out."
+            )

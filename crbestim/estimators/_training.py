@@ -1,0 +1,309 @@
+"""Training of CRBRegressor: what the network learns from, and what surrounds a fit."""
+
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
+
+from ..bounds import implied_snr, signal_and_bound
+from ..noise import check_snr, noise_of, noise_of_data
+
+# Bounds that depend on the signal are interpolated between signal-to-noise ratios a fifth
+# apart, which for Rician noise errs by 1 %.
+_LEVEL_RATIO = 1.2
+_N_ROUNDS = 12
+_LARGEST_BATCH, _SMALLEST_BATCH, _STEPS_PER_EPOCH = 1024, 32, 100
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """How signals and targets become training sets.
+
+    The sets are arrays and options of :class:`~crbestim.network.data.Fingerprints`.
+
+    Parameters
+    ----------
+    network : Network
+        The network, with the scales of its inputs and targets.
+    loss : Loss
+        The loss, which chooses what squared errors are divided by.
+    target_variance : ndarray of shape (n_outputs,)
+        Variance of the targets, for losses that do not use the bound.
+    noise_std : float
+        Noise where no bound is given, for M0 = 1.
+    snr : tuple of float or None
+        Range of signal-to-noise ratios to draw; None takes those of the rows.
+    """
+
+    network: object
+    loss: object
+    target_variance: np.ndarray
+    noise_std: float
+    snr: tuple | None
+
+    def measured(self, X, y, bound, known):
+        """Return signals as measured, whose errors have the given bound."""
+        return self._arrays(X, y, self._precision(y, bound), known), {}
+
+    def simulated(self, model, y, crb, known):
+        """Return clean signals that get fresh noise, with the bound at unit noise."""
+        if noise_of(model).depends_on_signal:
+            return self._simulated_at_levels(model, y, crb, known)
+        if self.loss.uses_bound or crb is not None:
+            signals, bound = signal_and_bound(model, y)
+        else:
+            signals, bound = model.signal(y), None
+        own = np.full(1, 1 / self.noise_std)
+        if crb is not None:
+            # A given bound stands for the noise of its row: the ratio at which it agrees
+            # best with the model's own bound.
+            own = implied_snr(bound, crb, default=1 / self.noise_std)
+            bound = crb * own[:, None] ** 2
+        snr = own if self.snr is None else np.array(self.snr)
+        return self._drawing(model, signals, y, self._precision(y, bound), known, snr)
+
+    def _simulated_at_levels(self, model, y, crb, known):
+        """Return the same with bounds at several levels of a noise that they follow."""
+        snr = np.full(1, 1 / self.noise_std) if self.snr is None else np.array(self.snr)
+        if self.snr is None and crb is not None:
+            snr = self._implied_snr(model, y, crb)
+        signals = model.signal(y)
+        if not self.loss.uses_bound:
+            precision = self._precision(y, None)
+            return self._drawing(model, signals, y, precision, known, snr)
+        low, high = snr.min(), snr.max()
+        n_levels = 1 + int(np.ceil(np.log(high / low) / np.log(_LEVEL_RATIO)))
+        levels = np.geomspace(low, high, n_levels)
+        bounds = (signal_and_bound(model, y, 1 / level)[1] for level in levels)
+        at_unit_noise = [b * k**2 for b, k in zip(bounds, levels, strict=True)]
+        precision = self.network.scale**2 / np.stack(at_unit_noise, axis=1)
+        if crb is not None:
+            precision = np.where(np.isfinite(crb)[:, None], precision, 0.0)
+        return self._drawing(model, signals, y, precision, known, snr, levels)
+
+    def _implied_snr(self, model, y, crb):
+        """Signal-to-noise ratio of each row at which the model's bound agrees best.
+
+        Under Rician noise, a bound falls with a power of the ratio between two, as under
+        Gaussian noise, and four, as in noise alone. A step by the third root of what is
+        missing leaves at most a third of it.
+        """
+        snr = np.full(len(y), 1 / self.noise_std)
+        for _ in range(_N_ROUNDS):
+            _, bound = signal_and_bound(model, y, 1 / snr)
+            snr = snr * implied_snr(bound, crb, default=1.0) ** (2 / 3)
+        return snr
+
+    def _precision(self, y, bound):
+        """Inverse variances of scaled targets."""
+        variance = bound if self.loss.uses_bound else self.target_variance
+        return self.network.scale**2 / np.broadcast_to(variance, y.shape)
+
+    def _arrays(self, signals, y, precision, known, **others):
+        return dict(
+            signals=signals,
+            targets=(y - self.network.offset) / self.network.scale,
+            precision=precision,
+            known=self.network.known_inputs.inputs(known, len(y)),
+            **others,
+        )
+
+    def _drawing(self, model, signals, y, precision, known, snr, levels=None):
+        arrays = self._arrays(signals, y, precision, known, snr=snr, levels=levels)
+        return arrays, dict(
+            snr_is_range=self.snr is not None,
+            scale_precision=self.loss.uses_bound,
+            noise=noise_of_data(model),
+        )
+
+
+def split_rows(n_samples, validation_fraction, rng):
+    """Return rows to train on, and rows held out; `validation_fraction` may be None."""
+    if validation_fraction is None:
+        return np.arange(n_samples), np.arange(0)
+    order = rng.permutation(n_samples)
+    n_held_out = int(np.ceil(validation_fraction * n_samples))
+    if n_held_out >= n_samples:
+        raise ValueError(
+            f"n_samples = {n_samples} sample"
+            f"{'s' if n_samples > 1 else ''} leaves none to train on after "
+            f"validation_fraction={validation_fraction}; give more, or "
+            "early_stopping=False."
+        )
+    return order[n_held_out:], order[:n_held_out]
+
+
+def resolve_batch_size(batch_size, n_samples):
+    """Return the fingerprints of a step; "auto" makes about 100 steps an epoch."""
+    if batch_size != "auto":
+        return batch_size
+    return int(np.clip(n_samples // _STEPS_PER_EPOCH, _SMALLEST_BATCH, _LARGEST_BATCH))
+
+
+def target_scales(model, y):
+    """Return offsets and scales of targets: of the model's bounds, or of the targets."""
+    if model is None:
+        return y.mean(axis=0), np.where(np.ptp(y, axis=0) > 0, y.std(axis=0), 1.0)
+    return model.bounds.mean(axis=1), np.diff(model.bounds, axis=1).ravel()
+
+
+def check_output_weights(estimator, n_outputs):
+    """Return the weight of each output, which without a model has no name."""
+    output_weights, model = estimator.output_weights, estimator.model
+    if output_weights is None or len(output_weights) == 0:
+        return np.ones(n_outputs)
+    if isinstance(output_weights, dict):
+        names = () if model is None else model.parameter_names
+        unknown = [name for name in output_weights if name not in names]
+        if unknown:
+            allowed = ", ".join(names) or "without a model none: give one number a column"
+            raise ValueError(
+                f"output_weights has {unknown[0]!r}; the parameters are {allowed}."
+            )
+        weights = np.array([output_weights.get(name, 1.0) for name in names])
+    else:
+        weights = np.asarray(output_weights, dtype=float)
+    right = weights.shape == (n_outputs,) and np.isfinite(weights).all()
+    if not (right and (weights >= 0).all() and weights.any()):
+        raise ValueError(
+            f"output_weights = {output_weights!r}; give {n_outputs} finite "
+            "weights, none negative and not all zero."
+        )
+    return weights.astype(float)
+
+
+def check_settings(estimator, loss, X):
+    """Check what CRBRegressor needs of X and of its own settings, beyond their types."""
+    filled = (X != 0).any(axis=1)
+    if X.dtype.kind == "c" and not filled.all():
+        raise ValueError(
+            f"X is zero throughout in {np.sum(~filled)} rows, the first is row "
+            f"{np.argmin(filled)}; leave voxels without signal out of fit."
+        )
+    if estimator.snr is not None:
+        check_snr(estimator.snr)
+    sizes = estimator.hidden_layer_sizes
+    if not all(isinstance(n, Integral) and n > 0 for n in sizes):
+        raise ValueError(f"hidden_layer_sizes = {sizes!r}; give positive integers.")
+    if loss.n_realizations > 1:
+        _check_realizations(estimator)
+
+
+def _check_realizations(estimator):
+    """Refuse a loss over several noise realizations where none can be simulated."""
+    model, resample_noise = estimator.model, estimator.resample_noise
+    needs = f"loss={estimator.loss!r} needs several noise realizations of each fingerprint"
+    if model is None or not resample_noise:
+        raise ValueError(
+            f"{needs}: a model (it is {model}) and resample_noise=True (it is "
+            f"{resample_noise})."
+        )
+    n_features = estimator.n_features_in_
+    if n_features != model.n_features:
+        raise ValueError(
+            f"{needs}, from the model, but X has {n_features} features, the model "
+            f"{model.n_features}: compress the model with the basis of X."
+        )
+
+
+def check_first_part(X):
+    """Refuse to learn from too few rows how inputs vary."""
+    n_inputs = X.shape[1] * (2 if X.dtype.kind == "c" else 1)
+    if len(X) <= n_inputs:
+        raise ValueError(
+            f"the first call of partial_fit has n_samples = {len(X)} sample"
+            f"{'s' if len(X) > 1 else ''} for {n_inputs} real inputs, too few to show "
+            "how they vary; give more rows in the first call."
+        )
+
+
+def check_same_network(estimator, network):
+    """Refuse to go on with a network whose layers or periods an estimator does not want."""
+    layers = tuple(estimator.hidden_layer_sizes), estimator.activation
+    for name, wanted in zip(("hidden_layer_sizes", "activation"), layers, strict=True):
+        fitted = getattr(network, name)
+        if wanted != fitted:
+            raise ValueError(
+                f"{name} = {wanted!r}, but the network to go on with has {fitted!r}; leave "
+                "it as it is, or fit anew with warm_start=False."
+            )
+    model = estimator.model
+    if model is not None and not np.array_equal(model.periods, network.periods):
+        raise ValueError(
+            f"{model} has other periodic parameters than the model of the "
+            "network to go on with; fit anew with warm_start=False."
+        )
+
+
+def check_something_counts(train, held_out, weights):
+    """Refuse bounds that leave nothing to learn from, or to judge by."""
+    for data, what in ((train, "train on"), (held_out, "hold out")):
+        if data is not None and not ((data[0]["precision"] > 0) & (weights > 0)).any():
+            raise ValueError(
+                f"no row to {what} has a parameter with a finite bound and a weight; "
+                "look at crb and output_weights, or set early_stopping=False."
+            )
+
+
+def warn_of_interruption(progress):
+    """Warn that training was interrupted."""
+    warnings.warn(
+        f"training was interrupted after {len(progress.history)} whole epochs; the "
+        "best weights so far are kept",
+        ConvergenceWarning,
+        stacklevel=6,
+    )
+
+
+@contextmanager
+def undone_by_errors(estimator):
+    """Leave an estimator as it was if its fit does not come to an end."""
+    before = dict(vars(estimator))
+    try:
+        # Sums in BLAS depend on how many threads share them.
+        with threadpool_limits(1, user_api="blas"):
+            yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def epoch_reporter(context, estimator, X, y, **metadata):
+    """Return a function that reports an epoch to scikit-learn's callbacks.
+
+    It returns True if one of them asks to stop.
+    """
+    options = dict(estimator=estimator, X=X, y=y)
+    metadata = {name: value for name, value in metadata.items() if value is not None}
+    if metadata:
+        options["metadata"] = metadata
+
+    def report(record, weights):
+        epoch = context.subcontext(task_name=f"epoch {record['epoch']}")
+        epoch.call_on_fit_task_begin(**options)
+        return epoch.call_on_fit_task_end(
+            **options,
+            reconstruction_attributes=lambda: _fitted(estimator) | {"weights_": weights()},
+        )
+
+    return report
+
+
+def report_end(context, estimator, X, y):
+    """Report the end of a fit to scikit-learn's callbacks."""
+    context.call_on_fit_task_end(
+        estimator=estimator,
+        X=X,
+        y=y,
+        reconstruction_attributes=lambda: _fitted(estimator),
+    )
+
+
+def _fitted(estimator):
+    """Return what `predict` and `score` need, as attributes by name."""
+    return {name: value for name, value in vars(estimator).items() if name[-1] == "_"}

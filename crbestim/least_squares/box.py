@@ -1,0 +1,215 @@
+"""The unit box: parameters as fractions of their bounds, and steps that stay inside.
+
+A step minimizes ``g^T step + step^T (H + damping D) step / 2`` inside the box, with the
+gradient g, the curvature H and the scale D of the quadratic model.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..kernels.least_squares import steps_in_box
+from ..parameters import fold
+
+# Bounds that span more than this factor are divided on a logarithmic scale.
+_WIDE = 3.0
+# Bounds span a period if they miss no more than this share of it.
+_MEET = 1e-4
+# Curvature of what has no effect, as a share of the largest.
+_LEAST_CURVATURE = 1e-12
+NO_DAMPING = 1e-10
+"""Damping that does not shorten a step, but keeps it finite where H is singular."""
+
+
+@dataclass(frozen=True, eq=False)
+class UnitBox:
+    """Map between bounds and the unit box.
+
+    Rates and times act by their ratios rather than by their differences: positive bounds
+    that span more than a factor of three are divided on a logarithmic scale. Parameters
+    that have a period are not.
+
+    Attributes
+    ----------
+    low, high : ndarray of shape (n_parameters,)
+        The bounds.
+    is_log : ndarray of bool, shape (n_parameters,)
+        Which parameters have a logarithmic scale.
+    periods : ndarray of shape (n_parameters,)
+        Periods; infinite for parameters that have none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.least_squares.box import UnitBox
+    >>> box = UnitBox.from_bounds(np.array([[1.0, 100.0], [-1.0, 1.0]]))
+    >>> box.theta(np.array([[0.5, 0.5]]))
+    array([[10.,  0.]])
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    is_log: np.ndarray
+    periods: np.ndarray
+
+    @classmethod
+    def from_bounds(cls, bounds, periods=np.inf):
+        """Choose the scales for finite bounds, (n_parameters, 2), and periods."""
+        low, high = np.array(bounds, dtype=float).T
+        periods = np.broadcast_to(periods, low.shape)
+        is_log = (low > 0) & (high > _WIDE * low) & np.isinf(periods)
+        return cls(low, high, is_log, periods)
+
+    @property
+    def is_round(self):
+        """Which parameters have bounds that span their period, so that both ends meet."""
+        finite = np.isfinite(self.periods)
+        period = np.where(finite, self.periods, 1.0)
+        return finite & (np.abs(self.high - self.low - period) <= _MEET * period)
+
+    def inside(self, theta):
+        """Return parameters inside the bounds: modulo their period, or at a bound."""
+        if np.isfinite(self.periods).any():
+            theta = fold(theta, self.low, self.high, self.periods)
+        return np.clip(theta, self.low, self.high)
+
+    def theta(self, fractions):
+        """Return the parameters, never outside the bounds, at fractions of the box."""
+        ratio = np.where(self.is_log, self.high / self._safe_low, 1.0)
+        theta = np.where(
+            self.is_log,
+            self._safe_low * ratio**fractions,
+            self.low + (self.high - self.low) * fractions,
+        )
+        return np.clip(theta, self.low, self.high)
+
+    def fractions(self, theta):
+        """Return fractions, from 0 to 1, of parameters, which are first brought inside."""
+        theta = self.inside(theta)
+        low, high = self._ends
+        values = np.where(self.is_log, np.log(self._safe(theta)), theta)
+        return (values - low) / (high - low)
+
+    def shift(self, fractions):
+        """Return how far fractions lie beyond the middle, if their ends meet; else zero.
+
+        A search that starts from ``fractions - shift`` has no border close by.
+        """
+        return np.where(self.is_round, fractions - 0.5, 0.0)
+
+    def wrapped(self, fractions):
+        """Return fractions from 0 to 1 where some left by an end that meets the other."""
+        return np.where(self.is_round, np.mod(fractions, 1.0), fractions)
+
+    def slopes(self, theta):
+        """Return the derivatives of parameters inside the bounds by their fractions."""
+        low, high = self._ends
+        return np.where(self.is_log, theta, 1.0) * (high - low)
+
+    def _safe(self, values):
+        return np.where(self.is_log, values, 1.0)
+
+    @property
+    def _safe_low(self):
+        return self._safe(self.low)
+
+    @property
+    def _ends(self):
+        """The bounds, or their logarithms."""
+        return tuple(
+            np.where(self.is_log, np.log(self._safe(end)), end)
+            for end in (self.low, self.high)
+        )
+
+
+def resolve_bounds(model, bounds):
+    """Return the bounds of a search.
+
+    Parameters
+    ----------
+    model : SignalModel
+        The model, whose bounds are the default.
+    bounds : dict, array-like or None
+        (low, high) by parameter name, or for all parameters, (n_parameters, 2).
+
+    Returns
+    -------
+    ndarray of shape (n_parameters, 2)
+        The bounds.
+
+    Raises
+    ------
+    ValueError
+        If they name something else, are not in order or finite, or leave the domain.
+    """
+    names, chosen = model.parameter_names, np.array(model.bounds, dtype=float)
+    if isinstance(bounds, dict):
+        unknown = [str(name) for name in bounds if name not in names]
+        if unknown:
+            raise ValueError(
+                f"bounds name {', '.join(unknown)}; the parameters are {', '.join(names)}."
+            )
+        for name, limits in bounds.items():
+            if np.shape(limits) != (2,):
+                raise ValueError(f"bounds of {name} are {limits!r}; give (low, high).")
+            chosen[names.index(name)] = limits
+    elif bounds is not None:
+        if np.shape(bounds) != chosen.shape:
+            raise ValueError(
+                f"bounds have shape {np.shape(bounds)}; give {chosen.shape}, a row (low, "
+                f"high) for each of {', '.join(names)}, or a dict with some of them."
+            )
+        chosen = np.array(bounds, dtype=float)
+    for parameter, (low, high) in zip(model.parameters, chosen, strict=True):
+        if not (np.isfinite([low, high]).all() and low < high):
+            raise ValueError(
+                f"bounds of {parameter.name} are {low:g} to {high:g}; searches need finite "
+                "ones, low < high."
+            )
+        if low < parameter.domain[0] or high > parameter.domain[1]:
+            raise ValueError(
+                f"bounds of {parameter.name}, {low:g} to {high:g}, leave the domain of the "
+                f"model, {parameter.domain[0]:g} to {parameter.domain[1]:g}; narrow them."
+            )
+    return chosen
+
+
+def normal_equations(residual, jacobian):
+    """Return gradients J^T r and curvatures J^T J of many sums of squares.
+
+    residual : (n, m), jacobian : (n, m, n_variables).
+    """
+    transposed = np.swapaxes(jacobian, 1, 2)
+    return times(transposed, residual), transposed @ jacobian
+
+
+def damped_steps(x, g, h, damping):
+    """Return the steps in the box that minimize the quadratic model, D being H's diagonal.
+
+    x, g : (n, n_variables) points and gradients, h : (n, n_variables, n_variables),
+    damping : (n,).
+    """
+    steps = np.empty_like(x)
+    steps_in_box(x, g, h, damping[:, None] * scale_of(diagonal(h)), steps)
+    return steps
+
+
+def foreseen_gain(g, h, step):
+    """Return by how much steps lower the quadratic model: ``-(g + h step / 2)^T step``."""
+    return -((g + 0.5 * times(h, step)) * step).sum(axis=1)
+
+
+def scale_of(curvature):
+    """Return D of diagonals (n, n_variables), positive also for what has no effect."""
+    largest = curvature.max(axis=1, keepdims=True)
+    return np.maximum(curvature, np.where(largest > 0, _LEAST_CURVATURE * largest, 1.0))
+
+
+def diagonal(matrices):
+    """Return the diagonal of each matrix, as a copy."""
+    return np.einsum("nii->ni", matrices).copy()
+
+
+def times(matrices, vectors):
+    """Return the product of each matrix with its vector."""
+    return (matrices @ vectors[:, :, None])[:, :, 0]

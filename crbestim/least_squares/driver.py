@@ -1,0 +1,393 @@
+"""Many voxels, each on its own: from start values to minima, or a few steps further.
+
+Both drivers run in one thread and are small, so that they travel to workers.
+"""
+
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from enum import IntEnum
+
+import numba
+import numpy as np
+from joblib import effective_n_jobs
+from threadpoolctl import threadpool_limits
+
+from ..bounds import covariance_from_information, fisher_information
+from ..noise import noise_of
+from .box import damped_steps, foreseen_gain, normal_equations
+from .levenberg_marquardt import levenberg_marquardt
+from .variable_projection import VoxelObjective
+
+# A prior is weighed anew as long as the noise changes by more than this share.
+_CHANGE, _MOST_ROUNDS = 0.1, 5
+_LARGEST_CHUNK = 1024
+# Share of the width of the bounds within which an estimate counts as at an end.
+_AT_BOUND = 1e-4
+# Damping of single steps: the first only keeps off rounding, the last is a short step down.
+_DAMPINGS = (1e-10, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3)
+# Share of the foreseen gain that a single step has to bring.
+_LEAST_GAIN = 0.1
+# Share of the cost below which there is nothing to gain.
+_AT_GOAL = 1e-6
+
+
+class VoxelStatus(IntEnum):
+    """How the fit of a voxel ended.
+
+    ``CONVERGED``, ``ITERATION_LIMIT`` (the estimate is the best so far), ``EMPTY`` (an
+    all-zero complex signal), ``FAILED`` (the model is not finite), ``INVALID`` (the signal
+    has NaN or infinite values) or ``STALLED`` (no step lowers the cost, though the model's
+    derivatives say that one should; the estimate is the best so far). ``EMPTY``,
+    ``FAILED`` and ``INVALID`` have NaN for an estimate.
+
+    Examples
+    --------
+    >>> from crbestim.estimators import VoxelStatus
+    >>> VoxelStatus(1).name
+    'ITERATION_LIMIT'
+    """
+
+    CONVERGED = 0
+    ITERATION_LIMIT = 1
+    EMPTY = 2
+    FAILED = 3
+    INVALID = 4
+    STALLED = 5
+
+
+@dataclass(frozen=True, eq=False)
+class VoxelFits:
+    """Least-squares fits, one voxel a row.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (n_voxels, n_parameters)
+        Estimates, in SI units; NaN where there is none.
+    m0 : ndarray of shape (n_voxels,), complex
+        Factor of the model's signal, in units of X; 1 for a real model.
+    cost : ndarray of shape (n_voxels,)
+        Half the squared norm of the residual ``x - m0 * s(theta)``.
+    relative_residual : ndarray of shape (n_voxels,)
+        Norm of the residual over that of x.
+    covariance : ndarray of shape (n_voxels, n_parameters, n_parameters)
+        Inverse of the Fisher information at the estimate, as if it were inside the
+        bounds, plus that of the prior if there is one; see
+        :func:`~crbestim.bounds.covariance_from_information` where it is singular. NaN
+        under Rician noise that is not given.
+    status : ndarray of int, shape (n_voxels,)
+        Codes of :class:`VoxelStatus`.
+    n_iterations : ndarray of int, shape (n_voxels,)
+        How many steps were tried.
+    at_bound : ndarray of bool, shape (n_voxels, n_parameters)
+        Whether an estimate lies at one of its bounds, to 1e-4 of their distance; never for
+        parameters whose bounds span their period.
+    """
+
+    theta: np.ndarray
+    m0: np.ndarray
+    cost: np.ndarray
+    relative_residual: np.ndarray
+    covariance: np.ndarray
+    status: np.ndarray
+    n_iterations: np.ndarray
+    at_bound: np.ndarray
+
+    @classmethod
+    def without_estimate(cls, status, n_parameters):
+        """Return voxels that were not fitted: NaN throughout, with their status."""
+        n = len(status)
+        return cls(
+            theta=np.full((n, n_parameters), np.nan),
+            m0=np.full(n, np.nan, dtype=complex),
+            cost=np.full(n, np.nan),
+            relative_residual=np.full(n, np.nan),
+            covariance=np.full((n, n_parameters, n_parameters), np.nan),
+            status=np.array(status, dtype=int),
+            n_iterations=np.zeros(n, dtype=int),
+            at_bound=np.zeros((n, n_parameters), dtype=bool),
+        )
+
+    @classmethod
+    def concatenate(cls, parts):
+        """Join the fits of several chunks of voxels."""
+        names = [field.name for field in fields(cls)]
+        return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+
+    def put(self, rows, fits):
+        """Write the fits of some voxels into their rows."""
+        for field in fields(self):
+            getattr(self, field.name)[rows] = getattr(fits, field.name)
+
+
+@dataclass(frozen=True, eq=False)
+class VoxelFitter:
+    """Search for the minimum of each voxel.
+
+    Parameters
+    ----------
+    model : SignalModel
+        The model.
+    box : UnitBox
+        Bounds of the parameters.
+    max_iter : int
+        Most steps from one start.
+    tol : float
+        Share of the cost below which a foreseen gain ends the search.
+    prior : GaussianPrior or None
+        Prior of the parameters.
+    noise_std : float
+        Noise for M0 = 1, where a signal has no more real numbers than unknowns.
+    wants_covariance : bool, default=True
+        Whether covariances are computed; otherwise they are NaN.
+    """
+
+    model: object
+    box: object
+    max_iter: int
+    tol: float
+    prior: object
+    noise_std: float
+    wants_covariance: bool = True
+
+    def of(self, rows):
+        """Return the same for some of the voxels, with their known values."""
+        return replace(self, model=self.model.rows(rows))
+
+    def fit(self, X, starts, sigma=None):
+        """Fit voxels; on failure, say so in their status.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_voxels, n_features)
+            Data, complex if the model is; finite, and if complex not zero throughout.
+        starts : ndarray of shape (n_starts, n_voxels, n_parameters)
+            Start values, in SI units.
+        sigma : ndarray of shape (n_voxels,), default=None
+            Noise of X per channel.
+
+        Returns
+        -------
+        VoxelFits
+            One row a voxel.
+        """
+        with one_thread(), np.errstate(all="ignore"):
+            objective = VoxelObjective(
+                self.model,
+                self.box,
+                X,
+                prior=self.prior,
+                sigma=sigma,
+                noise_std=self.noise_std,
+            )
+            first, *others = (self.box.fractions(start) for start in starts)
+            best = self._search(objective, first, objective.begin(first))
+            rows = np.arange(len(X))
+            for start in others:
+                best.replace(rows, self._search(objective, start))
+            if self.prior is not None and sigma is None:
+                self._weigh_anew(objective, best)
+            return self._results(objective, best)
+
+    def _search(self, objective, start, first=None, rows=None):
+        """Search from a start, in all voxels or some, across borders that meet."""
+        rows, box = np.arange(len(start)) if rows is None else rows, self.box
+        shift = box.shift(start)
+
+        def evaluate(some, local, jacobian):
+            fractions = box.wrapped(local + shift[some])
+            return objective.evaluate(rows[some], fractions, jacobian)
+
+        found = levenberg_marquardt(evaluate, start - shift, self.max_iter, self.tol, first)
+        found.x = box.wrapped(found.x + shift)
+        return found
+
+    def _weigh_anew(self, objective, best):
+        """Go on from the minima with the noise that they leave, while that changes."""
+        rows = np.flatnonzero(~best.failed)
+        for _ in range(_MOST_ROUNDS):
+            if not rows.size:
+                break
+            before = objective.noise[rows]
+            first = objective.begin(best.x[rows], rows)
+            best.take_over(rows, self._search(objective, best.x[rows], first, rows))
+            ratio = objective.noise[rows] / np.where(before > 0, before, 1.0)
+            rows = rows[np.abs(ratio - 1) > _CHANGE]
+
+    def _results(self, objective, minima):
+        """Return what is known at the minima."""
+        theta, m0, misfit = objective.at(minima.x)
+        status = np.select(
+            [minima.failed, minima.converged, minima.stalled],
+            [VoxelStatus.FAILED, VoxelStatus.CONVERGED, VoxelStatus.STALLED],
+            VoxelStatus.ITERATION_LIMIT,
+        )
+        at_end = (minima.x < _AT_BOUND) | (minima.x > 1 - _AT_BOUND)
+        fits = VoxelFits(
+            theta=theta,
+            m0=m0,
+            cost=0.5 * (misfit * objective.norm * np.abs(objective.factor)) ** 2,
+            relative_residual=misfit,
+            covariance=self._covariance(objective, minima, theta, m0, misfit),
+            status=status.astype(int),
+            n_iterations=minima.n_iterations,
+            at_bound=at_end & ~self.box.is_round,
+        )
+        lost = np.flatnonzero(minima.failed)
+        fits.put(lost, VoxelFits.without_estimate(fits.status[lost], theta.shape[1]))
+        return fits
+
+    def _covariance(self, objective, minima, theta, m0, misfit):
+        """Inverse information, at the noise that is given or left at the minimum."""
+        if not self.wants_covariance:
+            return np.full((*theta.shape, theta.shape[1]), np.nan)
+        if noise_of(self.model).depends_on_signal:
+            return self._covariance_of_signals(theta, objective.sigma)
+        information = np.where(minima.failed[:, None, None], 0.0, minima.information)
+        slopes = self.box.slopes(theta) * objective.noise_at(m0, misfit)[:, None]
+        scale = slopes[:, :, None] * slopes[:, None, :]
+        return covariance_from_information(information) * scale
+
+    def _covariance_of_signals(self, theta, sigma):
+        """Inverse information of noise that depends on the signal; NaN without sigma."""
+        if sigma is None:
+            return np.full((*theta.shape, theta.shape[1]), np.nan)
+        s, ds = (np.nan_to_num(a) for a in self.model._simulate_voxels(theta, True))
+        noise = noise_of(self.model)
+        information = fisher_information(ds, sigma, signal=s, noise=noise)
+        if self.prior is not None:
+            information = information + self.prior.precision
+        return covariance_from_information(information)
+
+
+@dataclass(frozen=True, eq=False)
+class FisherScoring:
+    """A few steps of Fisher scoring from an estimate, each under control.
+
+    Parameters
+    ----------
+    model : SignalModel
+        The model.
+    box : UnitBox
+        Bounds of the parameters.
+    n_steps : int
+        Number of steps.
+    prior : GaussianPrior or None
+        Prior of the parameters.
+    noise_std : float
+        Noise for M0 = 1, where a signal has no more real numbers than unknowns.
+    """
+
+    model: object
+    box: object
+    n_steps: int
+    prior: object
+    noise_std: float
+
+    def refine(self, X, starts, sigma=None):
+        """Take the steps from the best of some starts.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_voxels, n_features)
+            Data, complex if the model is; finite, and if complex not zero throughout.
+        starts : ndarray of shape (n_starts, n_voxels, n_parameters)
+            Estimates, in SI units; they are brought inside the bounds. Steps begin at
+            those with the smallest residual.
+        sigma : ndarray of shape (n_voxels,), default=None
+            Noise of X per channel.
+
+        Returns
+        -------
+        theta : ndarray of shape (n_voxels, n_parameters)
+            Refined estimates; NaN where the estimate or the model there is not finite.
+        is_free : ndarray of bool, shape (n_voxels,)
+            Where the last step was taken without damping.
+        """
+        usable = np.isfinite(starts).all(axis=(0, 2))
+        theta, is_free = np.full_like(starts[0], np.nan), np.ones(len(X), dtype=bool)
+        if usable.any():
+            with one_thread(), np.errstate(all="ignore"):
+                objective = VoxelObjective(
+                    self.model.rows(usable),
+                    self.box,
+                    X[usable],
+                    prior=self.prior,
+                    sigma=None if sigma is None else sigma[usable],
+                    noise_std=self.noise_std,
+                )
+                candidates = [self.box.fractions(start[usable]) for start in starts]
+                place, sound = _best_start(objective, candidates), True
+                for _ in range(self.n_steps):
+                    place, finite, is_free[usable] = _step(objective, place)
+                    sound = sound & finite
+                theta[usable] = np.where(sound[:, None], self.box.theta(place), np.nan)
+        return theta, is_free
+
+
+def _best_start(objective, candidates):
+    """Return the starts of the smallest residuals; of equals the first."""
+    if len(candidates) == 1:
+        return candidates[0]
+    misfits = np.stack([objective.misfit(place) for place in candidates])
+    return np.stack(candidates)[misfits.argmin(axis=0), np.arange(len(candidates[0]))]
+
+
+def _step(objective, place):
+    """Return where a step leads, where the model is finite, and which are not damped.
+
+    All stays where the model is not finite or no step is good.
+    """
+    residual, jacobian = objective.begin(place)
+    g, h = normal_equations(residual, jacobian)
+    finite = np.isfinite(g).all(axis=1) & np.isfinite(h).all(axis=(1, 2))
+    reached, rows = place.copy(), np.flatnonzero(finite)
+    is_free = finite.copy()
+    shift = objective.box.shift(place)
+    local = place - shift
+    for damping in _DAMPINGS:
+        if not rows.size:
+            break
+        step = damped_steps(local[rows], g[rows], h[rows], np.full(len(rows), damping))
+        moved = np.clip(local[rows] + step, 0.0, 1.0)
+        moved = objective.box.wrapped(moved + shift[rows])
+        foreseen = foreseen_gain(g[rows], h[rows], step)
+        taken = _is_better(objective, rows, moved, residual[rows], foreseen)
+        reached[rows[taken]] = moved[taken]
+        at_goal = foreseen <= _AT_GOAL * (residual[rows] ** 2).sum(axis=1)
+        is_free[rows[~taken & ~at_goal]] = False
+        rows = rows[~taken]
+    return reached, finite, is_free
+
+
+def _is_better(objective, rows, moved, residual, foreseen):
+    """Whether a step lowers the cost as foreseen, and the residual of the data not less.
+
+    The cost includes the prior, which alone could let the residual rise. A step that gains
+    far less than foreseen leads to where the derivatives do not hold.
+    """
+    n_data = objective.n_data
+    before, after = residual**2, objective.evaluate(rows, moved, False)[0] ** 2
+    data = after[:, :n_data].sum(axis=1) <= before[:, :n_data].sum(axis=1)
+    gain = 0.5 * (before.sum(axis=1) - after.sum(axis=1))
+    return data & (gain > 0) & (gain >= _LEAST_GAIN * foreseen)
+
+
+def chunks(n_voxels, n_jobs):
+    """Return the rows of each task, as slices; a task that travels sets up its model."""
+    size = min(-(-n_voxels // (2 * effective_n_jobs(n_jobs))), _LARGEST_CHUNK)
+    return [slice(i, i + size) for i in range(0, n_voxels, size)]
+
+
+@contextmanager
+def one_thread():
+    """Keep numba and BLAS to one thread: voxels are the parallel part.
+
+    Sums by BLAS also depend on the number of threads, and so would the last digits.
+    """
+    n_threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        with threadpool_limits(1, user_api="blas"):
+            yield
+    finally:
+        numba.set_num_threads(n_threads)

@@ -1,0 +1,264 @@
+"""Levenberg and Marquardt's method inside the unit box, many small problems at a time.
+
+Each row minimizes ``norm(r(x))^2 / 2`` on its own and takes the same steps whatever its
+neighbours do; together they keep calls of an expensive model few. A step minimizes
+
+    g^T step + step^T (H + damping D) step / 2,     g = J^T r,     H = J^T J, or J^T J + S,
+
+inside the box, with D the largest diagonal of J^T J so far (Moré 1978, doi
+10.1007/BFb0067700). The damping follows the gain ratio (Nielsen 1999,
+IMM-REP-1999-05). S stands for the curvature of the residual itself, gathered from the
+change of J over past steps (Dennis, Gay and Welsch 1981, doi 10.1145/355958.355965); it is
+used while it foresees gains better than J^T J alone does. Along flat valleys that saves
+most of the steps. Steps are tried without a Jacobian, which costs several times as much;
+only those that lower the cost get one.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from ..kernels.least_squares import decrements, steps_in_box
+from .box import (
+    NO_DAMPING,
+    damped_steps,
+    diagonal,
+    foreseen_gain,
+    normal_equations,
+    scale_of,
+    times,
+)
+
+_START_DAMPING = 1e-2
+_LEAST_DAMPING, _MOST_DAMPING = 1e-12, 1e30
+# A search whose steps have become short without gain has stalled if more than this share of
+# the cost was to be gained, and more than what the rounding of data of unit norm leaves.
+_EMPTY_PROMISE, _ROUNDING = 1e-3, 1e-20
+
+
+@dataclass
+class Minima:
+    """Where the searches ended, one row each.
+
+    Attributes
+    ----------
+    x : ndarray of shape (n, n_variables)
+        The best point of each row.
+    cost : ndarray of shape (n,)
+        Half the squared norm of the residual there.
+    information : ndarray of shape (n, n_variables, n_variables)
+        J^T J, there or less than a tolerance away.
+    converged : ndarray of bool, shape (n,)
+        Whether a test of convergence ended the search.
+    stalled : ndarray of bool, shape (n,)
+        Whether the search ended because no step lowered the cost, though a much lower one
+        was foreseen.
+    failed : ndarray of bool, shape (n,)
+        Whether the residual or its Jacobian was not finite where it was needed.
+    n_iterations : ndarray of int, shape (n,)
+        How many steps were tried.
+    """
+
+    x: np.ndarray
+    cost: np.ndarray
+    information: np.ndarray
+    converged: np.ndarray
+    stalled: np.ndarray
+    failed: np.ndarray
+    n_iterations: np.ndarray
+
+    def take_over(self, rows, other):
+        """Put another search of some rows in their place; their iterations add up."""
+        self.n_iterations[rows] += other.n_iterations
+        for field in fields(self):
+            if field.name != "n_iterations":
+                getattr(self, field.name)[rows] = getattr(other, field.name)
+
+    def replace(self, rows, other):
+        """Take over another search of some rows where it ends lower; iterations add up."""
+        better = (other.cost < self.cost[rows]) | (self.failed[rows] & ~other.failed)
+        self.n_iterations[rows[~better]] += other.n_iterations[~better]
+        self.take_over(rows[better], other.rows(better))
+
+    def rows(self, chosen):
+        """Return copies of some of the rows."""
+        return Minima(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+
+def levenberg_marquardt(evaluate, start, max_iter, tol, first=None):
+    """Minimize sums of squares over the unit box.
+
+    Parameters
+    ----------
+    evaluate : callable
+        ``evaluate(rows, x, jacobian)`` returns the residuals (n, m) of these rows at x
+        (n, n_variables), and if `jacobian` their derivatives (n, m, n_variables), else
+        None.
+    start : ndarray of shape (n_rows, n_variables)
+        Where to begin, inside the box.
+    max_iter : int
+        Most steps that a row tries.
+    tol : float
+        A row converges when the minimum that it foresees, without damping, is lower by
+        less than this fraction of the cost; or when a step without gain is shorter than
+        this fraction of x, unless it stalls.
+    first : tuple of ndarray, default=None
+        What `evaluate` returns for all rows at `start`, if it is known.
+
+    Returns
+    -------
+    Minima
+        One row each.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.least_squares.levenberg_marquardt import levenberg_marquardt
+    >>> def evaluate(rows, x, jacobian):
+    ...     return x**2 - 0.25, 2 * x[:, :, None] if jacobian else None
+    >>> levenberg_marquardt(evaluate, np.array([[0.9]]), 50, 1e-12).x.round(6)
+    array([[0.5]])
+    """
+    everywhere = np.arange(len(start))
+    first = evaluate(everywhere, start, True) if first is None else first
+    search = _Search(evaluate, start, *first)
+    rows = np.flatnonzero(~search.failed)
+    while rows.size:
+        rows = search.settle(rows, tol)
+        rows = rows[search.n_iterations[rows] < max_iter]
+        rows = rows[~search.advance(rows, tol)]
+    return Minima(
+        search.x,
+        search.cost,
+        search.h,
+        search.converged,
+        search.stalled,
+        search.failed,
+        search.n_iterations,
+    )
+
+
+class _Search:
+    """Where all rows are, and what they know of their surroundings."""
+
+    def __init__(self, evaluate, start, residual, jacobian):
+        n = len(start)
+        self.evaluate, self.x, self.jacobian = evaluate, start.copy(), jacobian.copy()
+        self.cost = 0.5 * (residual**2).sum(axis=1)
+        self.failed = ~(np.isfinite(self.cost) & _are_finite(self.jacobian))
+        self.g, self.h = normal_equations(residual, self.jacobian)
+        self.scale = diagonal(self.h)
+        self.bend, self.is_bent = np.zeros_like(self.h), np.zeros(n, dtype=bool)
+        self.damping, self.growth = np.full(n, _START_DAMPING), np.full(n, 2.0)
+        self.n_iterations = np.zeros(n, dtype=int)
+        self.converged, self.stalled = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+        self.decrement = np.full(n, np.inf)
+
+    def settle(self, rows, tol):
+        """Let rows that are close to their minimum go there; return the others."""
+        x, g, h = self.x[rows], self.g[rows], self.h[rows]
+        decrement = np.empty(len(rows))
+        decrements(x, g, h, NO_DAMPING * scale_of(diagonal(h)), decrement)
+        self.decrement[rows] = decrement
+        near = decrement <= tol * self.cost[rows]
+        done = rows[near]
+        self.converged[done] = True
+        if done.size:
+            free = np.full(done.size, NO_DAMPING)
+            moved = np.clip(
+                x[near] + damped_steps(x[near], g[near], h[near], free), 0.0, 1.0
+            )
+            cost = 0.5 * (self.evaluate(done, moved, False)[0] ** 2).sum(axis=1)
+            lower = cost < self.cost[done]
+            self.x[done[lower]], self.cost[done[lower]] = moved[lower], cost[lower]
+        return rows[~near]
+
+    def advance(self, rows, tol):
+        """Try one step in these rows; return which of them are done with."""
+        x, g, h = self.x[rows], self.g[rows], self.h[rows]
+        curved = h + self.is_bent[rows, None, None] * self.bend[rows]
+        step = np.empty_like(x)
+        damping = self.damping[rows, None] * scale_of(self.scale[rows])
+        steps_in_box(x, g, curved, damping, step)
+        moved = np.clip(x + step, 0.0, 1.0)
+        cost = 0.5 * (self.evaluate(rows, moved, False)[0] ** 2).sum(axis=1)
+        self.n_iterations[rows] += 1
+        gain = np.where(np.isfinite(cost), self.cost[rows] - cost, -np.inf)
+        foreseen = foreseen_gain(g, curved, step)
+        gain = self._move(rows, moved, gain)
+        finite = np.isfinite(gain)
+        self._choose_model(rows[finite], g[finite], step[finite], gain[finite], h[finite])
+        self._update_damping(rows, gain, foreseen)
+        short = np.linalg.norm(step, axis=1) <= tol * (tol + np.linalg.norm(x, axis=1))
+        short &= ~(gain > 0)
+        promise = self.decrement[rows] > _EMPTY_PROMISE * self.cost[rows] + _ROUNDING
+        self.stalled[rows] = short & finite & promise
+        self.converged[rows] = short & finite & ~promise
+        self.failed[rows] = short & ~finite
+        return short
+
+    def _move(self, rows, moved, gain):
+        """Take the steps that lower the cost, if there is a Jacobian; return the gains."""
+        gain, better = gain.copy(), gain > 0
+        if not better.any():
+            return gain
+        taken, moved = rows[better], moved[better]
+        residual, jacobian = self.evaluate(taken, moved, True)
+        sound = _are_finite(jacobian)
+        gain[np.flatnonzero(better)[~sound]] = -np.inf
+        taken, moved = taken[sound], moved[sound]
+        residual, jacobian = residual[sound], jacobian[sound]
+        g, h = normal_equations(residual, jacobian)
+        turned = np.swapaxes(jacobian - self.jacobian[taken], 1, 2)
+        self.bend[taken] = _updated_bend(
+            self.bend[taken],
+            moved - self.x[taken],
+            g - self.g[taken],
+            times(turned, residual),
+        )
+        self.x[taken], self.jacobian[taken] = moved, jacobian
+        self.cost[taken] = 0.5 * (residual**2).sum(axis=1)
+        self.g[taken], self.h[taken] = g, h
+        self.scale[taken] = np.maximum(self.scale[taken], diagonal(h))
+        return gain
+
+    def _choose_model(self, rows, g, step, gain, h):
+        """Use the curvature of the residual where it would have foreseen the gain."""
+        plain = foreseen_gain(g, h, step)
+        bent = plain - 0.5 * (times(self.bend[rows], step) * step).sum(axis=1)
+        self.is_bent[rows] = np.abs(bent - gain) < np.abs(plain - gain)
+
+    def _update_damping(self, rows, gain, foreseen):
+        """Trust the model more after a good step, less after a bad one."""
+        better = (gain > 0) & (foreseen > 0)
+        good, bad = rows[better], rows[~better]
+        ratio = np.minimum(gain[better] / foreseen[better], 1.0)
+        factor = np.maximum(1 / 3, 1 - (2 * ratio - 1) ** 3)
+        self.damping[good] = np.maximum(self.damping[good] * factor, _LEAST_DAMPING)
+        self.growth[good] = 2.0
+        grown = self.damping[bad] * self.growth[bad]
+        self.damping[bad] = np.minimum(grown, _MOST_DAMPING)
+        self.growth[bad] = np.minimum(2 * self.growth[bad], _MOST_DAMPING)
+
+
+def _are_finite(jacobian):
+    return np.isfinite(jacobian).all(axis=(1, 2))
+
+
+def _updated_bend(bend, step, dg, dj):
+    """Curvature S of the residual after a step: symmetric, and S step = dj.
+
+    dg : change of the gradient, dj : change of J, transposed, times the residual. S is
+    first made no larger along the step than dj is, so that it fades as residuals do.
+    """
+    bent, along = times(bend, step), (dg * step).sum(axis=1)
+    had, has = np.abs((bent * step).sum(axis=1)), np.abs((dj * step).sum(axis=1))
+    shrink = np.where(had > has, has / np.where(had > 0, had, 1.0), 1.0)
+    missing = dj - shrink[:, None] * bent
+    outer = missing[:, :, None] * dg[:, None, :]
+    excess = (missing * step).sum(axis=1) / along
+    change = outer + np.swapaxes(outer, 1, 2)
+    change = change - excess[:, None, None] * dg[:, :, None] * dg[:, None, :]
+    new = shrink[:, None, None] * bend + change / along[:, None, None]
+    usable = np.isfinite(new).all(axis=(1, 2))
+    return np.where(usable[:, None, None], new, 0.0)

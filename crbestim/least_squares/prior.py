@@ -1,0 +1,155 @@
+"""Normal priors: what is to be expected of parameters before the data."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianPrior:
+    """Normal distribution of parameters; flat in those that have a period.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (n_parameters,)
+        Mean.
+    root : ndarray of shape (n_parameters, n_parameters)
+        Factor of the inverse covariance, ``root.T @ root``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.least_squares import GaussianPrior
+    >>> prior = GaussianPrior.from_moments(np.array([1.0]), np.array([[4.0]]))
+    >>> prior.residual(np.array([[5.0]]))
+    array([[2.]])
+    """
+
+    mean: np.ndarray
+    root: np.ndarray
+
+    @classmethod
+    def from_targets(cls, y, bounds, periods=np.inf):
+        """Learn a prior from targets, as if one more was spread evenly over the bounds.
+
+        That one keeps a prior of few targets, or of equal ones, from claiming too much; of
+        thousands it changes nothing.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_samples, n_parameters)
+            Targets.
+        bounds : ndarray of shape (n_parameters, 2)
+            Bounds of the parameters.
+        periods : ndarray of shape (n_parameters,), default=inf
+            Periods; infinite for parameters that have none.
+
+        Returns
+        -------
+        GaussianPrior
+            Their mean and covariance.
+        """
+        n, (low, high) = len(y), np.transpose(bounds)
+        mean = (n * y.mean(axis=0) + (low + high) / 2) / (n + 1)
+        spread = (low + high) / 2 - mean
+        squares = (y - mean).T @ (y - mean) + np.outer(spread, spread)
+        covariance = (squares + np.diag((high - low) ** 2 / 12)) / (n + 1)
+        return cls.from_moments(mean, covariance, periods)
+
+    @classmethod
+    def from_moments(cls, mean, covariance, periods=np.inf):
+        """Take over a mean and a covariance.
+
+        Parameters
+        ----------
+        mean : ndarray of shape (n_parameters,)
+            Mean.
+        covariance : ndarray of shape (n_parameters, n_parameters)
+            Covariance.
+        periods : ndarray of shape (n_parameters,), default=inf
+            Periods; infinite for parameters that have none.
+
+        Returns
+        -------
+        GaussianPrior
+            The prior.
+        """
+        free = np.broadcast_to(np.isinf(periods), len(mean))
+        root = np.zeros((len(mean), len(mean)))
+        if free.any():
+            # Scaled to a unit diagonal, since parameters differ by 1e7.
+            size = np.sqrt(np.diag(covariance))[free]
+            scaled = covariance[np.ix_(free, free)] / size / size[:, None]
+            factor = np.linalg.cholesky(np.linalg.inv(scaled)).T / size
+            root[np.ix_(free, free)] = factor
+        return cls(np.array(mean, dtype=float), root)
+
+    @property
+    def precision(self):
+        """Inverse covariance, of shape (n_parameters, n_parameters)."""
+        return self.root.T @ self.root
+
+    def residual(self, theta):
+        """Return deviations from the mean, independent and of unit variance.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n, n_parameters)
+            Parameters.
+
+        Returns
+        -------
+        ndarray of shape (n, n_parameters)
+            ``root @ (theta - mean)``.
+        """
+        # Not a product of matrices, whose rounding would depend on the number of rows.
+        return (self.root * (theta - self.mean)[:, None, :]).sum(axis=2)
+
+
+def resolve_prior(prior, model, y, bounds):
+    """Return the prior that a user asks for.
+
+    Parameters
+    ----------
+    prior : None, "gaussian" or (mean, covariance)
+        None, that of the targets, or given, in SI units.
+    model : SignalModel
+        The model.
+    y : ndarray of shape (n_samples, n_parameters)
+        Targets.
+    bounds : ndarray of shape (n_parameters, 2)
+        Finite bounds of the search.
+
+    Returns
+    -------
+    GaussianPrior or None
+        The prior.
+
+    Raises
+    ------
+    ValueError
+        If mean and covariance do not fit the model, or the latter is not one.
+    """
+    if prior is None:
+        return None
+    if isinstance(prior, str):
+        return GaussianPrior.from_targets(y, bounds, model.periods)
+    n = model.n_parameters
+    if len(prior) != 2 or np.shape(prior[0]) != (n,) or np.shape(prior[1]) != (n, n):
+        shapes = ", ".join(str(np.shape(part)) for part in prior)
+        raise ValueError(
+            f"prior has parts of shape {shapes}; give (mean, covariance) of shapes ({n},) "
+            f"and ({n}, {n}), for {', '.join(model.parameter_names)}."
+        )
+    mean, covariance = (np.array(part, dtype=float) for part in prior)
+    size = np.sqrt(np.abs(np.diag(covariance)))
+    sound = np.isfinite(mean).all() and np.isfinite(covariance).all() and (size > 0).all()
+    if sound:
+        scaled = covariance / size / size[:, None]
+        sound = np.allclose(scaled, scaled.T) and np.linalg.eigvalsh(scaled)[0] > 0
+    if not sound:
+        raise ValueError(
+            "the covariance of prior is not symmetric and positive definite, or not "
+            f"finite: its diagonal is {np.diag(covariance)}."
+        )
+    return GaussianPrior.from_moments(mean, covariance, model.periods)

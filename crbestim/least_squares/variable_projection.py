@@ -1,0 +1,236 @@
+"""Least squares for many voxels, the complex factor M0 eliminated.
+
+For given parameters the best factor is M0 = s^H x / s^H s, so that theta alone is
+sought: the minimum of ``norm(r)`` with r = x - M0 s(theta), the part of x orthogonal to
+s. This is variable projection (Golub and Pereyra 1973, doi 10.1137/0710036). A real
+signal has no such factor: r = x - s(theta). A normal prior adds to the residuals those
+of the parameters, in units of the noise.
+
+Inside, parameters are fractions of their bounds, since their own scales differ by 1e8,
+and residuals are shares of ``norm(x)``.
+"""
+
+import numpy as np
+
+from ..kernels.least_squares import decrements
+from ..models.base import m0_by_projection
+from .box import normal_equations
+
+_DECIMALS = 12
+# A start that explains less than this share of the signal does not determine its factor.
+_SHARE = 1e-6
+_RIDGE = 1e-12
+
+
+def variable_projection(x, s, ds=None):
+    """Project the model's signals out of the data.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n_voxels, n_features), complex
+        Data.
+    s : ndarray of shape (n_voxels, n_features), complex
+        Signals.
+    ds : ndarray of shape (n_voxels, n_features, n_parameters), default=None
+        Their derivatives.
+
+    Returns
+    -------
+    residual : ndarray of shape (n_voxels, n_features)
+        Data less ``m0 * s``.
+    derivatives : ndarray of shape (n_voxels, n_features, n_parameters) or None
+        ``-m0 P ds`` with the projection P onto what is orthogonal to s: those of the
+        residual, less their part along s (Kaufman 1975, doi 10.1007/BF01932995), which adds
+        nothing to the gradient and says nothing about the parameters.
+    m0 : ndarray of shape (n_voxels,)
+        The factors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.least_squares.variable_projection import variable_projection
+    >>> s = np.array([[1.0, 1.0j]])
+    >>> residual, _, m0 = variable_projection(2j * s, s)
+    >>> abs(residual).max() < 1e-12, m0
+    (np.True_, array([0.+2.j]))
+    """
+    m0 = m0_by_projection(x, s)
+    residual = x - m0[:, None] * s
+    if ds is None:
+        return residual, None, m0
+    energy = (np.abs(s) ** 2).sum(axis=1)
+    direction = s[:, :, None] / energy[:, None, None]
+    projected = ds - direction * (s.conj()[:, None, :] @ ds)
+    return residual, -m0[:, None, None] * projected, m0
+
+
+class VoxelObjective:
+    """Residuals of voxels and their derivatives, from one call of the model.
+
+    :meth:`begin` comes first.
+
+    Parameters
+    ----------
+    model : SignalModel
+        The model.
+    box : UnitBox
+        Map between parameters and their fractions.
+    X : ndarray of shape (n_voxels, n_features)
+        Data, complex if the model is, finite and if complex not zero throughout.
+    prior : GaussianPrior, default=None
+        Prior of the parameters.
+    sigma : ndarray of shape (n_voxels,), default=None
+        Noise of X per channel, by which a prior is weighed; by default estimated from what
+        the model leaves unexplained.
+    noise_std : float, default=0.01
+        Noise for M0 = 1, where a signal has no more real numbers than unknowns.
+    """
+
+    def __init__(self, model, box, X, *, prior=None, sigma=None, noise_std=0.01):
+        self.model, self.box, self.X = model, box, X
+        self.prior, self.sigma, self.noise_std = prior, sigma, noise_std
+        self.is_complex = X.dtype.kind == "c"
+        self.n_data = model.n_reals
+        self.n_free = max(self.n_data - model.n_unknowns, 0)
+        self.factor, self.scaled = np.ones(len(X), dtype=X.dtype), X.copy()
+        self.norm, self.size = np.ones(len(X)), np.ones(len(X))
+        self.noise = np.full(len(X), np.inf)
+
+    def begin(self, fractions, rows=None):
+        """Scale the data to M0 = 1 at a start, and estimate the noise there.
+
+        Called again at a better start, it takes the lower noise of both. Returns what
+        :meth:`evaluate` returns there. By default all voxels begin.
+        """
+        rows = np.arange(len(self.X)) if rows is None else rows
+        s, ds = self._simulate(rows, fractions, jacobian=True)
+        self._scale(rows, s)
+        residual, jacobian = self._residuals(rows, fractions, s, ds)
+        if self.prior is not None:
+            self.noise[rows] = self._noise(rows, residual, jacobian)
+        return self._with_prior(rows, fractions, residual, jacobian)
+
+    def misfit(self, fractions):
+        """Return the share of each signal that the model leaves unexplained.
+
+        It is infinite where the model is not finite.
+        """
+        rows = np.arange(len(self.X))
+        s, _ = self._simulate(rows, fractions, jacobian=False)
+        self._scale(rows, s)
+        residual, _ = self._residuals(rows, fractions, s, None)
+        return np.nan_to_num(np.linalg.norm(residual, axis=1), nan=np.inf)
+
+    def evaluate(self, rows, fractions, jacobian):
+        """Return residuals, real and imaginary parts stacked, and their derivatives.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (n,)
+            Voxels.
+        fractions : ndarray of shape (n, n_parameters)
+            Where, in fractions of the bounds.
+        jacobian : bool
+            Whether derivatives are wanted.
+
+        Returns
+        -------
+        residual : ndarray of shape (n, n_residuals)
+            Residuals over the norm of the data, then those of the prior.
+        jacobian : ndarray of shape (n, n_residuals, n_parameters) or None
+            Their derivatives.
+        """
+        s, ds = self._simulate(rows, fractions, jacobian)
+        residual, jacobian = self._residuals(rows, fractions, s, ds)
+        return self._with_prior(rows, fractions, residual, jacobian)
+
+    def _simulate(self, rows, fractions, jacobian):
+        model = self.model.rows(rows)
+        return model._simulate_voxels(self.box.theta(fractions), jacobian)
+
+    def _scale(self, rows, s):
+        """Divide the data by their factors to signals of unit norm."""
+        scaled = self.X[rows]
+        if self.is_complex:
+            size = np.linalg.norm(s, axis=1)
+            size = np.where((size > 0) & np.isfinite(size), size, 1.0)
+            self.factor[rows] = _factor(scaled, s / size[:, None])
+            self.size[rows] = size
+            # Decimals that depend on the factor alone could grow on the way, as the cost
+            # is almost flat along some combinations of parameters.
+            scaled = np.round(scaled / self.factor[rows, None], _DECIMALS)
+        norm = _norm(scaled)
+        self.scaled[rows], self.norm[rows] = scaled, np.where(norm > 0, norm, 1.0)
+
+    def _residuals(self, rows, fractions, s, ds):
+        """Residuals of the data over its norm, and their derivatives if ds is given."""
+        if ds is not None:
+            ds = ds * self.box.slopes(self.box.theta(fractions))[:, None, :]
+        if self.is_complex:
+            residual, ds, _ = variable_projection(self.scaled[rows], s, ds)
+            residual = np.concatenate([residual.real, residual.imag], axis=1)
+            if ds is not None:
+                ds = np.concatenate([ds.real, ds.imag], axis=1)
+        else:
+            residual, ds = self.scaled[rows] - s, None if ds is None else -ds
+        norm = self.norm[rows]
+        return residual / norm[:, None], None if ds is None else ds / norm[:, None, None]
+
+    def _with_prior(self, rows, fractions, residual, jacobian):
+        """Append what the prior adds, in units of the noise."""
+        if self.prior is None:
+            return residual, jacobian
+        theta, noise = self.box.theta(fractions), self.noise[rows, None]
+        residual = np.concatenate([residual, noise * self.prior.residual(theta)], axis=1)
+        if jacobian is not None:
+            slopes = self.prior.root * self.box.slopes(theta)[:, None, :]
+            jacobian = np.concatenate([jacobian, noise[:, :, None] * slopes], axis=1)
+        return residual, jacobian
+
+    def _noise(self, rows, residual, jacobian):
+        """Noise per channel over the norm of the data: given, or what is unexplained."""
+        if self.sigma is not None:
+            return self.sigma[rows] / np.abs(self.factor[rows]) / self.norm[rows]
+        if not self.n_free:
+            return self.noise_std / self.size[rows] / self.norm[rows]
+        g, h = normal_equations(residual, jacobian)
+        # No variable is held at the middle of the box.
+        middle, explained = np.full_like(g, 0.5), np.empty(len(g))
+        ridge = _RIDGE * np.einsum("nii->ni", h).max(axis=1, keepdims=True)
+        decrements(middle, g, h, np.broadcast_to(ridge, g.shape), explained)
+        energy = np.maximum((residual**2).sum(axis=1) - 2 * explained, 0.0)
+        # Where the model is not finite nothing is explained.
+        noise = np.sqrt(np.nan_to_num(energy, nan=1.0) / self.n_free)
+        return np.minimum(self.noise[rows], noise)
+
+    def at(self, fractions):
+        """Return parameters, M0 in units of X, and norms of residuals over those of X."""
+        theta, m0 = self.box.theta(fractions), np.ones(len(fractions), dtype=complex)
+        s, _ = self.model._simulate_voxels(theta)
+        residual = self.scaled - s
+        if self.is_complex:
+            residual, _, m0 = variable_projection(self.scaled, s)
+        return theta, m0 * self.factor, np.linalg.norm(residual, axis=1) / self.norm
+
+    def noise_at(self, m0, misfit):
+        """Return the noise, given or left by a fit, as a share of the norm of the data."""
+        if self.prior is not None:
+            return self.noise
+        if self.sigma is None and self.n_free:
+            return misfit / np.sqrt(self.n_free)
+        noise = self.noise_std * np.abs(m0) if self.sigma is None else self.sigma
+        return noise / np.abs(self.factor) / self.norm
+
+
+def _factor(X, s):
+    """Factors M0 at which data and signals agree best; a size where they do not at all."""
+    size = _norm(X)
+    m0 = m0_by_projection(X / size[:, None], s)
+    return size * np.where(np.abs(m0) > _SHARE, m0, 1.0)
+
+
+def _norm(X):
+    """Norms of rows whose squares may underflow or overflow."""
+    largest = np.maximum(np.abs(X.real), np.abs(X.imag)).max(axis=1)
+    largest = np.where(largest > 0, largest, 1.0)
+    return largest * np.linalg.norm(X / largest[:, None], axis=1)

@@ -1,0 +1,106 @@
+"""Checks of constructors of models: acquisitions, options and bounds."""
+
+import warnings
+
+import numpy as np
+
+from ..exceptions import ImplausibleValueWarning
+from ..noise import get_noise
+
+SIGNALS = ("complex", "magnitude")
+SECONDS = "; {0} is in seconds, for milliseconds give 1e-3 * {0}"
+
+
+def check_choice(name, value, allowed):
+    """Return an option, or raise an error that lists those allowed."""
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r} is unknown; choose one of {allowed}.")
+    return value
+
+
+def check_noise(noise, is_magnitude):
+    """Return the noise of a model, if it fits the signal."""
+    found = get_noise(noise)
+    if found.needs_magnitude and not is_magnitude:
+        raise ValueError(
+            f"noise={found.name!r} is that of magnitudes, and the signal is complex; give "
+            "signal='magnitude' or noise='gaussian'."
+        )
+    return noise
+
+
+def choose_parameters(parameters, bounds):
+    """Return parameters with the bounds that were given by name, (low, high)."""
+    parameters, bounds = tuple(parameters), bounds or {}
+    names = [p.name for p in parameters]
+    unknown = sorted(set(bounds) - set(names))
+    if unknown:
+        raise ValueError(
+            f"bounds name {', '.join(unknown)}; the parameters are {', '.join(names)}."
+        )
+    return tuple(
+        p.with_bounds(bounds[p.name]) if p.name in bounds else p for p in parameters
+    )
+
+
+def check_samples(values, name, unit, *, high=np.inf, usual=(0.0, np.inf), advice=""):
+    """Return what was set for each sample, as a read-only vector of finite numbers >= 0.
+
+    A largest value outside the interval `usual` suggests another unit and raises a warning
+    with the advice, in which "{0}" stands for the name.
+
+    Examples
+    --------
+    >>> from crbestim.models._checks import check_samples
+    >>> check_samples([0.01, 0.02], "te", "s")
+    array([0.01, 0.02])
+    """
+    array, advice = np.asarray(values), advice.format(name)
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"{name} is of type {array.dtype}; give real numbers.")
+    if array.ndim != 1 or not array.size:
+        raise ValueError(
+            f"{name} has shape {array.shape}; give a vector, one number for each sample."
+        )
+    array = array.astype(np.float64)
+    wrong = ~(np.isfinite(array) & (array >= 0) & (array <= high))
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        limits = f"0 to {high:.4g} {unit}" if np.isfinite(high) else "0 or more, finite"
+        raise ValueError(
+            f"{name}[{i}] = {array[i]:.4g} {unit}; give numbers of {limits}{advice}."
+        )
+    _warn_unusual(array, name, unit, usual, advice)
+    array.flags.writeable = False
+    return array
+
+
+def check_time(value, name):
+    """Return one finite time above zero, as a float."""
+    time = np.asarray(value)
+    if time.ndim or time.dtype.kind not in "iuf" or not 0 < time < np.inf:
+        raise ValueError(f"{name} is {value!r}; give one time above 0, in seconds.")
+    return float(time)
+
+
+def check_echo_times(te):
+    """Return echo times as a read-only vector, at least two of them different."""
+    te = check_samples(te, "te", "s")
+    _warn_unusual(te, "te", "s", (1e-4, 2.0), SECONDS.format("te"))
+    if te.min() == te.max():
+        raise ValueError(
+            f"te is {te[0]:.4g} s in all samples, from which decay and M0 cannot both be "
+            "found; give at least two different echo times."
+        )
+    return te
+
+
+def _warn_unusual(values, name, unit, usual, advice):
+    """Warn of values that suggest another unit, in the line that made the model."""
+    if not usual[0] <= values.max() <= usual[1]:
+        warnings.warn(
+            f"the largest {name} is {values.max():.4g} {unit}, outside the usual "
+            f"{usual[0]:g} to {usual[1]:g} {unit}{advice}.",
+            ImplausibleValueWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,82 @@
+r"""Base of the models in closed form: complex signals and their magnitudes.
+
+A closed form gives a real signal :math:`s(\theta)` for an amplitude of 1. For a complex
+signal this is enough, since the complex factor M0 is not a parameter of the model; with
+gradient echoes at different times its phase also evolves, by :math:`e^{i \omega_0 T_E}`.
+The amplitude of a magnitude is a parameter: :math:`M_0 |s(\theta)|`. Where s changes its
+sign, the magnitude has a kink; there, the derivative returned is zero, the mean of the
+derivatives on both sides.
+"""
+
+import numpy as np
+
+from ._checks import SIGNALS, check_choice, check_noise
+from ._tissue import amplitude, off_resonance
+from .base import SignalModel
+
+
+class ClosedFormModel(SignalModel):
+    """Model of a real signal in closed form, measured as complex signal or magnitude.
+
+    A subclass defines ``_closed_form(theta, jacobian)`` and calls this constructor. The
+    last column of theta is the amplitude of magnitudes or, if `te` is given, the
+    off-resonance of complex gradient echoes.
+    """
+
+    def __init__(self, parameters, signal, noise, bounds, *, te=None, amplitude_name="M0"):
+        self.is_magnitude = check_choice("signal", signal, SIGNALS) == "magnitude"
+        self.noise = check_noise(noise, self.is_magnitude)
+        # Times of phase evolution, in s; None if all samples have the same phase.
+        self._turning = None if self.is_magnitude else te
+        if self.is_magnitude:
+            parameters = (*parameters, amplitude(amplitude_name))
+        elif te is not None:
+            parameters = (*parameters, _off_resonance(te))
+        self._choose_parameters(parameters, bounds)
+
+    @property
+    def is_complex(self):
+        """Whether the signal is complex, and so known up to a complex factor M0."""
+        return not self.is_magnitude
+
+    @property
+    def _arguments(self):
+        signal = "magnitude" if self.is_magnitude else "complex"
+        return {"signal": signal, **super()._arguments}
+
+    def _closed_form(self, theta, jacobian):
+        """Return the signal for an amplitude of 1, and a tuple of its derivatives.
+
+        theta : (n_parameters, n_samples, 1), without the amplitude or the off-resonance.
+        Without `jacobian`, the tuple is empty.
+        """
+        raise NotImplementedError
+
+    def _simulate(self, theta, jacobian=False):
+        columns = np.ascontiguousarray(theta.T)[:, :, None]
+        has_last = self.is_magnitude or self._turning is not None
+        s, derivatives = self._closed_form(columns[:-1] if has_last else columns, jacobian)
+        if self.is_magnitude:
+            factor, of_last = columns[-1] * np.sign(s), np.abs(s)
+        elif has_last:
+            factor = np.exp(1j * self._turning * columns[-1])
+            of_last = 1j * self._turning * s * factor
+        else:
+            factor = 1.0 + 0.0j
+        signal = factor * s
+        if not jacobian:
+            return signal
+        out = np.empty((*signal.shape, self.n_parameters), dtype=signal.dtype)
+        for k, derivative in enumerate(derivatives):
+            out[:, :, k] = factor * derivative
+        if has_last:
+            out[:, :, -1] = of_last
+        return signal, out
+
+
+def _off_resonance(te):
+    """Return the off-resonance for echo times; it is periodic if these are regular."""
+    distinct = np.unique(te)
+    spacing = np.diff(distinct).min()
+    steps = (distinct - distinct[0]) / spacing
+    return off_resonance(spacing, periodic=np.abs(steps - steps.round()).max() < 1e-6)

@@ -1,0 +1,104 @@
+"""Parameters that several models share: their limits and their distribution in the brain.
+
+Relaxation times are those of the human brain at 3 T (Wansapura et al., JMRI 1999,
+doi 10.1002/(SICI)1522-2586(199904)9:4<531::AID-JMRI4>3.0.CO;2-L), with distributions wide
+enough for gray and white matter and lesions, and a separate distribution for fluid.
+"""
+
+import numpy as np
+from scipy import stats
+
+from ..parameters import Parameter, truncated_normal
+
+T1 = Parameter(
+    "T1",
+    bounds=(0.1, 6.0),
+    domain=(1e-3, 100.0),
+    unit="s",
+    symbol="T_1",
+    distribution=truncated_normal(1.1, 0.3, 0.5, 2.5),
+    fluid=stats.uniform(3.0, 2.0),
+)
+T2 = Parameter(
+    "T2",
+    bounds=(0.01, 3.0),
+    domain=(1e-4, 10.0),
+    unit="s",
+    symbol="T_2",
+    distribution=truncated_normal(0.085, 0.025, 0.03, 0.25),
+    fluid=stats.uniform(0.5, 2.0),
+)
+T2STAR = Parameter(
+    "T2star",
+    bounds=(2e-3, 1.0),
+    domain=(1e-4, 10.0),
+    unit="s",
+    symbol="T_2^*",
+    distribution=truncated_normal(0.045, 0.015, 0.01, 0.12),
+    fluid=stats.uniform(0.2, 0.6),
+)
+R1 = Parameter(
+    "R1",
+    bounds=(0.2, 1.5),
+    domain=(1e-3, 20.0),
+    unit="1/s",
+    symbol="R_1",
+    distribution=truncated_normal(0.75, 0.30, 0.2, 1.5),
+    fluid=stats.uniform(0.2, 0.15),
+)
+R2 = Parameter(
+    "R2",
+    bounds=(0.3, 25.0),
+    domain=(1e-3, 250.0),
+    unit="1/s",
+    symbol="R_2",
+    distribution=truncated_normal(13.0, 4.0, 0.4, 25.0),
+    fluid=stats.uniform(0.4, 1.6),
+)
+
+
+def amplitude(name="M0"):
+    """Return the amplitude of a magnitude signal, in arbitrary units."""
+    return Parameter(
+        name,
+        bounds=(0.01, 3.0),
+        domain=(0.0, np.inf),
+        symbol=f"{name[0]}_0",
+        distribution=stats.uniform(0.5, 1.0),
+    )
+
+
+def transmit_field(highest=2.0):
+    """Return the relative transmit field B1; the domain of the model ends at `highest`."""
+    low = min(0.6, highest / 2)
+    return Parameter(
+        "B1",
+        bounds=(low, min(1.4, highest)),
+        domain=(0.05, highest),
+        symbol="B_1",
+        distribution=truncated_normal(0.95, 0.20, low, min(1.3, highest)),
+    )
+
+
+def off_resonance(spacing, *, reach=np.inf, periodic=True):
+    """Return the off-resonance omega0 of signals with a least echo spacing, in s.
+
+    The domain is `reach` times the bounds, which are -pi and pi over the spacing. It is
+    periodic if signals determine it only up to multiples of 2 pi over the spacing.
+
+    Examples
+    --------
+    >>> from crbestim.models._tissue import off_resonance
+    >>> round(off_resonance(1e-3).period)
+    6283
+    """
+    nyquist = np.pi / spacing
+    return Parameter(
+        "omega0",
+        bounds=(-nyquist, nyquist),
+        domain=(-reach * nyquist, reach * nyquist),
+        unit="rad/s",
+        symbol=r"\omega_0",
+        period=2 * nyquist if periodic else np.inf,
+        distribution=stats.uniform(-nyquist, 2 * nyquist),
+    )

@@ -1,0 +1,321 @@
+"""The door of the network: NumPy arrays in and out, torch behind it.
+
+torch is imported when a network is trained or used, and not before.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from joblib import effective_n_jobs
+
+# Rows that a network sees at once. With always as many rows, the arithmetic of a row
+# does not depend on how many come with it.
+_ROWS = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class KnownInputs:
+    """How known values become inputs: one each, or two of those that have a period.
+
+    Attributes
+    ----------
+    offset, scale : ndarray of shape (n_known,)
+        What is subtracted from the values, and what they are divided by.
+    periods : ndarray of shape (n_known,)
+        Periods; infinite for values that have none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.network.arrays import KnownInputs
+    >>> KnownInputs.learn(np.array([[1.0], [5.0]])).inputs(np.array([[3.0], [7.0]]))
+    array([[0.],
+           [2.]])
+    """
+
+    offset: np.ndarray
+    scale: np.ndarray
+    periods: np.ndarray
+
+    @classmethod
+    def learn(cls, known, periods=()):
+        """Learn the scales from the known values of training samples, or from None."""
+        if known is None:
+            return cls(*np.empty((3, 0)))
+        spread = known.std(axis=0)
+        scale = np.where(spread > 0, spread, 1.0)
+        periods = periods or [np.inf] * known.shape[1]
+        return cls(known.mean(axis=0), scale, np.array(periods))
+
+    def inputs(self, known, n_samples=None):
+        """Return inputs of the network, none for `n_samples` if nothing is known.
+
+        They are values in units of their spread, but cosine and sine of those with a
+        period.
+        """
+        if known is None:
+            return np.empty((n_samples, 0))
+        is_round = np.isfinite(self.periods)
+        angles = 2 * np.pi * known[:, is_round] / self.periods[is_round]
+        others = ((known - self.offset) / self.scale)[:, ~is_round]
+        return np.hstack([others, np.cos(angles), np.sin(angles)])
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A network without its weights: its layers, and the scales of inputs and targets.
+
+    Attributes
+    ----------
+    hidden_layer_sizes : tuple of int
+        Widths of the hidden layers.
+    activation : str
+        Their activation.
+    dtype : {"float32", "float64"}
+        Precision.
+    offset, scale : ndarray of shape (n_outputs,)
+        What is subtracted from targets, and what they are divided by.
+    periods : ndarray of shape (n_outputs,)
+        Periods of the targets; infinite where there is none.
+    reference : ndarray of shape (n_features,)
+        Phase reference of complex signals, or the mean of real ones.
+    known_inputs : KnownInputs
+        How known values become inputs.
+    """
+
+    hidden_layer_sizes: tuple
+    activation: str
+    dtype: str
+    offset: np.ndarray
+    scale: np.ndarray
+    periods: np.ndarray
+    reference: np.ndarray
+    known_inputs: KnownInputs
+
+    def estimate(self, weights, X, known, n_jobs):
+        """Estimate targets; a row's estimate does not depend on the other rows.
+
+        Parameters
+        ----------
+        weights : dict of ndarray
+            Weights of the network by name.
+        X : ndarray of shape (n_samples, n_features)
+            Signals.
+        known : ndarray of shape (n_samples, n_known) or None
+            Known values.
+        n_jobs : int or None
+            Number of threads.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_outputs)
+            Estimates.
+        """
+        import torch
+
+        from .modules import align
+
+        module = self._load(weights).eval()
+        dtype, inputs = getattr(torch, self.dtype), self.known_inputs.inputs(known, len(X))
+
+        def estimate(first):
+            rows = X[first : first + _ROWS]
+            padded = np.concatenate([rows, np.ones((_ROWS - len(rows), X.shape[1]))])
+            others = np.zeros((_ROWS, inputs.shape[1]))
+            others[: len(rows)] = inputs[first : first + _ROWS]
+            # Alignment in double precision leaves nothing of a complex factor but, rarely,
+            # another rounding of the last digit to single precision.
+            signals = torch.as_tensor(self._centred(unit_amplitude(padded)))
+            features = align(signals, torch.as_tensor(self.reference))
+            features = torch.hstack([features, torch.as_tensor(others)]).to(dtype)
+            with torch.inference_mode():
+                return module(features)[: len(rows)].numpy()
+
+        starts = range(0, len(X), _ROWS)
+        with pool(effective_n_jobs(n_jobs) if len(starts) > 1 else 1) as parallel_map:
+            scaled = np.concatenate(list(parallel_map(estimate, starts)))
+        return self.offset + self.scale * scaled.astype(float)
+
+    def train(
+        self,
+        X,
+        known,
+        train,
+        held_out,
+        loss,
+        output_weights,
+        *,
+        weights=None,
+        optimizer=None,
+        device,
+        rng,
+        n_jobs,
+        on_epoch=None,
+        **settings,
+    ):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+            Measured signals, which set mean and spread of the network's inputs.
+        known : ndarray of shape (n_samples, n_known) or None
+            Known values, which do so, too.
+        train, held_out : tuple of dict
+            Arrays and options of :class:`~crbestim.network.data.Fingerprints` to train on
+            and to validate with; the latter may be None.
+        loss : Loss
+            The loss.
+        output_weights : ndarray of shape (n_outputs,)
+            Weight of each parameter in the loss.
+        weights, optimizer : dict of ndarray, default=None
+            Weights and state of the optimizer to go on from; by default new ones.
+        device : {"auto", "cpu", "cuda"}
+            Where to train.
+        rng : RandomState
+            Source of the seeds of weights, order and noise.
+        n_jobs : int or None
+            Number of threads.
+        on_epoch : callable, default=None
+            Called with the record of each epoch and a function that returns the weights;
+            if it returns True, training ends.
+        **settings
+            Fields of `crbestim.network.training.Settings`.
+
+        Returns
+        -------
+        weights, optimizer : dict of ndarray
+            Weights of the network, and the state of the optimizer, by name.
+        progress : Progress
+            History and best loss.
+        """
+        import torch
+
+        from .data import as_tensor
+        from .training import Settings, Trainer
+
+        device = _choose_device(device)
+        seeds = [int(seed) for seed in rng.randint(2**31 - 1, size=2)]
+        module = self._new(X, known, seeds[0]) if weights is None else self._load(weights)
+        n_threads = 1 if device == "cuda" else effective_n_jobs(n_jobs)
+        with pool(n_threads) as parallel_map:
+            trainer = Trainer(
+                module.to(device),
+                self._fingerprints(train, device),
+                self._fingerprints(held_out, device),
+                loss,
+                as_tensor(output_weights, self.dtype, device),
+                Settings(**settings),
+                torch.Generator(device).manual_seed(seeds[1]),
+                parallel_map,
+            )
+            if optimizer is not None:
+                trainer.optimizer.load_state_dict(_tensors(optimizer))
+
+            def end_of_epoch(record):
+                return on_epoch(record, lambda: _arrays(module.state_dict()))
+
+            progress = trainer.fit(None if on_epoch is None else end_of_epoch)
+        weights, optimizer = module.state_dict(), trainer.optimizer.state_dict()
+        return _arrays(weights), _arrays(optimizer), progress
+
+    def _build(self, n_inputs):
+        """Return a module with weights that are not set yet."""
+        import torch
+
+        from .modules import FingerprintNetwork
+
+        periods = self.periods / self.scale
+        layers = self.hidden_layer_sizes, periods, self.activation
+        return FingerprintNetwork(n_inputs, *layers).to(getattr(torch, self.dtype))
+
+    def _load(self, weights):
+        """Return a module with given weights."""
+        module = self._build(weights["mean"].size)
+        module.load_state_dict(_tensors(weights))
+        return module
+
+    def _new(self, X, known, seed):
+        """Return a module with random weights that whitens its inputs."""
+        import torch
+
+        from .modules import align
+
+        signals = torch.as_tensor(np.array(self._centred(X)))
+        others = torch.as_tensor(self.known_inputs.inputs(known, len(X)))
+        with pool(1):
+            features = align(signals, torch.as_tensor(self.reference))
+            features = torch.hstack([features, others])
+            module = self._build(features.shape[1])
+            module.initialize(torch.Generator().manual_seed(seed))
+            module.whiten(features)
+        return module
+
+    def _fingerprints(self, data, device):
+        """Return a training set on a device, or None."""
+        from .data import Fingerprints
+
+        if data is None:
+            return None
+        arrays, options = data
+        signals = self._centred(arrays["signals"])
+        arrays = arrays | {"signals": signals, "reference": self.reference}
+        return Fingerprints.from_arrays(arrays, dtype=self.dtype, device=device, **options)
+
+    def _centred(self, X):
+        """Subtract the mean of real signals, in double precision; leave complex ones.
+
+        An offset could be so large that single precision loses the signals beside it.
+        """
+        return X if X.dtype.kind == "c" else X - self.reference
+
+
+@contextmanager
+def pool(n_threads):
+    """Yield a map over threads that keeps the order, with one torch thread in each.
+
+    torch itself uses one thread meanwhile, also outside of the map, because its sums depend
+    on how many threads share them.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    options = dict(initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        with ThreadPoolExecutor(n_threads, **options) as executor:
+            yield map if n_threads == 1 else executor.map
+    finally:
+        torch.set_num_threads(before)
+
+
+def unit_amplitude(X):
+    """Divide complex signals by their largest part, so that no norm underflows."""
+    if X.dtype.kind != "c":
+        return X
+    parts = np.ascontiguousarray(X).view(X.real.dtype)
+    return X / np.abs(parts).max(axis=1, keepdims=True)
+
+
+def _choose_device(device):
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError(
+            "device='cuda' needs a GPU and a CUDA build of torch; use device='cpu'."
+        )
+    return device
+
+
+def _arrays(state):
+    return {name: value.cpu().numpy().copy() for name, value in state.items()}
+
+
+def _tensors(arrays):
+    import torch
+
+    return {name: torch.as_tensor(value) for name, value in arrays.items()}

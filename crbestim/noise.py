@@ -1,0 +1,395 @@
+r"""Noise of measured signals: random draws, Fisher information and likelihood.
+
+Gaussian noise has the standard deviation :math:`\sigma` in each channel: a real signal has
+one, a complex signal two. The magnitude of a complex signal of amplitude A has Rician
+noise, in units of sigma :math:`p(m) = m\, e^{-(m^2 + A^2)/2}\, I_0(m A)`. The derivative of
+its logarithm with respect to A is m r - A with r = I1(mA)/I0(mA), and the information about
+A is the mean of its square,
+
+.. math:: Z(A) = E[(m r - A)^2] = E[m^2 r^2] - A^2
+
+(Karlsen et al., MRM 1999, doi
+10.1002/(SICI)1522-2594(199903)41:3<614::AID-MRM26>3.0.CO;2-1, who give the second form,
+in which digits cancel). For small A it is A^2, for large A it is 1 - 1/(2 A^2): less than
+the 1 of Gaussian noise.
+
+Users choose a noise model by name, ``noise="rician"``, or pass an object of their own
+subclass of :class:`Noise`.
+"""
+
+from functools import cache
+
+import numpy as np
+from numpy.polynomial import Chebyshev
+from scipy.special import i0e, i1e, roots_legendre
+
+from ._representation import constructor_call
+
+__all__ = ["GaussianNoise", "Noise", "RicianNoise", "add_noise", "check_snr", "get_noise"]
+
+# Magnitudes further than this from the amplitude, in units of sigma, contribute 1e-13.
+_REACH = 9.0
+# For an error of 1e-13 in the integral, and of 4e-11 in the approximation.
+_N_NODES, _DEGREE = 100, 60
+
+
+class Noise:
+    """Distribution of measured samples, given their signal without noise.
+
+    A subclass sets the attributes that differ from the defaults and defines the methods:
+    `draw` for simulations, `information` for bounds, `log_likelihood` for fits, and `apply`
+    for the training of networks.
+
+    Attributes
+    ----------
+    name : str
+        Name of the noise in options and errors.
+    depends_on_signal : bool
+        Whether the shape of the distribution depends on the signal. If not, the noise is
+        treated as white: it stays the same in an orthonormal basis.
+    needs_sigma : bool
+        Whether the noise level must be known, because it does not follow from the
+        residuals of a fit.
+    needs_magnitude : bool
+        Whether the noise is only for magnitudes.
+    n_channels : int
+        Number of independent noise channels of a real sample.
+
+    Examples
+    --------
+    A user's noise model: uniform noise of standard deviation sigma.
+
+    >>> import numpy as np
+    >>> from crbestim.noise import Noise, add_noise
+    >>> class UniformNoise(Noise):
+    ...     name = "uniform"
+    ...     def draw(self, signal, sigma, rng):
+    ...         return signal + np.sqrt(3) * sigma * rng.uniform(-1, 1, signal.shape)
+    >>> rng = np.random.default_rng(0)
+    >>> X = add_noise(np.ones((1, 10_000)), 20.0, rng, noise=UniformNoise())
+    >>> float(X.std().round(3))
+    0.05
+    """
+
+    name = ""
+    depends_on_signal = False
+    needs_sigma = False
+    needs_magnitude = False
+    n_channels = 1
+
+    def draw(self, signal, sigma, rng):
+        """Add random noise to signals.
+
+        Parameters
+        ----------
+        signal : ndarray of shape (n_samples, n_features)
+            Signals without noise.
+        sigma : ndarray of shape (n_samples, 1) or (n_samples, n_features)
+            Standard deviation of the noise per channel.
+        rng : numpy.random.Generator
+            Source of randomness.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            Noisy signals.
+        """
+        raise NotImplementedError(f"{type(self).__name__} lacks draw; define it.")
+
+    def apply(self, signal, channels, xp=np):
+        """Add noise that has been drawn, `n_channels` Gaussian values for each sample.
+
+        The noise of a complex sample is complex: one value for each channel.
+
+        Parameters
+        ----------
+        signal : ndarray or Tensor of shape (n_samples, n_features)
+            Signals without noise.
+        channels : sequence of ndarray or Tensor of that shape
+            Gaussian noise of standard deviation sigma, of each channel.
+        xp : module, default=numpy
+            Module of the arrays: NumPy, or torch in the training of networks.
+
+        Returns
+        -------
+        ndarray or Tensor of shape (n_samples, n_features)
+            Noisy signals.
+        """
+        raise NotImplementedError(f"{type(self).__name__} lacks apply; define it.")
+
+    def information(self, signal, sigma):
+        """Fisher information of each sample about its signal.
+
+        Parameters
+        ----------
+        signal : ndarray of shape (n_samples, n_features) or None
+            Signals without noise; may be None unless the noise depends on the signal.
+        sigma : ndarray of shape (n_samples, 1) or (n_samples, n_features)
+            Standard deviation of the noise per channel.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features) or None
+            Information relative to that of Gaussian noise, ``1 / sigma**2``; None means
+            that it is 1 for all samples.
+        """
+        raise NotImplementedError(f"{type(self).__name__} lacks information; define it.")
+
+    def log_likelihood(self, x, signal, sigma, derivatives=False):
+        """Logarithm of the probability density of measured samples.
+
+        Parameters
+        ----------
+        x, signal : ndarray of shape (n_samples, n_features)
+            Measured samples, and signals without noise.
+        sigma : ndarray that broadcasts to that shape
+            Standard deviation of the noise per channel.
+        derivatives : bool, default=False
+            Whether to return the derivatives as well.
+
+        Returns
+        -------
+        value : ndarray of shape (n_samples, n_features)
+            Log-likelihood of each sample.
+        by_signal : ndarray of shape (n_samples, n_features)
+            Derivative with respect to the signal, only if `derivatives`; for complex
+            signals, that for the real part plus 1j times that for the imaginary part.
+        by_sigma : ndarray of shape (n_samples, n_features)
+            Derivative with respect to sigma, only if `derivatives`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} lacks log_likelihood; define it.")
+
+    def __repr__(self):
+        return constructor_call(self)
+
+
+class GaussianNoise(Noise):
+    """White Gaussian noise of one standard deviation in each channel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.noise import GaussianNoise
+    >>> GaussianNoise().log_likelihood(np.zeros((1, 1)), np.zeros((1, 1)), 1.0).round(4)
+    array([[-0.9189]])
+    """
+
+    name = "gaussian"
+
+    def draw(self, signal, sigma, rng):
+        """Add random noise to signals; see :meth:`Noise.draw`."""
+        if signal.dtype.kind != "c":
+            return self.apply(signal, [sigma * rng.standard_normal(signal.shape)])
+        parts = rng.standard_normal((*signal.shape, 2))
+        return self.apply(signal, [sigma * parts.view(complex)[..., 0]])
+
+    def apply(self, signal, channels, xp=np):
+        """Add noise that has been drawn; see :meth:`Noise.apply`."""
+        return signal + channels[0]
+
+    def information(self, signal, sigma):
+        """Return None, which means 1 for all samples; see :meth:`Noise.information`."""
+        return None
+
+    def log_likelihood(self, x, signal, sigma, derivatives=False):
+        """Log-likelihood of each sample; see :meth:`Noise.log_likelihood`."""
+        residual = x - signal
+        n_channels = 2 if residual.dtype.kind == "c" else 1
+        square = np.abs(residual) ** 2 / sigma**2
+        value = -square / 2 - n_channels * np.log(np.sqrt(2 * np.pi) * sigma)
+        if not derivatives:
+            return value
+        return value, residual / sigma**2, (square - n_channels) / sigma
+
+
+class RicianNoise(Noise):
+    """Noise of the magnitude of a complex signal with Gaussian noise.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.noise import RicianNoise
+    >>> RicianNoise().information(np.array([[0.0, 1.0, 3.0, 100.0]]), 1.0).round(5)
+    array([[0.     , 0.52145, 0.94015, 0.99995]])
+    """
+
+    name = "rician"
+    depends_on_signal = True
+    needs_sigma = True
+    needs_magnitude = True
+    n_channels = 2
+
+    def draw(self, signal, sigma, rng):
+        """Add random noise to magnitudes; see :meth:`Noise.draw`."""
+        channels = rng.standard_normal((*signal.shape, 2)) * sigma[:, :, None]
+        return self.apply(signal, [channels[..., 0], channels[..., 1]])
+
+    def apply(self, signal, channels, xp=np):
+        """Add noise that has been drawn to both channels; see :meth:`Noise.apply`."""
+        return xp.hypot(signal + channels[0], channels[1])
+
+    def information(self, signal, sigma):
+        """Return Z, good to 1e-10 of itself; see :meth:`Noise.information`."""
+        amplitude = np.asarray(signal, dtype=float) / sigma
+        share = (amplitude / np.hypot(1.0, amplitude)) ** 2
+        return share * _approximation()(share)
+
+    def log_likelihood(self, x, signal, sigma, derivatives=False):
+        """Log-likelihood of each magnitude; see :meth:`Noise.log_likelihood`."""
+        m, a = x / sigma, signal / sigma
+        with np.errstate(divide="ignore"):
+            value = np.log(m / sigma) - (m - a) ** 2 / 2 + np.log(i0e(m * a))
+        if not derivatives:
+            return value
+        agreement = m * (i1e(m * a) / i0e(m * a))
+        by_sigma = (m**2 + a**2 - 2 - 2 * a * agreement) / sigma
+        return value, (agreement - a) / sigma, by_sigma
+
+
+NOISES = {noise.name: noise for noise in (GaussianNoise(), RicianNoise())}
+"""Noise models by name: a new one is a class above and an entry here."""
+
+
+def get_noise(noise):
+    """Return a noise model by its name.
+
+    Parameters
+    ----------
+    noise : str or Noise
+        Name of a noise model, or the noise model itself.
+
+    Returns
+    -------
+    Noise
+        The noise model.
+
+    Raises
+    ------
+    ValueError
+        If there is no noise model of that name.
+
+    Examples
+    --------
+    >>> from crbestim.noise import get_noise
+    >>> get_noise("rician")
+    RicianNoise()
+    """
+    if isinstance(noise, Noise):
+        return noise
+    if not isinstance(noise, str) or noise not in NOISES:
+        names = " or ".join(map(repr, NOISES))
+        raise ValueError(
+            f"noise={noise!r} is unknown; choose {names}, or give a Noise object."
+        )
+    return NOISES[noise]
+
+
+def noise_of(model, noise=None):
+    """Return the noise that is asked for, or that of the model, if the signal allows it."""
+    noise = get_noise(model.noise if noise is None else noise)
+    if noise.needs_magnitude and not model.is_magnitude:
+        raise ValueError(
+            f"noise={noise.name!r} is that of magnitudes, and the signal of {model} is "
+            "not one (is_magnitude is False); choose noise='gaussian'."
+        )
+    return noise
+
+
+def noise_of_data(model):
+    """Return the noise of measurements of a model.
+
+    It is the model's own, except for magnitudes whose noise is taken as Gaussian: data of
+    these have Rician noise.
+    """
+    noise = noise_of(model)
+    if model.is_magnitude and isinstance(noise, GaussianNoise):
+        return NOISES["rician"]
+    return noise
+
+
+def check_snr(snr):
+    """Return (low, high) of a signal-to-noise ratio, given as a number or a range.
+
+    Parameters
+    ----------
+    snr : float or tuple of float
+        abs(M0)/sigma, a number or a range (low, high).
+
+    Returns
+    -------
+    tuple of float
+        Low and high end, equal for a number.
+
+    Raises
+    ------
+    ValueError
+        If a number is not positive and finite, or the range is not in order.
+
+    Examples
+    --------
+    >>> from crbestim.noise import check_snr
+    >>> check_snr(50), check_snr((10, 100))
+    ((50.0, 50.0), (10.0, 100.0))
+    """
+    values = np.atleast_1d(np.asarray(snr, dtype=float))
+    if values.shape not in ((1,), (2,)) or not (
+        np.isfinite(values).all() and 0 < values[0] <= values[-1]
+    ):
+        raise ValueError(
+            f"snr = {snr!r}; give a positive number or a range (low, high) of them."
+        )
+    return float(values[0]), float(values[-1])
+
+
+def add_noise(signal, snr, rng, *, noise="gaussian"):
+    """Add noise to signals, and give complex ones a random phase.
+
+    Parameters
+    ----------
+    signal : ndarray of shape (n_samples, n_features)
+        Signal without noise for M0 = 1, real or complex.
+    snr : float or ndarray of shape (n_samples,)
+        abs(M0)/sigma; sigma is the standard deviation per real or imaginary channel.
+    rng : numpy.random.Generator
+        Source of randomness.
+    noise : {"gaussian", "rician"} or Noise, default="gaussian"
+        The noise model.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_features)
+        Noisy signal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.noise import add_noise
+    >>> noisy = add_noise(np.ones((2, 3)), 1e9, np.random.default_rng(0))
+    >>> noisy.round(6)
+    array([[1., 1., 1.],
+           [1., 1., 1.]])
+    """
+    sigma = 1 / np.broadcast_to(np.asarray(snr, dtype=float), (len(signal),))[:, None]
+    if signal.dtype.kind == "c":
+        signal = np.exp(2j * np.pi * rng.random((len(signal), 1))) * signal
+    return get_noise(noise).draw(signal, sigma, rng)
+
+
+@cache
+def _approximation():
+    """Return Z / u, a smooth function of u = A^2 / (1 + A^2), which approximates Z."""
+    return Chebyshev.interpolate(
+        lambda u: _integral(np.sqrt(u / (1 - u))) / u, _DEGREE, domain=[0, 1]
+    )
+
+
+def _integral(amplitude):
+    """Return Z by quadrature, for amplitudes up to a few hundred."""
+    nodes, weights = roots_legendre(_N_NODES)
+    low = np.maximum(amplitude - _REACH, 0.0)
+    half = (amplitude + _REACH - low) / 2
+    a = amplitude[:, None]
+    m = low[:, None] + half[:, None] * (1 + nodes)
+    density = m * np.exp(-((m - a) ** 2) / 2) * i0e(m * a)
+    score = m * i1e(m * a) / i0e(m * a) - a
+    return half * ((density * score**2) @ weights)

@@ -1,0 +1,232 @@
+"""What the constructors of all shipped models accept and refuse."""
+
+import numpy as np
+import pytest
+
+from crbestim.exceptions import ImplausibleValueWarning
+from crbestim.models import (
+    BiExponential,
+    IntravoxelIncoherentMotion,
+    InversionRecovery,
+    MonoExponential,
+    SpoiledGradientEcho,
+)
+from tests.models.conftest import ALPHA, SPGR_TE, TE, TI, TRS, B, draw, mt, water
+
+
+def gradient_echoes(**options):
+    return MonoExponential(TE, parameter="T2star", **options)
+
+
+def multi_echo(**options):
+    return SpoiledGradientEcho(ALPHA, TRS, te=SPGR_TE, b1=True, **options)
+
+
+CLOSED_FORMS = {
+    "T2": lambda **options: MonoExponential(TE, offset=True, **options),
+    "T2*": gradient_echoes,
+    "two T2": lambda **options: BiExponential(TE, **options),
+    "T1": lambda **options: InversionRecovery(TI, tr=3.0, **options),
+    "SPGR": lambda **options: SpoiledGradientEcho(ALPHA, 0.02, **options),
+    "SPGR, B1, T2*": multi_echo,
+    "IVIM": lambda **options: IntravoxelIncoherentMotion(B, **options),
+}
+SHIPPED = CLOSED_FORMS | {"MT": mt, "bSSFP": water}
+
+closed_form = pytest.mark.parametrize("make", CLOSED_FORMS.values(), ids=CLOSED_FORMS)
+shipped = pytest.mark.parametrize("make", SHIPPED.values(), ids=SHIPPED)
+
+
+@shipped
+def test_bounds_can_be_chosen(make):
+    model = make()
+    first, low, high = model.parameter_names[0], *model.bounds[0]
+    middle = (0.75 * low + 0.25 * high, 0.25 * low + 0.75 * high)
+    narrow = make(bounds={first: middle})
+    np.testing.assert_allclose(narrow.bounds[0], middle, rtol=1e-15)
+    np.testing.assert_array_equal(narrow.bounds[1:], model.bounds[1:])
+    # The signal does not change, nor does what the model can simulate.
+    theta = draw(model, 3)
+    np.testing.assert_array_equal(narrow.signal(theta), model.signal(theta))
+
+
+@shipped
+def test_bounds_of_unknown_parameters_are_refused(make):
+    names = ", ".join(make().parameter_names)
+    with pytest.raises(ValueError, match=f"bounds name Q, R9; the parameters are {names}."):
+        make(bounds={"R9": (0, 1), "Q": (0, 1)})
+
+
+@shipped
+def test_every_parameter_has_a_symbol_and_a_distribution(make):
+    for parameter in make().parameters:
+        assert parameter.symbol and parameter.distribution is not None, parameter.name
+
+
+@closed_form
+def test_magnitudes_are_those_of_the_complex_signal(make):
+    in_complex, magnitude = make(signal="complex"), make(signal="magnitude")
+    names = [name for name in in_complex.parameter_names if name != "omega0"]
+    assert magnitude.parameter_names[:-1] == tuple(names)
+    assert magnitude.parameter_names[-1] in ("M0", "S0")
+    theta = draw(in_complex, 10)
+    s = in_complex.signal(theta)
+    theta = np.column_stack([theta[:, : len(names)], np.linspace(0.1, 3.0, 10)])
+    expected = theta[:, -1:] * np.abs(s)
+    np.testing.assert_allclose(magnitude.signal(theta), expected, rtol=0, atol=1e-14)
+
+
+@closed_form
+def test_noise_of_magnitudes(make):
+    assert make(signal="complex").noise == make(signal="magnitude").noise == "gaussian"
+    assert not make(signal="complex").is_magnitude
+    rician = make(signal="magnitude", noise="rician")
+    assert (rician.is_magnitude, rician.noise) == (True, "rician")
+    with pytest.raises(ValueError, match="noise='rician' is that of magnitudes.*give sig"):
+        make(signal="complex", noise="rician")
+
+
+@closed_form
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(signal="phase"), r"signal='phase' is unknown; choose one of \('complex', 'm"),
+        (
+            dict(noise="poisson"),
+            "noise='poisson' is unknown; choose 'gaussian' or 'rician', or give",
+        ),
+    ],
+)
+def test_unknown_choices(make, options, message):
+    with pytest.raises(ValueError, match=message):
+        make(**options)
+
+
+@closed_form
+def test_the_text_of_a_model_shows_its_options(make):
+    last = make(signal="magnitude").parameter_names[-1]
+    options = dict(signal="magnitude", noise="rician", bounds={last: (2, 3)})
+    model = make(**options)
+    ends = f"noise='rician', bounds={{'{last}': (2.0, 3.0)}})"
+    for text in (str(model), repr(model)):
+        assert text.startswith(type(model).__name__ + "(") and text.endswith(ends)
+        # The magnitude is the default of intravoxel incoherent motion.
+        assert ("signal='magnitude', " in text) == (last == "M0")
+    times = [name for name in ("te", "b") if getattr(model, name, None) is not None]
+    for name in times:
+        counted = f"{name}=<{model.n_features} values>" in str(model)
+        assert counted == (model.n_features > 8)
+    assert "values>" not in repr(model)
+
+
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [
+        (lambda: MonoExponential(TE), "T2"),
+        (lambda: MonoExponential(TE, offset=True), "T2 offset"),
+        (gradient_echoes, "T2star omega0"),
+        (lambda: SpoiledGradientEcho(ALPHA, 0.02), "T1"),
+        (lambda: SpoiledGradientEcho(ALPHA, 0.02, b1=True), "T1 B1"),
+        (lambda: SpoiledGradientEcho(ALPHA, 0.02, te=SPGR_TE), "T1 T2star omega0"),
+        (lambda: multi_echo(signal="magnitude"), "T1 B1 T2star M0"),
+        (lambda: IntravoxelIncoherentMotion(B), "f D Dstar S0"),
+        (water, "R1 R2 omega0 B1"),
+    ],
+)
+def test_options_choose_the_parameters(make, names):
+    assert make().parameter_names == tuple(names.split())
+
+
+def test_an_acquisition_cannot_be_changed():
+    te = TE.copy()
+    model = MonoExponential(te)
+    te[0] = 9.0
+    assert model.te[0] == TE[0]
+    with pytest.raises(ValueError, match="read-only"):
+        model.te[0] = 9.0
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MonoExponential(0.1), r"te has shape \(\); give a vector, one number fo"),
+        (lambda: BiExponential([]), r"te has shape \(0,\); give a vector"),
+        (lambda: BiExponential([TE, TE]), r"te has shape \(2, 12\); give a vector"),
+        (lambda: BiExponential(TE + 0j), "te is of type complex128; give real numbers"),
+        (lambda: BiExponential(["a"]), "te is of type <U1; give real numbers"),
+        (lambda: BiExponential([0.1, -0.2]), r"te\[1\] = -0.2 s; give numbers of 0 or mor"),
+        (lambda: BiExponential([np.nan, 0]), r"te\[0\] = nan s; give numbers of 0 or more"),
+        (lambda: BiExponential([0.1, np.inf]), r"te\[1\] = inf s; give numbers of 0 or m"),
+        (
+            lambda: BiExponential([0.1, 0.1]),
+            "te is 0.1 s in all samples.*two different ech",
+        ),
+        (
+            lambda: MonoExponential(TE, parameter="R2"),
+            r"parameter='R2' is unknown; choose one of \('T2', 'T2star'\)",
+        ),
+        (
+            lambda: InversionRecovery([1.0, 4.0], tr=3.0),
+            r"ti\[1\] = 4 s; give numbers of 0 to 3 s \(up to tr\); ti is in seconds",
+        ),
+        (lambda: InversionRecovery(TI, tr=0), "tr is 0; give one time above 0, in seco"),
+        (lambda: InversionRecovery(TI, tr=TI), "tr is array.*; give one time above 0"),
+        (lambda: InversionRecovery(TI, tr=np.nan), "tr is nan; give one time above 0"),
+        (
+            lambda: SpoiledGradientEcho([3.0, 20.0], 0.02),
+            r"alpha\[1\] = 20 rad; give numbers of 0 to 3.142 rad; .* np.deg2rad\(alpha\)",
+        ),
+        (
+            lambda: SpoiledGradientEcho(ALPHA, [0.02, 0.03]),
+            "tr has 2 values and alpha 6; give one for each sample",
+        ),
+        (lambda: SpoiledGradientEcho([0.1, 0.2], [0, 0.1]), "tr is 0 s; give repetition"),
+        (lambda: SpoiledGradientEcho(ALPHA, "a"), "tr is of type <U1; give real numbers"),
+        (
+            lambda: SpoiledGradientEcho(ALPHA, 0.02, te=TE),
+            "te has 12 values and alpha 6; give one for each sample",
+        ),
+        (
+            lambda: SpoiledGradientEcho(ALPHA, 0.02, te=2e-3),
+            "te is 0.002 s in all samples, from which decay and M0 cannot both be fou",
+        ),
+        (
+            lambda: IntravoxelIncoherentMotion([0.0, -1e9]),
+            r"b\[1\] = -1e\+09 s/m²; give numbers of 0 or more, finite",
+        ),
+    ],
+)
+def test_acquisitions_that_cannot_be(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: BiExponential(1e3 * TE), "the largest te is 120 s, .* give 1e-3 \\* te"),
+        (lambda: MonoExponential(1e3 * TE), "the largest te is 120 s, outside the usual"),
+        (lambda: MonoExponential(1e-6 * TE), "largest te is 1.2e-07 s, outside the usual"),
+        (lambda: InversionRecovery(1e3 * TI), "largest ti is 3000 s, .* give 1e-3 \\* ti"),
+        (lambda: IntravoxelIncoherentMotion(1e-6 * B), "b is 1000 s/m², .* give 1e6 \\* b"),
+        (lambda: SpoiledGradientEcho(ALPHA, 20.0), "largest tr is 20 s, .*1e-3 \\* tr"),
+        (lambda: SpoiledGradientEcho(ALPHA, 0.1, te=1e3 * SPGR_TE), "largest te is 20 s"),
+    ],
+)
+def test_acquisitions_in_another_unit_bring_a_warning(make, message):
+    with pytest.warns(ImplausibleValueWarning, match=message) as record:
+        make()
+    assert record[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("model", "theta", "message"),
+    [
+        (MonoExponential(TE), [80.0], "T2 = 80 s in row 0 .*like milliseconds, give sec"),
+        (InversionRecovery(TI), [900.0, 1.0], "T1 = 900 s in row 0 .*like milliseconds"),
+        (IntravoxelIncoherentMotion(B), [0.1, 1e-3, 1e-2, 1.0], "D = 0.001 m²/s in row 0"),
+    ],
+)
+def test_parameters_in_another_unit_are_refused(model, theta, message):
+    with pytest.raises(ValueError, match=message):
+        model.signal([theta])

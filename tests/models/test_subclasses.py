@@ -1,0 +1,166 @@
+"""Models made from models by inheritance: one verb, checked once, in every generation."""
+
+import pickle
+
+import numpy as np
+import pytest
+from joblib.externals.loky.backend.reduction import dumps
+
+from crbestim.exceptions import ImplausibleValueWarning
+from crbestim.models import MonoExponential, SignalModel
+from crbestim.parameters import Parameter
+from tests.models.test_base import TIMES, Decay, exact_jacobian
+
+
+class Twice(Decay):
+    """A user's model of a user's model, with derivatives."""
+
+    def signal(self, theta, jacobian=False):
+        out = super().signal(theta, jacobian)
+        return (2 * out[0], 2 * out[1]) if jacobian else 2 * out
+
+
+class Threefold(Twice):
+    """The next generation, without derivatives of its own."""
+
+    def signal(self, theta):
+        return 3 * super().signal(theta)
+
+
+class Half:
+    """A mixin, which is not a model."""
+
+    def signal(self, theta, *, jacobian=False):
+        out = super().signal(theta, jacobian=jacobian)
+        return (out[0] / 2, out[1] / 2) if jacobian else out / 2
+
+
+class HalfDecay(Half, Decay):
+    pass
+
+
+class HalfThreefold(Half, Threefold):
+    pass
+
+
+THETA = np.array([[0.5, 3.0], [1.0, 20.0], [2.0, 100.0]])
+
+
+@pytest.mark.parametrize(
+    ("model", "factor"),
+    [(Twice, 2), (Threefold, 6), (HalfDecay, 0.5), (HalfThreefold, 3)],
+)
+def test_generations_of_signals(model, factor):
+    s, jacobian = model().signal(THETA, jacobian=True)
+    np.testing.assert_allclose(s, factor * Decay().signal(THETA), rtol=1e-15)
+    np.testing.assert_array_equal(model().signal(THETA), s)
+    # Rounding of differences, as above.
+    expected = factor * exact_jacobian(THETA)
+    np.testing.assert_allclose(jacobian, expected, rtol=1e-12, atol=factor * 4e-12)
+    basis = np.eye(3)[:, :2]
+    np.testing.assert_array_equal(model().compress(basis).signal(THETA), s[:, :2])
+    assert (model().jacobian_error(THETA) < 1e-7).all()
+
+
+@pytest.mark.parametrize("model", [Decay, Twice, Threefold, HalfDecay, HalfThreefold])
+def test_theta_is_checked_in_every_generation(model):
+    with pytest.raises(
+        ValueError, match=r"theta has shape \(1, 3\); give \(n_samples, 2\)"
+    ):
+        model().signal([[1.0, 2.0, 3.0]])
+    with pytest.raises(ValueError, match="R2 = nan in row 0 of theta"):
+        model().signal([[1.0, np.nan]])
+    with pytest.raises(ValueError, match="Complex data not supported: theta is complex"):
+        model().signal(THETA + 0j)
+    assert model().signal([1, 20]).shape == (1, 3)
+    assert not hasattr(model, "evaluate") and not hasattr(model, "simulate")
+
+
+class Scaled:
+    """A mixin that scales signals, before a shipped model."""
+
+    factor = 5.0
+
+    def signal(self, theta, jacobian=False):
+        out = super().signal(theta, jacobian)
+        return tuple(self.factor * part for part in out) if jacobian else self.factor * out
+
+
+class Hook:
+    """The same behind the checks, as the library's own models do it."""
+
+    def _simulate(self, theta, jacobian=False):
+        out = super()._simulate(theta, jacobian=jacobian)
+        return tuple(5.0 * part for part in out) if jacobian else 5.0 * out
+
+
+@pytest.mark.parametrize("mixin", [Scaled, Hook])
+def test_a_mixin_before_a_shipped_model(mixin):
+    class Mixed(mixin, MonoExponential):
+        pass
+
+    model, plain = Mixed(TIMES), MonoExponential(TIMES)
+    theta = [[0.05], [0.1]]
+    for part, value in zip(
+        model.signal(theta, jacobian=True), plain.signal(theta, jacobian=True), strict=True
+    ):
+        np.testing.assert_array_equal(part, 5.0 * value)
+    with pytest.raises(ValueError, match="T2 = 80 s .*like milliseconds"):
+        model.signal([[80.0]])
+    assert repr(model) == "Mixed(te=[0.01, 0.02, 0.05])"
+    np.testing.assert_array_equal(
+        model.compress(np.eye(3)).signal(theta), model.signal(theta)
+    )
+
+
+def test_a_shipped_model_with_one_more_parameter():
+    class WithBackground(MonoExponential):
+        """Its own theta has a column that the parent does not know."""
+
+        def __init__(self, te):
+            super().__init__(te, signal="magnitude")
+            self.parameters += (Parameter("background", (0.0, 0.5), (0.0, 1.0)),)
+
+        def signal(self, theta):
+            return np.hypot(super().signal(theta[:, :-1]), theta[:, -1:])
+
+    model = WithBackground(TIMES)
+    s, jacobian = model.signal([[0.1, 1.0, 0.2]], jacobian=True)
+    decay = np.exp(-TIMES / 0.1)
+    np.testing.assert_allclose(s[0], np.hypot(decay, 0.2))
+    np.testing.assert_allclose(jacobian[0, :, 2], 0.2 / s[0], rtol=1e-9)
+    np.testing.assert_allclose(jacobian[0, :, 1], decay**2 / s[0], rtol=1e-9)
+    with pytest.raises(ValueError, match="background = 2 in row 0 of theta"):
+        model.signal([[0.1, 1.0, 2.0]])
+
+
+def test_a_value_far_from_the_bounds_warns_once_in_every_generation():
+    with pytest.warns(ImplausibleValueWarning) as record:
+        Threefold().signal([[1.0, 400.0]], jacobian=True)
+    assert [warning.filename for warning in record] == [__file__]
+
+
+def test_a_signal_keeps_its_docstring():
+    class Described(Decay):
+        def signal(self, theta):
+            """Decay of sodium."""
+            return super().signal(theta)
+
+    assert Described.signal.__doc__ == "Decay of sodium."
+    assert Decay.signal.__doc__ == SignalModel.signal.__doc__
+
+
+@pytest.mark.parametrize("by_value", [False, True])
+def test_models_of_a_notebook_travel(by_value):
+    class Local(Twice):
+        def signal(self, theta):
+            return super().signal(theta) + 1
+
+    model = Local() if by_value else Threefold()
+    twin = pickle.loads(dumps(model))
+    for part, value in zip(
+        twin.signal(THETA, jacobian=True), model.signal(THETA, jacobian=True), strict=True
+    ):
+        np.testing.assert_array_equal(part, value)
+    with pytest.raises(ValueError, match="R2 = nan in row 0 of theta"):
+        twin.signal([[1.0, np.nan]])
