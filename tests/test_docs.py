@@ -1,14 +1,33 @@
-"""The code that the user guide shows does what the guide says."""
+"""The code that the pages show does what they say, and the pages are up to date."""
 
+import importlib.util
+import inspect
+import pickle
+import re
 import runpy
+import sys
 
 import numpy as np
 import pytest
+from sklearn.base import clone
+from sklearn.utils.estimator_checks import check_estimator
 
+from crbestim import CRBRegressor, NLLSRegressor
+from crbestim.bounds import cramer_rao_bound, signal_and_bound
+from crbestim.datasets import make_fingerprints
 from crbestim.metrics import efficiency_score
 from tests.conftest import ROOT
+from tests.models import test_properties
+from tests.models.conftest import draw
+from tests.test_project import PACKAGE, ROWS
 
-GUIDE = ROOT / "docs" / "guide"
+DOCS = ROOT / "docs"
+GUIDE = DOCS / "guide"
+BUILT = DOCS / "contributing.rst"
+CODE = {
+    GUIDE / "own_model.rst": GUIDE / "own_model.py",
+    BUILT: DOCS / "contributing_examples.py",
+}
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +57,182 @@ def test_every_estimator_works_with_it(own_model):
     assert efficiency[1] < efficiency[3]
 
 
-def test_the_page_shows_all_of_the_code():
-    code = (GUIDE / "own_model.py").read_text("utf-8")
-    page = (GUIDE / "own_model.rst").read_text("utf-8")
+@pytest.mark.parametrize("page", CODE, ids=lambda page: page.stem)
+def test_the_page_shows_all_of_the_code(page):
+    code = CODE[page].read_text("utf-8")
+    text = page.read_text("utf-8")
     begun = [line[8:] for line in code.splitlines() if line.startswith("# begin ")]
+    assert begun
     for name in begun:
         assert f"# end {name}\n" in code
-        assert f":start-after: # begin {name}\n   :end-before: # end {name}\n" in page
+        assert f":start-after: # begin {name}\n   :end-before: # end {name}\n" in text
+
+
+# How the library is built
+
+
+def test_the_map_has_every_part_in_its_row():
+    page = BUILT.read_text("utf-8")
+    entries = re.findall(r"^   \* - *(\d*)\n     - ``(\w+)/?``$", page, re.MULTILINE)
+    rows, row = {}, 0
+    for number, part in entries:
+        row = int(number or row)
+        rows[part] = row
+    parts = {p.stem for p in PACKAGE.iterdir() if p.suffix == ".py" or p.is_dir()}
+    parts = {p for p in parts if not p.startswith("__")}
+    level = {part: i for i, row in enumerate(ROWS, 1) for part in row}
+    assert rows == {part: level.get(part, 1) for part in parts}
+
+
+def test_the_files_that_the_page_names_exist():
+    page = BUILT.read_text("utf-8")
+    names = set(re.findall(r"``([\w/.]+\.(?:py|rst))``", page))
+    assert len(names) > 25
+    roots = (ROOT, PACKAGE)
+    lost = {name for name in names if not any((r / name).is_file() for r in roots)}
+    assert not lost
+
+
+@pytest.fixture(scope="module")
+def page():
+    """Return the module docs/contributing_examples.py."""
+    path = CODE[BUILT]
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    # Where pickle looks for its classes.
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[path.stem]
+
+
+@pytest.fixture(scope="module")
+def data(page):
+    """Return fingerprints to learn from, and others to score with."""
+    options = dict(snr=100, return_crb=True)
+    return [
+        make_fingerprints(page.model, n, random_state=seed, **options)
+        for seed, n in enumerate((1000, 300))
+    ]
+
+
+def properties():
+    """Return the tests of all models that ask for nothing but a model and its theta."""
+    tests = {k: f for k, f in vars(test_properties).items() if k.startswith("test_")}
+    asks = {name: {*inspect.signature(test).parameters} for name, test in tests.items()}
+    return {name: tests[name] for name in tests if asks[name] <= {"model", "theta"}}
+
+
+@pytest.mark.parametrize("name", properties())
+@pytest.mark.parametrize("signal", ["complex", "magnitude"])
+def test_the_model_passes_the_tests_of_all_models(name, signal, page, monkeypatch):
+    monkeypatch.setitem(
+        test_properties.TEXT_NAMES, "DiffusionKurtosis", page.DiffusionKurtosis
+    )
+    test = properties()[name]
+    model = page.DiffusionKurtosis(page.b, signal=signal)
+    given = {"model": model, "theta": draw(model, 6)}
+    test(**{k: given[k] for k in inspect.signature(test).parameters})
+
+
+def test_least_squares_reaches_the_bound_of_the_model(page, data):
+    (X, y, crb), (X_test, y_test, crb_test) = data
+    fit = NLLSRegressor(page.model).fit(X, y, crb=crb)
+    # Five standard deviations of a mean of 900 squares are 0.24; at SNR 100 the noise is
+    # all but Gaussian.
+    assert fit.score(X_test, y_test, crb=crb_test) == pytest.approx(1, abs=0.24)
+
+
+def test_the_estimator_scores(page, data):
+    (X, y, crb), (X_test, y_test, crb_test) = data
+    reg = clone(page.kernel).fit(X, y, crb=crb)
+    assert reg.score(X_test, y_test, crb=crb_test) > 0.8
+    # The model gives the same bound at the same noise.
+    assert reg.score(X_test, y_test) == reg.score(X_test, y_test, crb=crb_test)
+    assert np.isnan(reg.predict(np.full((1, 6), np.nan))).all()
+
+
+def test_the_estimator_ignores_m0_and_takes_known_values(page):
+    model = page.DiffusionKurtosis(page.b, signal="complex").given("K")
+    X, y, known = make_fingerprints(model, 200, random_state=0)
+    reg = page.KernelRegressor(model).fit(X, y, known=known)
+    estimate = reg.predict(X, known=known)
+    again = reg.predict(3j * X, known=known)
+    np.testing.assert_allclose(again, estimate, rtol=1e-10)
+    with pytest.raises(ValueError, match="KernelRegressor needs the known values of K"):
+        reg.predict(X)
+
+
+@pytest.mark.filterwarnings("ignore:KernelRegressor has neither a model nor crb")
+def test_the_estimator_passes_scikit_learns_checks(page):
+    check_estimator(page.KernelRegressor(), on_skip=None)
+
+
+def test_a_network_learns_with_the_loss(page, data):
+    (X, y, crb), (X_test, y_test, crb_test) = data
+    loss = page.network.loss
+    reg = CRBRegressor(
+        page.model, loss=loss, hidden_layer_sizes=(32, 32), max_iter=20, random_state=0
+    )
+    reg.fit(X, y, crb=crb)
+    assert reg.loss_curve_[-1] < reg.loss_curve_[0] / 10
+    assert reg.score(X_test, y_test, crb=crb_test) > 0.8
+
+
+def test_the_loss_by_hand(page):
+    torch = pytest.importorskip("torch")
+    loss = page.PseudoHuberLoss(width=2.0)
+    # d = 1.5 w has the root sqrt(3.25), and is counted twice.
+    total = loss.total(torch.tensor([[3.0, 0.0]]), torch.tensor([2.0, 1.0]))
+    assert float(total) == pytest.approx(2 * 8 * (np.sqrt(3.25) - 1), rel=1e-6)
+    small = torch.full((1, 1), 0.02, dtype=torch.float64)
+    square = loss.total(small, torch.ones(1))
+    assert float(square) == pytest.approx(0.02**2, rel=1e-4)
+
+
+def test_the_noise_is_drawn_and_has_a_bound(page):
+    noise, model, theta = page.FoldedNoise(), page.folded, [[1e-9, 1.0, 1.0]]
+    X, y, crb = make_fingerprints(model, 2000, snr=3, random_state=0, return_crb=True)
+    s = model.signal(y)
+    # The mean square of a folded normal variable is that of the signal and of the noise.
+    excess = X**2 - s**2
+    assert (X >= 0).all()
+    assert abs(excess.mean() - 1 / 9) < 5 * excess.std() / np.sqrt(excess.size)
+    np.testing.assert_array_equal(crb, signal_and_bound(model, y, 1 / 3)[1])
+    # Folding loses something, but less than the noise of a second channel takes.
+    others = page.DiffusionKurtosis(page.b)
+    folded, gaussian = (cramer_rao_bound(m, theta, 0.1) for m in (model, others))
+    rician = cramer_rao_bound(others, theta, 0.1, noise="rician")
+    assert (gaussian < folded).all() and (folded < rician).all()
+    np.testing.assert_array_equal(folded, cramer_rao_bound(others, theta, 0.1, noise=noise))
+
+
+def test_the_noise_agrees_with_its_likelihood(page):
+    noise, a = page.FoldedNoise(), np.array([[0.0, 0.3, 1.0, 2.0, 5.0]])
+    m = np.linspace(0, 17, 40_001)[:, None]
+    density = np.exp(noise.log_likelihood(m, a, 1.0))
+    np.testing.assert_allclose(np.trapezoid(density, m, axis=0), 1, rtol=1e-7)
+    _, by_signal, by_sigma = noise.log_likelihood(m, a, 1.0, derivatives=True)
+    for unit, found in (((1, 0), by_signal), ((0, 1), by_sigma)):
+        high, low = (
+            noise.log_likelihood(m, a + h * unit[0], 1 + h * unit[1]) for h in (1e-5, -1e-5)
+        )
+        # Central differences of values up to 150, and third derivatives up to 1e3.
+        np.testing.assert_allclose(found, (high - low) / 2e-5, rtol=1e-6, atol=1e-6)
+    score = np.trapezoid(density * by_signal**2, m, axis=0)
+    information = noise.information(a, np.ones((1, 1)))[0]
+    np.testing.assert_allclose(information, score, rtol=0, atol=1e-6)
+    twice = noise.information(2 * a, np.full((1, 1), 2.0))[0]
+    np.testing.assert_allclose(twice, information, rtol=1e-12)
+
+
+def test_the_noise_trains_a_network(page):
+    model = page.DiffusionKurtosis(page.b, noise=page.FoldedNoise())
+    X, y = make_fingerprints(model, 300, snr=20, random_state=0)
+    reg = CRBRegressor(
+        model, noise_std=1 / 20, hidden_layer_sizes=(16,), max_iter=5, random_state=0
+    )
+    reg.fit(X, y)
+    assert reg.loss_curve_[-1] < reg.loss_curve_[0]
+    twin = pickle.loads(pickle.dumps(reg))
+    np.testing.assert_array_equal(twin.predict(X), reg.predict(X))
