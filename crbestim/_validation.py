@@ -33,6 +33,7 @@ __all__ = [
     "HasMethods",
     "Interval",
     "StrOptions",
+    "as_double",
     "check_crb",
     "check_features",
     "check_known",
@@ -195,3 +196,10 @@ def check_sigma(sigma, n_voxels, usable=None):
             "and finite."
         )
     return values
+
+
+def as_double(values):
+    """Return an array in double precision, float64 or complex128, whatever it came in."""
+    values = np.asarray(values)
+    kind = np.complex128 if values.dtype.kind == "c" else np.float64
+    return values.astype(kind, copy=False)

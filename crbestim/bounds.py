@@ -19,11 +19,13 @@ import warnings
 
 import numpy as np
 
+from ._validation import as_double
 from .exceptions import LowSignalWarning, SingularInformationWarning
 from .noise import get_noise, noise_of, noise_of_data
 
 __all__ = [
     "covariance_from_information",
+    "covariance_from_jacobian",
     "cramer_rao_bound",
     "crb_from_jacobian",
     "fisher_information",
@@ -34,8 +36,16 @@ __all__ = [
 # Below this eigenvalue of the information scaled to a unit diagonal, a combination of
 # parameters counts as not determined: rounding alone makes eigenvalues of 1e-15.
 _SINGULAR = 1e-13
-# Up to this trace of the inverse a matrix is far from singular: no eigenvalue is needed.
+# Up to this trace of its inverse, a matrix of unit diagonal is far from singular.
 _DOUBTFUL = 1e6
+# Number types for an inverse that is doubtful, and the least pivots that they resolve, in
+# units of their rounding error. The longer type is for what the shorter does not resolve and
+# errors of the Jacobian leave; its least pivot is the rounding error of the columns.
+_STAGES = ((np.float64, 1e6), (np.longdouble, 1e3))
+_HIDES = 1e-12
+# Pivots, in units of the accuracy of the Jacobian, up to which a column depends on others;
+# and coefficients, in the same units, up to which it does not depend on one of them.
+_INDISTINCT, _LEANS, _LEANS_ON_NOTHING = 1e3, 32.0, 2.0
 _BLOCK = 512
 # Largest number of samples at which bounds of magnitudes are compared.
 _MOST_COMPARED = 4096
@@ -76,16 +86,21 @@ def fisher_information(jacobian, noise_std=1.0, *, signal=None, noise="gaussian"
     >>> fisher_information([[[1.0], [1.0]]], noise_std=0.1).round(6)
     array([[[200.]]])
     """
-    jacobian, noise = np.asarray(jacobian), get_noise(noise)
+    jacobian, noise = as_double(jacobian), get_noise(noise)
     sigma = _positive(noise_std, "noise_std", len(jacobian))[:, None]
+    columns = _weighted_columns(jacobian, signal, sigma, noise)
+    return np.swapaxes(columns, 1, 2) @ columns / sigma[:, :, None] ** 2
+
+
+def _weighted_columns(jacobian, signal, sigma, noise):
+    """Return real columns C of which C^T C is the information at unit noise."""
     if noise.depends_on_signal:
         signal = _check_signal(signal, jacobian, noise)
     weight = noise.information(signal, sigma)
     if weight is not None:
         jacobian = np.sqrt(weight)[:, :, None] * jacobian
     # Re(J^H J) as a product of reals: half the work, and exactly symmetric.
-    stacked = np.concatenate([jacobian.real, jacobian.imag], axis=1)
-    return np.swapaxes(stacked, 1, 2) @ stacked / sigma[:, :, None] ** 2
+    return np.concatenate([jacobian.real, jacobian.imag], axis=1)
 
 
 def crb_from_jacobian(
@@ -96,6 +111,7 @@ def crb_from_jacobian(
     m0=1.0,
     prior_precision=None,
     noise="gaussian",
+    accuracy=1e-15,
 ):
     """Cramér-Rao bound from derivatives.
 
@@ -115,13 +131,16 @@ def crb_from_jacobian(
         Detection, Estimation, and Modulation Theory, 1968, chapter 2.4).
     noise : {"gaussian", "rician"} or Noise, default="gaussian"
         The noise; see :func:`fisher_information`.
+    accuracy : float, default=1e-15
+        Error of a column of the Jacobian, over its norm. A parameter counts as undetermined
+        if errors a thousand times as large could make it so.
 
     Returns
     -------
     ndarray of shape (n_samples, n_parameters)
         Least variance of an unbiased estimator, or with a prior the variance of the
-        linearized posterior; infinite where the information is singular, without a
-        warning.
+        linearized posterior; infinite, without a warning, for parameters that the signal
+        does not determine.
 
     Raises
     ------
@@ -135,22 +154,179 @@ def crb_from_jacobian(
     >>> crb_from_jacobian([[[1.0], [1.0]]], noise_std=0.1).round(6)
     array([[0.005]])
     """
-    jacobian = np.asarray(jacobian)
+    covariance = covariance_from_jacobian(
+        jacobian,
+        signal,
+        noise_std=noise_std,
+        m0=m0,
+        prior_precision=prior_precision,
+        noise=noise,
+        accuracy=accuracy,
+    )
+    return np.einsum("nii->ni", covariance).copy()
+
+
+def covariance_from_jacobian(
+    jacobian,
+    signal=None,
+    *,
+    noise_std=1.0,
+    m0=1.0,
+    prior_precision=None,
+    noise="gaussian",
+    accuracy=1e-15,
+):
+    """Inverse of the Fisher information, from derivatives.
+
+    The parameters are those of :func:`crb_from_jacobian`, whose bounds are the diagonals.
+    Where the information is close to singular, the inverse comes from a triangular factor
+    of the Jacobian itself, because the information has the square of its condition number.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_parameters, n_parameters)
+        Covariances. A parameter that is not determined has an infinite variance and NaN
+        covariances.
+
+    Examples
+    --------
+    >>> from crbestim.bounds import covariance_from_jacobian
+    >>> covariance_from_jacobian([[[2.0, 0.0], [0.0, 0.0]]])
+    array([[[0.25,  nan],
+            [ nan,   inf]]])
+    """
+    jacobian = as_double(jacobian)
     n_samples, _, n_parameters = jacobian.shape
     sigma = _positive(noise_std, "noise_std", n_samples)
     scale = _positive(np.abs(m0), "abs(m0)", n_samples)
     unit, noise = sigma / scale, get_noise(noise)
     if noise.depends_on_signal and signal is not None:
-        signal = np.asarray(signal) / unit[:, None]
+        signal = as_double(signal) / unit[:, None]
     elif signal is not None:
-        signal = np.asarray(signal)[:, :, None]
+        signal = as_double(signal)[:, :, None]
         jacobian = np.concatenate([jacobian, signal, 1j * signal], axis=2)
-    information = fisher_information(jacobian, signal=signal, noise=noise)
-    variance = unit[:, None] ** 2
+    columns = _weighted_columns(jacobian, signal, np.ones((n_samples, 1)), noise)
     if prior_precision is not None:
-        prior = np.asarray(prior_precision) * variance[:, :, None]
-        information[:, :n_parameters, :n_parameters] += prior
-    return _diagonal_of_inverse(information)[:, :n_parameters] * variance
+        rows = unit[:, None, None] * _root(prior_precision, n_parameters)
+        rows = np.pad(rows, ((0, 0), (0, 0), (0, columns.shape[2] - n_parameters)))
+        columns = np.concatenate([columns, rows], axis=1)
+    covariance = _inverse_squares(columns, accuracy)[:, :n_parameters, :n_parameters]
+    return covariance * unit[:, None, None] ** 2
+
+
+def _root(precision, n):
+    """Return a factor of a symmetric matrix without negative eigenvalues, root^T root."""
+    precision = np.broadcast_to(np.asarray(precision, dtype=float), (n, n))
+    size = np.sqrt(np.diag(precision))
+    safe = np.where(size > 0, size, 1.0)
+    values, vectors = np.linalg.eigh(precision / safe / safe[:, None])
+    return np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * safe
+
+
+def _inverse_squares(columns, accuracy):
+    """Return the inverses of C^T C for columns C, (n_samples, n_rows, n_columns).
+
+    A column that depends on the others, within a thousand times the accuracy of the
+    columns, has an infinite variance, and so have those that it depends on.
+    """
+    inverse, doubtful = _plain_inverses(np.swapaxes(columns, 1, 2) @ columns)
+    rows = np.flatnonzero(doubtful)
+    size = _sizes(columns[rows])
+    scaled, outer = columns[rows] / size[:, None, :], size[:, :, None] * size[:, None, :]
+    for dtype, digits in _STAGES:
+        factor, order = _pivoted_factor(scaled.astype(dtype))
+        least = digits * np.finfo(dtype).eps
+        found = _from_triangular_factor(factor, order, accuracy, least)
+        inverse[rows] = found / outer
+        pivots = np.einsum("nii->ni", factor)
+        # What the model's own errors hide needs no longer numbers.
+        again = ((pivots > 0) & (pivots < least)).any(axis=1) & (accuracy < _HIDES)
+        rows, scaled, outer = rows[again], scaled[again], outer[again]
+    return inverse
+
+
+def _plain_inverses(information):
+    """Return inverses of information matrices, and whether they are doubtful."""
+    # Columns differ by 1e7 in scale, so the matrix is scaled to a unit diagonal first.
+    norm = np.sqrt(np.einsum("nii->ni", information))
+    safe = np.where(norm > 0, norm, 1.0)
+    inverse = _inverses(information / (safe[:, :, None] * safe[:, None, :]))
+    diagonal = np.einsum("nii->ni", inverse)
+    # The trace of the inverse exceeds 1/(least eigenvalue) for positive matrices.
+    doubtful = ~((diagonal > 0.5).all(axis=1) & (diagonal.sum(axis=1) < _DOUBTFUL))
+    inverse = 0.5 * (inverse + np.swapaxes(inverse, 1, 2))
+    return inverse / safe[:, :, None] / safe[:, None, :], doubtful
+
+
+def _sizes(columns):
+    """Return powers of two near the norms of columns, to divide by without rounding."""
+    largest = np.abs(columns).max(axis=1, initial=0.0, keepdims=True)
+    safe = np.where(largest > 0, largest, 1.0)
+    norm = np.linalg.norm(columns / safe, axis=1)
+    exponent = np.log2(safe[:, 0]) + np.log2(np.where(norm > 0, norm, 1.0))
+    return np.exp2(np.round(np.nan_to_num(exponent)))
+
+
+def _from_triangular_factor(r, order, accuracy, least):
+    """Return the inverses of C^T C, where C P = Q R, from R and the order of the columns.
+
+    Pivots are what is left of columns of unit size after projection on those before. Up to
+    a thousand times the accuracy the column depends on these, and up to `least` the pivot
+    is an error, so that the column is left out.
+    """
+    n, p, _ = r.shape
+    pivots = np.einsum("nii->ni", r).copy()
+    depends = pivots <= max(_INDISTINCT * accuracy, least)
+    is_out = pivots <= least
+    r = np.where(is_out[:, None, :] & is_out[:, :, None], 0.0, r)
+    r[:, range(p), range(p)] = np.where(is_out, 1.0, pivots)
+    inverse = _inverse_triangles(r)
+    # Column k of the inverse has the coefficients of column k on those before, over r_kk.
+    coefficients = np.abs(inverse) * np.einsum("nii->ni", r)[:, None, :]
+    spread = np.sqrt((np.where(depends[:, None, :], 0.0, inverse) ** 2).sum(axis=2))
+    error = max(accuracy, np.finfo(r.dtype).eps)
+    # What a column that is left out depends on has no variance from it: be strict there.
+    most = error * np.where(is_out, _LEANS_ON_NOTHING, _LEANS)[:, None, :]
+    leans = depends[:, None, :] & (coefficients > most * spread[:, :, None])
+    is_open = depends | leans.any(axis=2)
+    inverse = np.where(is_out[:, None, :], 0.0, inverse)
+    covariance = (inverse[:, :, None, :] * inverse[:, None, :, :]).sum(axis=3)
+    covariance[is_open[:, :, None] | is_open[:, None, :]] = np.nan
+    row, column = np.nonzero(is_open)
+    covariance[row, column, column] = np.inf
+    out = np.empty((n, p, p))
+    out[np.arange(n)[:, None, None], order[:, :, None], order[:, None, :]] = covariance
+    return out
+
+
+def _pivoted_factor(columns):
+    """Return R and the order of the columns in C P = Q R; C is overwritten."""
+    n, _, p = columns.shape
+    r, order = np.zeros((n, p, p), columns.dtype), np.tile(np.arange(p), (n, 1))
+    every = np.arange(n)
+    for k in range(p):
+        pivot = k + (columns[:, :, k:] ** 2).sum(axis=1).argmax(axis=1)
+        for array in (columns, r, order[:, None]):
+            first, second = array[every, :, k].copy(), array[every, :, pivot].copy()
+            array[every, :, pivot], array[every, :, k] = first, second
+        size = np.sqrt((columns[:, :, k] ** 2).sum(axis=1))
+        direction = columns[:, :, k, None] / np.where(size > 0, size, 1.0)[:, None, None]
+        r[:, k, k] = size
+        r[:, k, k + 1 :] = (direction * columns[:, :, k + 1 :]).sum(axis=1)
+        columns[:, :, k + 1 :] -= direction * r[:, k, None, k + 1 :]
+    return r, order
+
+
+def _inverse_triangles(r):
+    """Return the inverses of upper triangular matrices, in their own precision."""
+    n, p, _ = r.shape
+    inverse = np.zeros_like(r)
+    for k in range(p):
+        inverse[:, k, k] = 1 / r[:, k, k]
+        for i in range(k - 1, -1, -1):
+            rest = (r[:, i, i + 1 : k + 1] * inverse[:, i + 1 : k + 1, k]).sum(axis=1)
+            inverse[:, i, k] = -rest / r[:, i, i]
+    return inverse
 
 
 def covariance_from_information(information):
@@ -175,22 +351,12 @@ def covariance_from_information(information):
     array([[[0.25,  nan],
             [ nan,   inf]]])
     """
-    # Columns differ by 1e7 in scale, so the matrix is scaled to a unit diagonal first.
-    norm = np.sqrt(np.einsum("nii->ni", information))
+    inverse, doubtful = _plain_inverses(information)
+    norm = np.sqrt(np.einsum("nii->ni", information[doubtful]))
     safe = np.where(norm > 0, norm, 1.0)
-    scaled = information / (safe[:, :, None] * safe[:, None, :])
-    inverse = _inverses(scaled)
-    diagonal = np.einsum("nii->ni", inverse)
-    # The trace of the inverse exceeds 1/(least eigenvalue) for positive matrices.
-    doubtful = ~((diagonal > 0.5).all(axis=1) & (diagonal.sum(axis=1) < _DOUBTFUL))
-    inverse[doubtful] = _pseudo_inverses(scaled[doubtful])
-    inverse = 0.5 * (inverse + np.swapaxes(inverse, 1, 2))
-    return inverse / safe[:, :, None] / safe[:, None, :]
-
-
-def _diagonal_of_inverse(information):
-    """Return the diagonal of the inverse, infinite for undetermined parameters."""
-    return np.einsum("nii->ni", covariance_from_information(information))
+    outer = safe[:, :, None] * safe[:, None, :]
+    inverse[doubtful] = _pseudo_inverses(information[doubtful] / outer) / outer
+    return inverse
 
 
 def _inverses(matrices):
@@ -310,6 +476,7 @@ def signal_and_bound(model, theta, noise_std=1.0, *, m0=1.0, noise=None):
             )
         needed = signal if model.is_complex or noise.depends_on_signal else None
         options = dict(noise_std=sigma[part], m0=scale[part], noise=noise)
+        options["accuracy"] = model.jacobian_accuracy
         signals.append(signal)
         bounds.append(crb_from_jacobian(jacobian, needed, **options))
     return np.concatenate(signals), np.concatenate(bounds)

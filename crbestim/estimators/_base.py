@@ -12,12 +12,12 @@ from ..metrics import efficiency_score
 from ..models import SignalModel
 from ._residuals import Residuals, analyze_residuals
 
-# Values at which a model is asked whether it determines its parameters.
+# Values at which to check whether a model determines its parameters.
 _N_PROBES = 64
 
 
 class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
-    """Regressor whose errors count in units of the Cramér-Rao bound.
+    """Regressor whose errors are measured in units of the Cramér-Rao bound.
 
     Subclasses have the constructor parameters ``model`` and ``noise_std`` and call
     :meth:`_check_fit` first in ``fit``.
@@ -26,9 +26,9 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _check_fit(self, X, y, crb, known=None, *, reset=True):
         """Check the training data; return X, y, crb and known as arrays or None.
 
-        Their kind and width are stored, or if not `reset` compared with what is stored.
+        Their kind and width are stored, or compared with those stored if not `reset`.
         """
-        # Targets first: complex y is refused with scikit-learn's own words.
+        # Targets first, so that complex y is refused in scikit-learn's own words.
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
@@ -76,7 +76,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return X[finite], y[finite], rows_of(crb, finite), rows_of(known, finite)
 
     def _check_known(self, known, n_samples, *, reset):
-        """Return known values as an array of one row a sample, None if there are none."""
+        """Return known values as an array with one row per sample, or None."""
         names = None if self.model is None else self.model.known_names
         if names == () and known is not None:
             self.model.at(known)
@@ -87,15 +87,15 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 what = ", ".join(names) if names else f"the {self.n_known_} columns of fit"
                 raise ValueError(
                     f"{type(self).__name__} needs the known values of {what}: pass known, "
-                    f"of shape (n_samples, {len(names or ()) or self.n_known_}), with "
-                    "metadata routing (set_fit_request(known=True) and the like) where a "
-                    "pipeline or a cross-validation calls it."
+                    f"of shape (n_samples, {len(names or ()) or self.n_known_}); inside a "
+                    "pipeline or a cross-validation, request it by metadata routing "
+                    "(set_fit_request(known=True) and the like)."
                 )
             return None
         known = check_known(known, names)
         if len(known) != n_samples or known.shape[1] != self.n_known_:
             raise ValueError(
-                f"known has shape {known.shape}; X and fit ask for "
+                f"known has shape {known.shape}; X and fit require "
                 f"({n_samples}, {self.n_known_})."
             )
         return known
@@ -121,7 +121,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             )
 
     def _check_model(self, X, y):
-        """Check that data and model belong together, if there is a model."""
+        """Check that the data match the model, if there is one."""
         if self.model is None:
             return
         if not isinstance(self.model, SignalModel):
@@ -143,7 +143,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.model.check_theta(y)
 
     _learns_from_compressed = False
-    """Whether X may be signals of the model seen in a subspace, of unknown basis."""
+    """Whether X may be signals of the model, compressed with an unknown basis."""
 
     def _fits_model(self, X):
         n_features = self.model.n_features
@@ -152,7 +152,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     @property
     def _simulates_X(self):
-        """Whether there is a model that simulates what X has."""
+        """Whether there is a model that simulates the features of X."""
         return self.model is not None and self.n_features_in_ == self.model.n_features
 
     def _check_finite_bounds(self):
@@ -166,25 +166,25 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             )
 
     def _check_targets_inside_bounds(self, y):
-        """Refuse targets that estimates, which stay inside the bounds, cannot reach."""
+        """Refuse targets outside the bounds, which no estimate can reach."""
         self._check_finite_bounds()
         low, high = self.model.bounds.T
-        # Draws of truncated distributions may miss the ends by a rounding error.
+        # Draws from truncated distributions may exceed the ends by a rounding error.
         slack = 1e-9 * np.abs(self.model.bounds).max(axis=1)
         outside = (y < low - slack) | (y > high + slack)
         if outside.any():
             row, k = np.argwhere(outside)[0]
             raise ValueError(
                 f"{self.model.parameter_names[k]} = {y[row, k]:g} in row {row} of y is "
-                f"outside the model's bounds {low[k]:g} to {high[k]:g}, where estimates "
-                "stay; give the model wider bounds, or leave these rows out."
+                f"outside the model's bounds {low[k]:g} to {high[k]:g}, which estimates "
+                "never leave; give the model wider bounds, or leave these rows out."
             )
 
     def _check_predict(self, X, known=None):
         """Check new data; return X and known as arrays, and which rows can be estimated.
 
-        Those that are finite and, if complex, not zero throughout, and whose known values
-        are in their domains.
+        These rows are finite and, if complex, not zero throughout, and their known values
+        are inside their domains.
         """
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
@@ -207,7 +207,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return predictions.ravel() if self.y_ndim_ == 1 else predictions
 
     def _standard_deviations(self, model, X, y, sigma, prior_precision=0.0):
-        """Return those of the linearized posterior at estimates."""
+        """Return standard deviations of the linearized posterior at estimates."""
         return analyze_residuals(
             model,
             X,
@@ -230,9 +230,10 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             Signals.
         sigma : float or array-like of shape (n_samples,), default=None
             Noise of X per channel. By default one level for all voxels, from the median
-            of what the model leaves unexplained: more than half of them must be sound.
+            of what the model leaves unexplained: more than half must follow the model.
         false_alarm_rate : float, default=1e-3
-            Share of sound voxels that are flagged, if the estimate is close: see Notes.
+            Share of voxels flagged among those that follow the model, if estimates are
+            close: see Notes.
         known : array-like of shape (n_samples, n_known), default=None
             Values of the parameters that the model is given.
 
@@ -249,15 +250,15 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Warns
         -----
         LowSignalWarning
-            If magnitudes are so low that their noise is not Gaussian, as chi-square wants.
+            If magnitudes are so low that their noise is not Gaussian, which the
+            chi-square distribution assumes.
 
         Notes
         -----
-        What an error of the estimate makes of the signal counts as explained to first
-        order. The share of sound voxels that are flagged is therefore the rate asked for
-        where errors are small. In fluid measured with a balanced sequence, errors of
-        omega0 are many standard deviations, and more voxels are flagged: the user guide
-        has figures.
+        To first order, the change of the signal by an error of the estimate counts as
+        explained. Where errors are small, the false-alarm rate is therefore as requested.
+        In fluid measured with a balanced sequence, errors of omega0 are many standard
+        deviations, and more voxels are flagged: the user guide has figures.
         """
         X, known, usable = self._check_predict(X, known)
         self._check_has_model("residual")
@@ -297,8 +298,8 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if self.fitted_with_crb_:
             raise ValueError(
                 f"{type(self).__name__} was fitted with crb but is scored without, and has "
-                "no model to compute it: pass crb to score, with metadata routing "
-                "(set_score_request(crb=True)) where a cross-validation calls it."
+                "no model to compute it: pass crb to score; inside a cross-validation, "
+                "request it by metadata routing (set_score_request(crb=True))."
             )
         warnings.warn(
             f"{type(self).__name__} has neither a model nor crb: the variance of the "
@@ -321,7 +322,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             Weights of the samples.
         crb : array-like of shape (n_samples, n_outputs), default=None
             Cramér-Rao bounds. By default from the model at ``noise_std``; without a
-            model the variance of the training targets stands in, with a warning.
+            model, the variance of the training targets is used, with a warning.
         known : array-like of shape (n_samples, n_known), default=None
             Values of the parameters that the model is given; the bound is that of the
             others.
@@ -335,7 +336,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         predictions, y = np.asarray(self.predict(X, known=known)), check_targets(y)
         predictions = predictions.reshape(len(predictions), -1)
         if y.shape != predictions.shape:
-            raise ValueError(f"y has shape {y.shape}; X asks for {predictions.shape}.")
+            raise ValueError(f"y has shape {y.shape}; X requires {predictions.shape}.")
         lost = ~np.isfinite(predictions).all(axis=1)
         if lost.any():
             raise ValueError(
@@ -351,7 +352,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         )
 
     def __sklearn_tags__(self):
-        """Complex X is native, but scikit-learn has no tag for it; voxels may be NaN."""
+        """Allow NaN in voxels; complex X is allowed too, but scikit-learn has no tag."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.target_tags.single_output = True
@@ -364,15 +365,15 @@ def rows_of(values, rows):
 
 
 def evenly_spaced(n_rows, n_wanted):
-    """Return the numbers of at most `n_wanted` rows, evenly spaced among all."""
+    """Return the indices of at most `n_wanted` rows, evenly spaced among all."""
     return np.linspace(0, n_rows - 1, min(n_rows, n_wanted)).round().astype(int)
 
 
 def check_determined(model, theta, name):
-    """Refuse a model that does not determine its parameters at any of some values.
+    """Refuse a model that determines its parameters at none of the given values.
 
-    It has more unknowns than a signal has real numbers, or a parameter whose bound is
-    infinite at all of these values.
+    Such a model has more unknowns than a signal has real numbers, or a parameter whose
+    bound is infinite at all of these values.
     """
     if model.n_reals < model.n_unknowns:
         raise ValueError(
@@ -383,11 +384,12 @@ def check_determined(model, theta, name):
     signal, jacobian = model.rows(rows)._simulate_voxels(theta[rows], jacobian=True)
     finite = np.isfinite(signal).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2))
     nuisance = signal[finite] if model.is_complex else None
-    is_open = np.isinf(crb_from_jacobian(jacobian[finite], nuisance)).all(axis=0)
+    crb = crb_from_jacobian(jacobian[finite], nuisance, accuracy=model.jacobian_accuracy)
+    is_open = np.isinf(crb).all(axis=0)
     if finite.any() and is_open.any():
         names = np.array(model.parameter_names)[is_open]
         raise ValueError(
             f"the signal does not determine {', '.join(names)} at any start value: the "
-            f"Jacobian is singular there, and {name} cannot find a way; start elsewhere, "
-            "fix parameters, or give a prior."
+            f"Jacobian is singular there, and {name} cannot search; start elsewhere, fix "
+            "parameters, or give a prior."
         )

@@ -2,9 +2,9 @@
 
 An error of the estimate moves the model's signal along the span of its derivatives, to
 first order. What is left of a signal outside that span, and outside the span of M0, is
-noise, or something that the model does not describe. Without anything else in the signal
-its square over sigma^2 follows a chi-square distribution with as many degrees of freedom
-as there are dimensions outside.
+noise, or something that the model does not describe. If it is noise alone, its squared
+norm over sigma^2 follows a chi-square distribution, with one degree of freedom for each
+dimension outside.
 """
 
 import warnings
@@ -22,14 +22,14 @@ from ..noise import noise_of
 _BLOCK = 512
 # Root mean square of magnitudes, over the noise, below which noise is far from Gaussian.
 _LEAST_MAGNITUDE = 5.0
-# Voxels by which the noise of data is judged. Their median signal-to-noise ratio may leave
-# the range that training voxels seem to have by this factor.
+# Voxels by which the noise of data is judged, and the factor by which their median
+# signal-to-noise ratio may leave the apparent range of training voxels.
 _N_JUDGED, _TOLERATED = 64, 1.5
 
 
 @dataclass(frozen=True)
 class ResidualAnalysis:
-    """Signals seen from the model at given estimates, one voxel a row.
+    """Signals compared with a model's at given estimates, one voxel a row.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class ResidualAnalysis:
     unexplained : ndarray of shape (n_voxels,)
         Norm of what no change of the parameters can explain.
     snr : ndarray of shape (n_voxels,)
-        abs(M0)/sigma, if what is unexplained is noise, with the noise taken out of M0.
+        abs(M0)/sigma, if what is unexplained is noise; M0 is corrected for that noise.
     std : ndarray of shape (n_voxels, n_parameters)
         Standard deviations of the linearized posterior; NaN without a prior.
     n_free : int
@@ -80,7 +80,7 @@ def analyze_residuals(model, X, theta, *, sigma=None, noise_std=None, prior_prec
     ------
     ValueError
         If a signal has no more real numbers than the model has unknowns, and neither
-        `sigma` nor `noise_std` is given; or standard deviations are asked for under Rician
+        `sigma` nor `noise_std` is given; or standard deviations are requested under Rician
         noise without `sigma`.
     MissingJacobianError
         If the model has no derivatives.
@@ -95,7 +95,7 @@ def analyze_residuals(model, X, theta, *, sigma=None, noise_std=None, prior_prec
             "voxel, which leaves none to estimate the noise from; give sigma."
         )
     n_free = max(n_real - n_unknown, 0)
-    # Signals of any size, so that no square overflows.
+    # Signals are scaled to size 1, so that no square overflows.
     size = np.ones(len(X))
     if model.is_complex:
         size = np.maximum(np.abs(X).max(axis=1, initial=0), np.finfo(float).tiny)
@@ -125,7 +125,7 @@ def _simulate(model, theta):
 
 
 def _factor(model, X, signal):
-    """Factors M0 of signals, 0 where there is no signal, and norms of those for M0 = 1."""
+    """Factors M0, 0 where there is no signal, and norms of the signals for M0 = 1."""
     if not model.is_complex:
         return np.ones(len(X)), np.full(len(X), np.nan)
     norm = np.linalg.norm(signal, axis=1)
@@ -133,7 +133,7 @@ def _factor(model, X, signal):
 
 
 def _snr(X, unit, noise, n_real):
-    """Signal-to-noise ratios, less what noise adds to the energy of a signal."""
+    """Signal-to-noise ratios, corrected for the energy that noise adds to a signal."""
     with np.errstate(divide="ignore", invalid="ignore"):
         energy = (np.linalg.norm(X, axis=1) / noise) ** 2 - n_real
         ratio = np.sqrt(np.maximum(energy, 0)) / unit
@@ -161,7 +161,7 @@ def _outside(model, X, signal, jacobian, m0):
 
 def _std(model, signal, jacobian, m0, sigma, prior_precision):
     """Return standard deviations of the posterior."""
-    # Signals without noise, or without M0, are taken to the limit.
+    # Zero noise and zero M0 are replaced by a tiny number.
     tiny = np.finfo(float).tiny ** 0.25
     variance = crb_from_jacobian(
         jacobian,
@@ -170,6 +170,7 @@ def _std(model, signal, jacobian, m0, sigma, prior_precision):
         m0=np.maximum(np.abs(m0), tiny),
         prior_precision=prior_precision,
         noise=model.noise,
+        accuracy=model.jacobian_accuracy,
     )
     return np.sqrt(variance)
 
@@ -183,8 +184,8 @@ class Residuals:
     unexplained : ndarray of shape (n_voxels,)
         Share of the norm of the signal; NaN where the signal is zero throughout.
     chi_square : ndarray of shape (n_voxels,)
-        Square of the unexplained part over sigma^2: of sound voxels chi-square
-        distributed with `n_free` degrees of freedom.
+        Squared norm of the unexplained part over sigma^2: in voxels that follow the
+        model, chi-square distributed with `n_free` degrees of freedom.
     flag : ndarray of shape (n_voxels,), of bool
         Whether the chi-square exceeds `limit`, or there is no signal.
     sigma : ndarray of shape (n_voxels,)
@@ -192,7 +193,7 @@ class Residuals:
     n_free : int
         Degrees of freedom.
     limit : float
-        Chi-square that sound voxels exceed with the false-alarm rate.
+        Chi-square above which a voxel is flagged, from the false-alarm rate.
     """
 
     unexplained: np.ndarray
@@ -213,13 +214,13 @@ class Residuals:
         X : ndarray of shape (n_voxels, n_features)
             Signals.
         usable : ndarray of shape (n_voxels,), of bool
-            Which of them are not zero.
+            Which of them have an estimate.
         theta : ndarray of shape (n_usable, n_parameters)
-            Estimates of those, in SI units.
+            Their estimates, in SI units.
         sigma : float, array-like of shape (n_voxels,) or None
             Noise per channel; None estimates one level from the median.
         false_alarm_rate : float
-            Share of sound voxels to flag.
+            Share of voxels to flag among those that follow the model.
 
         Returns
         -------
@@ -239,7 +240,7 @@ class Residuals:
         if found.n_free == 0:
             raise ValueError(
                 f"the signals of {model} have no more real numbers than it has unknowns: "
-                "it can explain any, and there is no residual."
+                "it can explain any signal, and there is no residual."
             )
         n_free, norm = found.n_free, np.full(len(X), np.nan)
         norm[usable] = found.unexplained
@@ -263,8 +264,8 @@ def _warn_low(X, sigma):
     if low.any():
         warnings.warn(
             f"magnitudes are below {_LEAST_MAGNITUDE:g} sigma in {low.sum()} of {len(X)} "
-            "voxels: their noise is not Gaussian, and their chi-square and flags are not "
-            "as announced",
+            "voxels: their noise is not Gaussian, so their chi-square and flags are not "
+            "reliable",
             LowSignalWarning,
             stacklevel=4,
         )
@@ -273,8 +274,8 @@ def _warn_low(X, sigma):
 def warn_of_noise_level(model, X, y, apparent_range, snr_range):
     """Warn if some of the voxels look far noisier or quieter than the training data.
 
-    apparent_range, snr_range : (low, high) of signal-to-noise ratios of the training data,
-    as they appear from estimates, and in truth.
+    apparent_range, snr_range : (low, high) of the signal-to-noise ratios of the training
+    data, as they appear from estimates, and the true ones.
     """
     low, high = apparent_range
     rows = np.linspace(0, len(X) - 1, min(len(X), _N_JUDGED)).astype(int)
@@ -284,8 +285,8 @@ def warn_of_noise_level(model, X, y, apparent_range, snr_range):
     kind = "noisier" if snr < low else "less noisy"
     warnings.warn(
         f"X is much {kind} than what the network was trained for, or the model does "
-        f"not describe it: its signal-to-noise ratio looks like {snr:.3g}, and that of "
-        f"training data like {low:.3g} to {high:.3g} (in truth {snr_range[0]:.4g} to "
+        f"not describe it: its apparent signal-to-noise ratio is {snr:.3g}, that of the "
+        f"training data {low:.3g} to {high:.3g} (in truth {snr_range[0]:.4g} to "
         f"{snr_range[1]:.4g}); train with an snr that covers the data",
         NoiseLevelWarning,
         stacklevel=4,
@@ -293,11 +294,11 @@ def warn_of_noise_level(model, X, y, apparent_range, snr_range):
 
 
 def require_sigma(model, sigma):
-    """Refuse standard deviations under noise of an unknown level that must be given."""
+    """Refuse standard deviations if the noise must be given and is not."""
     noise = noise_of(model)
     if noise.needs_sigma and sigma is None:
         raise ValueError(
             f"the noise of {model} is {noise.name.capitalize()}, which adds to the signal "
-            "and cannot be told from what the model leaves unexplained; give sigma, "
+            "and cannot be estimated from what the model leaves unexplained; give sigma, "
             "measured in air for instance."
         )

@@ -1,6 +1,6 @@
-"""Many voxels, each on its own: from start values to minima, or a few steps further.
+"""Fits of voxels, each on its own: from start values to minima, or a few steps further.
 
-Both drivers run in one thread and are small, so that they travel to workers.
+Both drivers run in one thread and are small, so that they can be sent to workers.
 """
 
 from contextlib import contextmanager
@@ -12,22 +12,22 @@ import numpy as np
 from joblib import effective_n_jobs
 from threadpoolctl import threadpool_limits
 
-from ..bounds import covariance_from_information, fisher_information
+from ..bounds import covariance_from_jacobian
 from ..noise import noise_of
 from .box import damped_steps, foreseen_gain, normal_equations
 from .levenberg_marquardt import levenberg_marquardt
 from .variable_projection import VoxelObjective
 
-# A prior is weighed anew as long as the noise changes by more than this share.
+# A prior is reweighted while the noise changes by more than this share, this often at most.
 _CHANGE, _MOST_ROUNDS = 0.1, 5
 _LARGEST_CHUNK = 1024
-# Share of the width of the bounds within which an estimate counts as at an end.
+# Share of the width of the bounds within which an estimate counts as at a bound.
 _AT_BOUND = 1e-4
-# Damping of single steps: the first only keeps off rounding, the last is a short step down.
+# Damping of single steps: the first only limits rounding, the last makes a short step down.
 _DAMPINGS = (1e-10, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3)
-# Share of the foreseen gain that a single step has to bring.
+# Share of the predicted gain that a single step must reach.
 _LEAST_GAIN = 0.1
-# Share of the cost below which there is nothing to gain.
+# Share of the cost below which a predicted gain is negligible.
 _AT_GOAL = 1e-6
 
 
@@ -70,14 +70,14 @@ class VoxelFits:
     relative_residual : ndarray of shape (n_voxels,)
         Norm of the residual over that of x.
     covariance : ndarray of shape (n_voxels, n_parameters, n_parameters)
-        Inverse of the Fisher information at the estimate, as if it were inside the
-        bounds, plus that of the prior if there is one; see
-        :func:`~crbestim.bounds.covariance_from_information` where it is singular. NaN
-        under Rician noise that is not given.
+        Inverse of the Fisher information at the estimate (plus that of the prior, if there
+        is one), as if the estimate were inside the bounds; see
+        :func:`~crbestim.bounds.covariance_from_jacobian` where it is singular. NaN under
+        Rician noise without `sigma`.
     status : ndarray of int, shape (n_voxels,)
         Codes of :class:`VoxelStatus`.
     n_iterations : ndarray of int, shape (n_voxels,)
-        How many steps were tried.
+        Number of steps tried.
     at_bound : ndarray of bool, shape (n_voxels, n_parameters)
         Whether an estimate lies at one of its bounds, to 1e-4 of their distance; never for
         parameters whose bounds span their period.
@@ -130,9 +130,9 @@ class VoxelFitter:
     box : UnitBox
         Bounds of the parameters.
     max_iter : int
-        Most steps from one start.
+        Maximum number of steps from one start.
     tol : float
-        Share of the cost below which a foreseen gain ends the search.
+        Share of the cost below which a predicted gain ends the search.
     prior : GaussianPrior or None
         Prior of the parameters.
     noise_std : float
@@ -154,7 +154,7 @@ class VoxelFitter:
         return replace(self, model=self.model.rows(rows))
 
     def fit(self, X, starts, sigma=None):
-        """Fit voxels; on failure, say so in their status.
+        """Fit voxels; their status says which failed.
 
         Parameters
         ----------
@@ -189,7 +189,7 @@ class VoxelFitter:
             return self._results(objective, best)
 
     def _search(self, objective, start, first=None, rows=None):
-        """Search from a start, in all voxels or some, across borders that meet."""
+        """Search from a start, in all voxels or some, across bounds that meet."""
         rows, box = np.arange(len(start)) if rows is None else rows, self.box
         shift = box.shift(start)
 
@@ -202,7 +202,7 @@ class VoxelFitter:
         return found
 
     def _weigh_anew(self, objective, best):
-        """Go on from the minima with the noise that they leave, while that changes."""
+        """Search on from the minima with the noise estimated there, while that changes."""
         rows = np.flatnonzero(~best.failed)
         for _ in range(_MOST_ROUNDS):
             if not rows.size:
@@ -214,7 +214,7 @@ class VoxelFitter:
             rows = rows[np.abs(ratio - 1) > _CHANGE]
 
     def _results(self, objective, minima):
-        """Return what is known at the minima."""
+        """Return the fits at the minima."""
         theta, m0, misfit = objective.at(minima.x)
         status = np.select(
             [minima.failed, minima.converged, minima.stalled],
@@ -227,7 +227,7 @@ class VoxelFitter:
             m0=m0,
             cost=0.5 * (misfit * objective.norm * np.abs(objective.factor)) ** 2,
             relative_residual=misfit,
-            covariance=self._covariance(objective, minima, theta, m0, misfit),
+            covariance=self._covariance(objective, theta, m0, misfit),
             status=status.astype(int),
             n_iterations=minima.n_iterations,
             at_bound=at_end & ~self.box.is_round,
@@ -236,32 +236,32 @@ class VoxelFitter:
         fits.put(lost, VoxelFits.without_estimate(fits.status[lost], theta.shape[1]))
         return fits
 
-    def _covariance(self, objective, minima, theta, m0, misfit):
-        """Inverse information, at the noise that is given or left at the minimum."""
-        if not self.wants_covariance:
-            return np.full((*theta.shape, theta.shape[1]), np.nan)
-        if noise_of(self.model).depends_on_signal:
-            return self._covariance_of_signals(theta, objective.sigma)
-        information = np.where(minima.failed[:, None, None], 0.0, minima.information)
-        slopes = self.box.slopes(theta) * objective.noise_at(m0, misfit)[:, None]
-        scale = slopes[:, :, None] * slopes[:, None, :]
-        return covariance_from_information(information) * scale
-
-    def _covariance_of_signals(self, theta, sigma):
-        """Inverse information of noise that depends on the signal; NaN without sigma."""
-        if sigma is None:
-            return np.full((*theta.shape, theta.shape[1]), np.nan)
-        s, ds = (np.nan_to_num(a) for a in self.model._simulate_voxels(theta, True))
-        noise = noise_of(self.model)
-        information = fisher_information(ds, sigma, signal=s, noise=noise)
-        if self.prior is not None:
-            information = information + self.prior.precision
-        return covariance_from_information(information)
+    def _covariance(self, objective, theta, m0, misfit):
+        """Inverse information at the minimum, for noise given or estimated there."""
+        noise, shape = noise_of(self.model), (*theta.shape, theta.shape[1])
+        if not self.wants_covariance or (noise.needs_sigma and objective.sigma is None):
+            return np.full(shape, np.nan)
+        s, ds = self.model._simulate_voxels(theta, True)
+        finite = np.isfinite(s).all(axis=1) & np.isfinite(ds).all(axis=(1, 2))
+        s, ds = np.where(finite[:, None], s, 0), np.where(finite[:, None, None], ds, 0)
+        needs_signal = self.model.is_complex or noise.depends_on_signal
+        # In units of the data at M0 = 1. Zero noise and zero M0 become a tiny number.
+        level = objective.noise_at(m0, misfit) * objective.norm
+        tiny = np.finfo(float).tiny ** 0.25
+        return covariance_from_jacobian(
+            ds,
+            s if needs_signal else None,
+            noise_std=np.nan_to_num(np.maximum(level, tiny), nan=1.0, posinf=1.0),
+            m0=np.nan_to_num(np.maximum(np.abs(m0 / objective.factor), tiny), nan=1.0),
+            prior_precision=None if self.prior is None else self.prior.precision,
+            noise=noise,
+            accuracy=self.model.jacobian_accuracy,
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class FisherScoring:
-    """A few steps of Fisher scoring from an estimate, each under control.
+    """A few steps of Fisher scoring from an estimate, damped where needed.
 
     Parameters
     ----------
@@ -284,7 +284,7 @@ class FisherScoring:
     noise_std: float
 
     def refine(self, X, starts, sigma=None):
-        """Take the steps from the best of some starts.
+        """Take the steps from the best of several starts.
 
         Parameters
         ----------
@@ -301,7 +301,7 @@ class FisherScoring:
         theta : ndarray of shape (n_voxels, n_parameters)
             Refined estimates; NaN where the estimate or the model there is not finite.
         is_free : ndarray of bool, shape (n_voxels,)
-            Where the last step was taken without damping.
+            Whether the last step was taken without damping.
         """
         usable = np.isfinite(starts).all(axis=(0, 2))
         theta, is_free = np.full_like(starts[0], np.nan), np.ones(len(X), dtype=bool)
@@ -325,7 +325,7 @@ class FisherScoring:
 
 
 def _best_start(objective, candidates):
-    """Return the starts of the smallest residuals; of equals the first."""
+    """Return the start with the smallest residual in each voxel; of equals, the first."""
     if len(candidates) == 1:
         return candidates[0]
     misfits = np.stack([objective.misfit(place) for place in candidates])
@@ -333,9 +333,9 @@ def _best_start(objective, candidates):
 
 
 def _step(objective, place):
-    """Return where a step leads, where the model is finite, and which are not damped.
+    """Return where steps lead, where the model is finite, and which are not damped.
 
-    All stays where the model is not finite or no step is good.
+    Voxels stay in place if the model is not finite or no step is good.
     """
     residual, jacobian = objective.begin(place)
     g, h = normal_equations(residual, jacobian)
@@ -360,10 +360,10 @@ def _step(objective, place):
 
 
 def _is_better(objective, rows, moved, residual, foreseen):
-    """Whether a step lowers the cost as foreseen, and the residual of the data not less.
+    """Whether a step lowers the cost as predicted, without raising the data's residual.
 
-    The cost includes the prior, which alone could let the residual rise. A step that gains
-    far less than foreseen leads to where the derivatives do not hold.
+    The cost includes the prior, so it may fall while that residual rises. A step that gains
+    far less than predicted leads to where the derivatives do not hold.
     """
     n_data = objective.n_data
     before, after = residual**2, objective.evaluate(rows, moved, False)[0] ** 2
@@ -373,16 +373,16 @@ def _is_better(objective, rows, moved, residual, foreseen):
 
 
 def chunks(n_voxels, n_jobs):
-    """Return the rows of each task, as slices; a task that travels sets up its model."""
+    """Return the rows of each task, as slices; few, as each task sets up its model."""
     size = min(-(-n_voxels // (2 * effective_n_jobs(n_jobs))), _LARGEST_CHUNK)
     return [slice(i, i + size) for i in range(0, n_voxels, size)]
 
 
 @contextmanager
 def one_thread():
-    """Keep numba and BLAS to one thread: voxels are the parallel part.
+    """Limit numba and BLAS to one thread: voxels are the parallel part.
 
-    Sums by BLAS also depend on the number of threads, and so would the last digits.
+    Besides, the last digits of sums by BLAS depend on the number of threads.
     """
     n_threads = numba.get_num_threads()
     numba.set_num_threads(1)

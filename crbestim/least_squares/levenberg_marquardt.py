@@ -1,17 +1,17 @@
 """Levenberg and Marquardt's method inside the unit box, many small problems at a time.
 
-Each row minimizes ``norm(r(x))^2 / 2`` on its own and takes the same steps whatever its
-neighbours do; together they keep calls of an expensive model few. A step minimizes
+Each row minimizes ``norm(r(x))^2 / 2`` on its own, with steps that do not depend on the
+other rows; sharing calls keeps those of an expensive model few. A step minimizes
 
     g^T step + step^T (H + damping D) step / 2,     g = J^T r,     H = J^T J, or J^T J + S,
 
 inside the box, with D the largest diagonal of J^T J so far (Moré 1978, doi
 10.1007/BFb0067700). The damping follows the gain ratio (Nielsen 1999,
-IMM-REP-1999-05). S stands for the curvature of the residual itself, gathered from the
-change of J over past steps (Dennis, Gay and Welsch 1981, doi 10.1145/355958.355965); it is
-used while it foresees gains better than J^T J alone does. Along flat valleys that saves
-most of the steps. Steps are tried without a Jacobian, which costs several times as much;
-only those that lower the cost get one.
+IMM-REP-1999-05). S is the curvature of the residual itself, estimated from the change of J
+over past steps (Dennis, Gay and Welsch 1981, doi 10.1145/355958.355965); it is used while
+it predicts gains better than J^T J alone. Along flat valleys that saves most of the steps.
+Steps are tried without a Jacobian, which costs several times as much; only those that lower
+the cost get one.
 """
 
 from dataclasses import dataclass, fields
@@ -31,8 +31,8 @@ from .box import (
 
 _START_DAMPING = 1e-2
 _LEAST_DAMPING, _MOST_DAMPING = 1e-12, 1e30
-# A search whose steps have become short without gain has stalled if more than this share of
-# the cost was to be gained, and more than what the rounding of data of unit norm leaves.
+# A search whose steps have become short without gain has stalled if the predicted gain
+# exceeds this share of the cost, plus what the rounding of data of unit norm leaves.
 _EMPTY_PROMISE, _ROUNDING = 1e-3, 1e-20
 
 
@@ -46,36 +46,33 @@ class Minima:
         The best point of each row.
     cost : ndarray of shape (n,)
         Half the squared norm of the residual there.
-    information : ndarray of shape (n, n_variables, n_variables)
-        J^T J, there or less than a tolerance away.
     converged : ndarray of bool, shape (n,)
         Whether a test of convergence ended the search.
     stalled : ndarray of bool, shape (n,)
         Whether the search ended because no step lowered the cost, though a much lower one
-        was foreseen.
+        was predicted.
     failed : ndarray of bool, shape (n,)
         Whether the residual or its Jacobian was not finite where it was needed.
     n_iterations : ndarray of int, shape (n,)
-        How many steps were tried.
+        Number of steps tried.
     """
 
     x: np.ndarray
     cost: np.ndarray
-    information: np.ndarray
     converged: np.ndarray
     stalled: np.ndarray
     failed: np.ndarray
     n_iterations: np.ndarray
 
     def take_over(self, rows, other):
-        """Put another search of some rows in their place; their iterations add up."""
+        """Replace some rows by another search of theirs; iterations add up."""
         self.n_iterations[rows] += other.n_iterations
         for field in fields(self):
             if field.name != "n_iterations":
                 getattr(self, field.name)[rows] = getattr(other, field.name)
 
     def replace(self, rows, other):
-        """Take over another search of some rows where it ends lower; iterations add up."""
+        """Replace some rows by another search where it ends lower; iterations add up."""
         better = (other.cost < self.cost[rows]) | (self.failed[rows] & ~other.failed)
         self.n_iterations[rows[~better]] += other.n_iterations[~better]
         self.take_over(rows[better], other.rows(better))
@@ -97,11 +94,11 @@ def levenberg_marquardt(evaluate, start, max_iter, tol, first=None):
     start : ndarray of shape (n_rows, n_variables)
         Where to begin, inside the box.
     max_iter : int
-        Most steps that a row tries.
+        Maximum number of steps per row.
     tol : float
-        A row converges when the minimum that it foresees, without damping, is lower by
-        less than this fraction of the cost; or when a step without gain is shorter than
-        this fraction of x, unless it stalls.
+        A row converges when the minimum predicted without damping is lower by less than
+        this fraction of the cost; or when a step without gain is shorter than this
+        fraction of x, unless it stalls.
     first : tuple of ndarray, default=None
         What `evaluate` returns for all rows at `start`, if it is known.
 
@@ -130,7 +127,6 @@ def levenberg_marquardt(evaluate, start, max_iter, tol, first=None):
     return Minima(
         search.x,
         search.cost,
-        search.h,
         search.converged,
         search.stalled,
         search.failed,
@@ -139,7 +135,7 @@ def levenberg_marquardt(evaluate, start, max_iter, tol, first=None):
 
 
 class _Search:
-    """Where all rows are, and what they know of their surroundings."""
+    """State of all rows: points, costs, derivatives, curvatures and damping."""
 
     def __init__(self, evaluate, start, residual, jacobian):
         n = len(start)
@@ -155,7 +151,7 @@ class _Search:
         self.decrement = np.full(n, np.inf)
 
     def settle(self, rows, tol):
-        """Let rows that are close to their minimum go there; return the others."""
+        """Move rows that are close to their minimum there; return the others."""
         x, g, h = self.x[rows], self.g[rows], self.h[rows]
         decrement = np.empty(len(rows))
         decrements(x, g, h, NO_DAMPING * scale_of(diagonal(h)), decrement)
@@ -174,7 +170,7 @@ class _Search:
         return rows[~near]
 
     def advance(self, rows, tol):
-        """Try one step in these rows; return which of them are done with."""
+        """Try one step in these rows; return which of them have ended."""
         x, g, h = self.x[rows], self.g[rows], self.h[rows]
         curved = h + self.is_bent[rows, None, None] * self.bend[rows]
         step = np.empty_like(x)
@@ -198,7 +194,7 @@ class _Search:
         return short
 
     def _move(self, rows, moved, gain):
-        """Take the steps that lower the cost, if there is a Jacobian; return the gains."""
+        """Take steps that lower the cost, if the Jacobian is finite; return the gains."""
         gain, better = gain.copy(), gain > 0
         if not better.any():
             return gain
@@ -223,7 +219,7 @@ class _Search:
         return gain
 
     def _choose_model(self, rows, g, step, gain, h):
-        """Use the curvature of the residual where it would have foreseen the gain."""
+        """Use the curvature of the residual where it predicts the gain better."""
         plain = foreseen_gain(g, h, step)
         bent = plain - 0.5 * (times(self.bend[rows], step) * step).sum(axis=1)
         self.is_bent[rows] = np.abs(bent - gain) < np.abs(plain - gain)
@@ -249,7 +245,7 @@ def _updated_bend(bend, step, dg, dj):
     """Curvature S of the residual after a step: symmetric, and S step = dj.
 
     dg : change of the gradient, dj : change of J, transposed, times the residual. S is
-    first made no larger along the step than dj is, so that it fades as residuals do.
+    first shrunk to at most dj along the step, so that it fades with the residuals.
     """
     bent, along = times(bend, step), (dg * step).sum(axis=1)
     had, has = np.abs((bent * step).sum(axis=1)), np.abs((dj * step).sum(axis=1))

@@ -69,6 +69,11 @@ class SignalModel:
     """Step of differences, as a fraction of the width of the bounds or, if they exclude
     zero, of the size of the parameter where that is smaller."""
 
+    @property
+    def jacobian_accuracy(self):
+        """Error of a column of the Jacobian over its norm, by which bounds judge it."""
+        return 1e-15 if self._has_own_jacobian else 1e-11
+
     _chosen_bounds = None
 
     def __init_subclass__(cls, **kwargs):

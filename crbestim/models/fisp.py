@@ -114,6 +114,9 @@ class FISPFingerprinting(CompiledModel):
                 "that count."
             )
 
+    jacobian_accuracy = 1e-12
+    """Error of a column of the Jacobian over its norm: some orders are left out."""
+
     @property
     def n_features(self):
         """Number of pulses, and so of samples."""

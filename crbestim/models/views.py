@@ -45,6 +45,11 @@ class ModelView(SignalModel):
         return self.model.difference_step
 
     @property
+    def jacobian_accuracy(self):
+        """Error of a column of the Jacobian of the model over its norm."""
+        return self.model.jacobian_accuracy
+
+    @property
     def _has_own_jacobian(self):
         return self.model._has_own_jacobian
 

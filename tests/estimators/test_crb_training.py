@@ -58,7 +58,7 @@ def test_bad_weights(model, fingerprints, weights, message):
 
 
 def test_names_need_a_model(fingerprints):
-    with pytest.raises(ValueError, match="without a model none: give one number a column"):
+    with pytest.raises(ValueError, match="unnamed without a model: give a number a column"):
         small(output_weights={"m0s": 1.0}).fit(*fingerprints)
 
 
@@ -146,7 +146,7 @@ def test_warm_start_goes_on(model, fingerprints):
 
 def test_warm_start_with_other_layers(model, fingerprints):
     reg = small(model, warm_start=True).fit(*fingerprints)
-    with pytest.raises(ValueError, match=r"the network to go on with has \(16, 16\)"):
+    with pytest.raises(ValueError, match=r"the fitted network has \(16, 16\)"):
         reg.set_params(hidden_layer_sizes=(16,)).fit(*fingerprints)
 
 

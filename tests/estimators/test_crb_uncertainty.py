@@ -168,7 +168,7 @@ def test_too_few_samples_to_estimate_noise():
     default = reg.predict(X, return_std=True)[1]
     given = reg.predict(X, return_std=True, sigma=0.01 * m0)[1]
     np.testing.assert_allclose(default, given)
-    with pytest.raises(ValueError, match="it can explain any, and there is no residual"):
+    with pytest.raises(ValueError, match="it can explain any signal, and there is no"):
         reg.residual(X, sigma=0.01)
     with pytest.raises(ValueError, match="4 unknowns .* for 4 real numbers"):
         analyze_residuals(Pair(), X, y)

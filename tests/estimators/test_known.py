@@ -120,7 +120,7 @@ def test_messages(fitted):
             call()
     with pytest.raises(ValueError, match=r"known has shape \(30, 2\); give .* omega"):
         fitted.predict(X, known=np.hstack([known, known]))
-    with pytest.raises(ValueError, match=r"known has shape \(9, 1\); X and fit ask"):
+    with pytest.raises(ValueError, match=r"known has shape \(9, 1\); X and fit req"):
         fitted.predict(X, known=known[:9])
     with pytest.raises(ValueError, match="known is complex"):
         fitted.predict(X, known=known + 0j)

@@ -81,13 +81,10 @@ def test_a_row_does_not_depend_on_its_neighbours():
 def test_cost_belongs_to_the_point():
     evaluate, start, _ = problems(10, 0.05)
     found = levenberg_marquardt(evaluate, start, 6, 1e-8)
-    residual, jacobian = evaluate(np.arange(10), found.x, True)
+    residual, _ = evaluate(np.arange(10), found.x, False)
     np.testing.assert_allclose(found.cost, (residual**2).sum(axis=1) / 2, rtol=1e-13)
     first, _ = evaluate(np.arange(10), start, False)
     assert (found.cost <= (first**2).sum(axis=1) / 2).all()
-    # The information is that of the last step but one, where the search saw its end.
-    information = np.swapaxes(jacobian, 1, 2) @ jacobian
-    np.testing.assert_allclose(found.information, information, rtol=0.1, atol=0.01)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 4])
