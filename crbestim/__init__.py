@@ -18,7 +18,7 @@ Modules, in the order in which they build on each other:
 - :mod:`crbestim.metrics`: errors in units of the bound;
 - :mod:`crbestim.datasets`: random fingerprints and a digital brain;
 - :mod:`crbestim.subspace`: transformers of signals, such as a basis that keeps the CRB;
-- :mod:`crbestim.least_squares`: the search for the minimum of each voxel;
+- :mod:`crbestim.least_squares`: the search for the minimum, voxel by voxel;
 - :mod:`crbestim.network`: losses, modules and training of networks;
 - :mod:`crbestim.estimators`: the estimators.
 """
@@ -50,7 +50,7 @@ _MODULES = (
 
 
 def __getattr__(name):
-    """Import what is asked for, when it is: scikit-learn alone takes a second."""
+    """Import a name on first use: scikit-learn alone takes a second."""
     if name in __all__:
         value = getattr(importlib.import_module(".estimators", __name__), name)
     elif name in _MODULES:
@@ -62,5 +62,5 @@ def __getattr__(name):
 
 
 def __dir__():
-    """List what can be imported, whether it has been yet or not."""
+    """List what can be imported, loaded or not."""
     return sorted({*globals(), *__all__, *_MODULES})

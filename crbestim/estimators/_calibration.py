@@ -6,16 +6,16 @@ from ..noise import add_noise, noise_of, noise_of_data
 from ..parameters import wrapped_error
 from ._residuals import analyze_residuals
 
-# Share of training voxels whose apparent signal-to-noise ratio is beyond either end.
+# Share of training voxels whose apparent signal-to-noise ratio lies beyond each end.
 _SHARE = 0.05
-# Shares of normal errors within these numbers of standard deviations.
+# Numbers of standard deviations, and the shares of normal errors within them.
 _WIDTHS, _COVERAGES = (1.0, 1.96), (0.6827, 0.95)
-# Share of a parameter's scale that its standard deviation in the prior has at least.
+# Least standard deviation of a parameter in the prior, as a share of its scale.
 _LEAST_SPREAD = 1e-6
 
 
 def prior_precision(y, scale):
-    """Return the inverse covariance of targets, none of which has a spread of zero."""
+    """Return the inverse covariance of targets, finite even for constant ones."""
     covariance = np.atleast_2d(np.cov((y / scale).T, bias=True))
     covariance += _LEAST_SPREAD**2 * np.eye(len(covariance))
     return np.linalg.inv(covariance) / scale / scale[:, None]
@@ -24,8 +24,8 @@ def prior_precision(y, scale):
 def calibrate(model, y, estimate, snr_range, precision, rng):
     """Compare estimates of simulated voxels with the truth, over the range of noise.
 
-    The factor of a standard deviation makes one and 1.96 of them cover 68 and 95 % of
-    the errors, or where it cannot do both, as much less of one as more of the other.
+    Standard deviations get a factor such that the shares of errors within 1 and within
+    1.96 of them have the same mean as those of normal errors, 68 and 95 %.
 
     Parameters
     ----------
@@ -45,12 +45,11 @@ def calibrate(model, y, estimate, snr_range, precision, rng):
     Returns
     -------
     apparent_range : tuple of float
-        What voxels at both ends of the range look like from the estimates; NaN where that
-        cannot be told, because no noise was drawn or signals have no more numbers than
-        unknowns.
+        Signal-to-noise ratios that voxels at both ends of the range appear to have; NaN
+        if no noise was drawn, or signals have no more numbers than unknowns.
     factors : dict of ndarray
-        Signal-to-noise ratios ``snr``, and for each a ``factor`` a parameter; 1 where
-        nothing can be told.
+        Signal-to-noise ratios ``snr``, and for each one ``factor`` per parameter; 1 where
+        there is no calibration.
     """
     low, high = snr_range
     shows_noise = model is not None and model.n_reals > model.n_unknowns
@@ -80,7 +79,7 @@ def calibrate(model, y, estimate, snr_range, precision, rng):
 
 
 def no_calibration(n_outputs):
-    """Return what `calibrate` returns of a network that it knows nothing about."""
+    """Return what `calibrate` returns where calibration is not possible."""
     return (np.nan, np.nan), {"snr": np.ones(1), "factor": np.ones((1, n_outputs))}
 
 

@@ -17,8 +17,8 @@ class LinearCalibration:
 
     The model is ``X = x_mean + (y - y_mean) / y_scale @ coef + noise``. A complex
     signal is known up to a complex factor, different in each row, which would average
-    the model away: each row is divided by its component along `reference`, the first
-    right singular vector of the training data, before anything else. That vector does
+    out the signals. Each row is therefore first divided by its component along
+    `reference`, the first right singular vector of the training data. That vector does
     not depend on the factors, so neither do the estimates.
 
     Attributes
@@ -28,7 +28,7 @@ class LinearCalibration:
     y_mean, y_scale : ndarray of shape (n_outputs,)
         Mean and standard deviation of the parameters (1 for constant ones).
     coef : ndarray of shape (n_outputs, n_features)
-        Derivatives of the signal by the scaled parameters.
+        Derivatives of the signal with respect to the scaled parameters.
     reference : ndarray of shape (n_features,) or None
         Conjugate of that vector, over the root mean square of the components along it;
         None for real signals.
@@ -82,7 +82,7 @@ class LinearCalibration:
         return cls(x_mean, y_mean, y_scale, coef, reference)
 
     def invert(self, X, known=None):
-        """Estimate parameters; the shortest solution where there are many.
+        """Estimate parameters; of many solutions, the one of least norm.
 
         Parameters
         ----------
@@ -115,9 +115,9 @@ class LinearCalibration:
         ----------
         noise_std : float
             Standard deviation of the noise per (real or imaginary) channel. The mean
-            signal of the training data stands for M0 = 1.
+            signal of the training data corresponds to M0 = 1.
         n_known : int, default=0
-            Number of parameters, the last, that are known.
+            Number of known parameters, which are the last.
 
         Returns
         -------
@@ -136,7 +136,7 @@ class LinearModel(SignalModel):
     Parameters
     ----------
     calibration : LinearCalibration
-        What was learned.
+        The calibration.
     y : ndarray of shape (n_samples, n_outputs)
         Targets it was learned from; bounds are three times as wide as their range.
 
@@ -168,12 +168,12 @@ class LinearModel(SignalModel):
         y : ndarray of shape (n_samples, n_outputs)
             Parameters.
         known : ndarray of shape (n_samples, n_known), default=None
-            Values of parameters that are known.
+            Values of known parameters.
 
         Returns
         -------
         SignalModel
-            The model, given the latter.
+            The model, with the known parameters given.
         """
         everything = joined(y, known)
         model = cls(LinearCalibration.learn(X, everything), everything)
@@ -193,7 +193,7 @@ def joined(y, known):
 
 
 def _reference(X):
-    """Return the conjugate of the main direction of X over its mean component in X."""
+    """Return the conjugate of the main direction of X over X's rms component along it."""
     if not X.any():
         raise ValueError("X is zero everywhere: there is nothing to learn from.")
     vector = main_direction(X).conj()
@@ -201,7 +201,7 @@ def _reference(X):
 
 
 def _divide_factor(X, reference):
-    """Return X over its component along the reference, and where there is one."""
+    """Return X over its component along the reference, and which rows have one."""
     factor = X @ reference
     has_factor = factor != 0
     return X / np.where(has_factor, factor, 1.0)[:, None], has_factor

@@ -2,7 +2,7 @@
 
 Atoms lie in leaves of neighbours, each within a radius of its centre, and the triangle
 inequality excludes most leaves from a search (ball tree; Omohundro 1989, ICSI report
-TR-89-063). Atoms with known values are first divided into cells of similar ones.
+TR-89-063). Atoms with known values are first divided into cells of similar values.
 """
 
 from dataclasses import dataclass
@@ -21,13 +21,14 @@ from ..kernels.matching import (
 from ..parameters import fold
 
 _TIE = 64 * np.finfo(float).eps
-# Cells finer than these would leave fewer atoms for the parameters that are not known.
+# Most splits per known value, and fewest atoms in a cell, so that enough are left for the
+# other parameters.
 _LEVELS, _FEWEST_ATOMS = 3, 512
-# Atoms that are simulated at a time.
+# Atoms simulated at a time.
 _SIMULATED = 1024
 _REGULARIZATION = 1e-3
 N_MATCHES = 20
-"""Matches between which estimates are interpolated, where nobody chooses."""
+"""Matches between which estimates are interpolated by default."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +38,13 @@ class BallTree:
     Attributes
     ----------
     leaves : ndarray of shape (n_leaves, n_rows, WIDTH)
-        Signals of the atoms, as rows of real numbers, transposed and filled up.
+        Signals of the atoms, as rows of real numbers, transposed and padded.
     members : ndarray of shape (n_leaves, WIDTH)
         Their numbers; -1 where there is none.
     centres : ndarray of shape (n_blocks, n_rows, WIDTH)
-        Centres of the leaves, transposed and filled up.
+        Centres of the leaves, transposed and padded.
     radii : ndarray of shape (n_leaves,)
-        Largest distance of a leaf's atoms from its centre, and what rounding may add.
+        Largest distance of a leaf's atoms from its centre, with a margin for rounding.
     projective : bool
         Whether rows are complex signals of unit norm, known up to a phase.
 
@@ -66,7 +67,7 @@ class BallTree:
 
     @classmethod
     def of(cls, rows, numbers, *, projective):
-        """Divide some of the atoms, rows (n_atoms, n_rows) by number, into leaves."""
+        """Divide atoms, some `numbers` of all rows (n_atoms, n_rows), into leaves."""
         rows, groups = np.ascontiguousarray(rows), []
         _divide(rows, numbers, projective, groups)
         members = np.full((len(groups), WIDTH), -1)
@@ -77,19 +78,19 @@ class BallTree:
             leaves[i, :, : len(group)] = rows[group].T
             centres[i] = _centre(rows[group], projective)
             radii[i] = _distances(rows[group], centres[i], projective).max()
-        # A distance that is the root of 1 - |<a, x>|^2 ends where that is a rounding error.
+        # The distance sqrt(1 - |<a, x>|^2) is exact to the root of a rounding error.
         radii = radii * (1 + 1e-9) + (1e-6 if projective else 0.0)
         return cls(_in_lanes(leaves), members, _transposed(centres), radii, projective)
 
     @property
     def n_choices(self):
-        """Number of atoms that a signal has the choice of."""
+        """Number of atoms that a signal can match."""
         return int(np.sum(self.members >= 0))
 
     def nearest(self, rows, n_neighbors, known=None):
         """Return numbers and squared distances of the nearest atoms, best first.
 
-        rows : (n, n_rows) signals, as the atoms; the tree has no use for `known`.
+        rows : (n, n_rows) signals, in the form of the atoms; `known` is ignored.
         """
         atoms = np.empty((len(rows), n_neighbors), dtype=np.int64)
         squares = np.empty(atoms.shape)
@@ -102,19 +103,19 @@ class BallTree:
 class BallTreeCells:
     """Cells of atoms with similar known values, each with a ball tree of its own.
 
-    Atoms are halved up to three times a known value, each time between two values near the
-    median of the one that spreads most, in units of its spread over all atoms.
+    Atoms are split up to three times per known value, each time near the median of the
+    known value with the largest spread, in units of its spread over all atoms.
 
     Attributes
     ----------
     cells : tuple of BallTree
-        Leaves of the atoms of each cell.
+        The ball tree of each cell.
     columns : ndarray of int, shape (n_splits,)
         Column of the known values that each split compares.
     limits : ndarray of shape (n_splits,)
         Values below it go to the first side.
     sides : ndarray of int, shape (n_splits, 2)
-        What comes next on either side: a split, or of cell i the number -1 - i.
+        What comes next on either side: the number of a split, or -1 - i for cell i.
 
     Examples
     --------
@@ -157,7 +158,7 @@ class BallTreeCells:
 
     @property
     def n_choices(self):
-        """Least number of atoms that a signal has the choice of."""
+        """Least number of atoms that a signal can match."""
         return min(cell.n_choices for cell in self.cells)
 
     def nearest(self, rows, n_neighbors, known):
@@ -183,7 +184,7 @@ class BallTreeCells:
 
 @dataclass(frozen=True, eq=False)
 class Dictionary:
-    """Atoms with their parameters, and what finds the best matches among them.
+    """Atoms with their parameters, and the tree that finds the best matches.
 
     Attributes
     ----------
@@ -196,7 +197,7 @@ class Dictionary:
     bounds, periods : ndarray of shape (n_outputs, 2) and (n_outputs,)
         Bounds and periods of the parameters; infinite where there are none.
     known_parameters : tuple of Parameter
-        What the known values are, which may have a period.
+        The known parameters, some of which may have a period.
     """
 
     atoms: np.ndarray
@@ -208,7 +209,7 @@ class Dictionary:
 
     @classmethod
     def of(cls, atoms, parameters, model=None, known=None):
-        """Make a dictionary of signals, or of None to take what the model simulates."""
+        """Make a dictionary of signals; with None, of those that the model simulates."""
         if atoms is None:
             atoms = _simulated(model if known is None else model.at(known), parameters)
         atoms = np.array(atoms, order="C")
@@ -220,7 +221,7 @@ class Dictionary:
             unit_rows(rows, rows)
         if not usable.any():
             raise ValueError(
-                f"none of {len(atoms)} atoms has a finite signal that is not zero; check "
+                f"none of {len(atoms)} atoms has a finite, nonzero signal; check "
                 f"{'X' if model is None else 'y and the model'}."
             )
         numbers, options = np.flatnonzero(usable), dict(projective=is_complex)
@@ -237,11 +238,11 @@ class Dictionary:
 
     @property
     def n_choices(self):
-        """Number of atoms that a signal has the choice of; with cells the least."""
+        """Number of atoms that a signal can match; with cells, the least."""
         return self.tree.n_choices
 
     def match(self, X, n_neighbors, known=None):
-        """Return rows of signals, and numbers and squared distances of their best matches.
+        """Return signals as real rows, and numbers and squared distances of best matches.
 
         X : (n_voxels, n_features), finite, and if complex not zero throughout. The numbers
         are -1 where the distances are not finite.
@@ -279,7 +280,7 @@ class Dictionary:
 
 
 def in_blocks(task, n_voxels, block_size, n_jobs):
-    """Do a task for slices of all voxels, in threads: kernels release the GIL."""
+    """Run a task on slices of all voxels, in threads: kernels release the GIL."""
     Parallel(n_jobs=n_jobs, require="sharedmem")(
         delayed(task)(slice(first, first + block_size))
         for first in range(0, n_voxels, block_size)
@@ -287,7 +288,7 @@ def in_blocks(task, n_voxels, block_size, n_jobs):
 
 
 def _simulated(model, parameters):
-    """Clean signals of parameters that have been checked."""
+    """Return clean signals of parameters that have been checked."""
     parts = []
     for first in range(0, len(parameters), _SIMULATED):
         part = slice(first, first + _SIMULATED)
@@ -306,7 +307,7 @@ def _folded(known, parameters):
 
 
 def _divide(rows, numbers, projective, groups):
-    """Halve atoms between two that are far apart until they fit into leaves."""
+    """Halve the atoms, between two that are far apart, until they fit into leaves."""
     if len(numbers) <= WIDTH:
         groups.append(numbers)
         return
@@ -323,7 +324,7 @@ def _divide(rows, numbers, projective, groups):
 
 
 def _distances(rows, centre, projective):
-    """Return the distances of rows from one, up to rounding errors."""
+    """Return the distances of rows from a centre, up to rounding errors."""
     if not projective:
         return np.linalg.norm(rows - centre, axis=1)
     products = np.abs(rows.view(complex).conj() @ centre.view(complex))
@@ -331,7 +332,7 @@ def _distances(rows, centre, projective):
 
 
 def _centre(rows, projective):
-    """Return the mean of rows, of the phase of the first and of unit norm if complex."""
+    """Return the mean of rows; if complex, with the phase of the first and unit norm."""
     if not projective:
         return rows.mean(axis=0)
     signals = rows.view(complex)
@@ -342,7 +343,7 @@ def _centre(rows, projective):
 
 
 def _transposed(rows):
-    """Return rows in blocks of WIDTH, each transposed, the last filled up with zeros."""
+    """Return rows in blocks of WIDTH, each transposed, the last padded with zeros."""
     filled = np.zeros((-(-len(rows) // WIDTH) * WIDTH, rows.shape[1]))
     filled[: len(rows)] = rows
     blocks = filled.reshape(-1, WIDTH, rows.shape[1])
@@ -350,12 +351,12 @@ def _transposed(rows):
 
 
 def _in_lanes(blocks):
-    """Return blocks (n_blocks, n_rows, WIDTH) with WIDTH in lanes."""
+    """Return blocks (n_blocks, n_rows, WIDTH) with WIDTH divided into lanes."""
     return np.ascontiguousarray(blocks).reshape(*blocks.shape[:2], -1, LANES)
 
 
 def _cut(known, spread):
-    """Return column and limit of the most even cut, or None where cells get too small."""
+    """Return column and limit of the most even cut, or None if cells would be too small."""
     column = int((known.std(axis=0) / spread).argmax())
     values = np.sort(known[:, column])
     # Equal values stay together: cuts are where values differ.

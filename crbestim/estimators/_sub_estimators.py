@@ -1,4 +1,4 @@
-"""Estimators inside of another one: fitted to the same data, asked for the same columns."""
+"""Estimators inside another one: fitted to the same data, predicting the same columns."""
 
 import inspect
 
@@ -12,8 +12,8 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 def fit_clone(estimator, X, y, crb=None, known=None):
     """Fit a copy of an estimator, with bounds and known values if it takes them.
 
-    A frozen one keeps what it has learned. Refused if they cannot reach an estimator inside
-    of this one that takes them.
+    A frozen one keeps what it has learned. Bounds and known values are refused if they
+    cannot reach an estimator inside this one that takes them.
     """
     given = _taken(estimator, "fit", crb=crb, known=known)
     return clone(estimator).fit(X, y, **given)
@@ -35,7 +35,7 @@ def predict_columns(estimator, X, n_parameters, known=None):
 
 
 def _taken(estimator, method, **metadata):
-    """Return what a method takes of some metadata; refuse to drop it in silence."""
+    """Return the metadata that a method takes; refuse to drop any that a part takes."""
     given = {name: value for name, value in metadata.items() if value is not None}
     for name in list(given):
         if not _takes(estimator, method, name):
@@ -45,7 +45,7 @@ def _taken(estimator, method, **metadata):
 
 
 def _takes(estimator, method, name):
-    """Whether a method takes metadata, or with metadata routing passes them on."""
+    """Whether a method takes metadata, or passes them on by metadata routing."""
     if _has_parameter(estimator, method, name):
         return True
     if not get_config()["enable_metadata_routing"]:
@@ -67,7 +67,7 @@ def _check_none_inside_takes(estimator, method, name):
     for path, part in estimator.get_params(deep=True).items():
         if _has_parameter(part, method, name):
             raise ValueError(
-                f"{name} does not reach {type(part).__name__} ({path}) inside of "
+                f"{name} does not reach {type(part).__name__} ({path}) inside "
                 f"{type(estimator).__name__}; switch metadata routing on and call its "
                 f"set_{method}_request({name}=True), or leave {name} out."
             )

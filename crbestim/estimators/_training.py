@@ -1,4 +1,4 @@
-"""Training of CRBRegressor: what the network learns from, and what surrounds a fit."""
+"""Training of CRBRegressor: its data, its checks, and its reports."""
 
 import warnings
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from ..bounds import implied_snr, signal_and_bound
 from ..noise import check_snr, noise_of, noise_of_data
 
 # Bounds that depend on the signal are interpolated between signal-to-noise ratios a fifth
-# apart, which for Rician noise errs by 1 %.
+# apart, with an error of 1 % for Rician noise.
 _LEVEL_RATIO = 1.2
 _N_ROUNDS = 12
 _LARGEST_BATCH, _SMALLEST_BATCH, _STEPS_PER_EPOCH = 1024, 32, 100
@@ -36,7 +36,7 @@ class TrainingData:
     noise_std : float
         Noise where no bound is given, for M0 = 1.
     snr : tuple of float or None
-        Range of signal-to-noise ratios to draw; None takes those of the rows.
+        Range of signal-to-noise ratios to draw from; None takes those of the rows.
     """
 
     network: object
@@ -46,7 +46,7 @@ class TrainingData:
     snr: tuple | None
 
     def measured(self, X, y, bound, known):
-        """Return signals as measured, whose errors have the given bound."""
+        """Return signals as measured, with the bound at their noise."""
         return self._arrays(X, y, self._precision(y, bound), known), {}
 
     def simulated(self, model, y, crb, known):
@@ -59,15 +59,15 @@ class TrainingData:
             signals, bound = model.signal(y), None
         own = np.full(1, 1 / self.noise_std)
         if crb is not None:
-            # A given bound stands for the noise of its row: the ratio at which it agrees
-            # best with the model's own bound.
+            # A given bound implies the noise of its row: the signal-to-noise ratio at
+            # which it agrees best with the model's own bound.
             own = implied_snr(bound, crb, default=1 / self.noise_std)
             bound = crb * own[:, None] ** 2
         snr = own if self.snr is None else np.array(self.snr)
         return self._drawing(model, signals, y, self._precision(y, bound), known, snr)
 
     def _simulated_at_levels(self, model, y, crb, known):
-        """Return the same with bounds at several levels of a noise that they follow."""
+        """Return the same for noise that depends on the signal, with bounds at levels."""
         snr = np.full(1, 1 / self.noise_std) if self.snr is None else np.array(self.snr)
         if self.snr is None and crb is not None:
             snr = self._implied_snr(model, y, crb)
@@ -88,9 +88,9 @@ class TrainingData:
     def _implied_snr(self, model, y, crb):
         """Signal-to-noise ratio of each row at which the model's bound agrees best.
 
-        Under Rician noise, a bound falls with a power of the ratio between two, as under
-        Gaussian noise, and four, as in noise alone. A step by the third root of what is
-        missing leaves at most a third of it.
+        Under Rician noise, a bound falls with a power of the ratio between two (as under
+        Gaussian noise) and four (as in noise alone). Each step, by the third root of the
+        mismatch, leaves at most a third of it on a logarithmic scale.
         """
         snr = np.full(len(y), 1 / self.noise_std)
         for _ in range(_N_ROUNDS):
@@ -138,21 +138,21 @@ def split_rows(n_samples, validation_fraction, rng):
 
 
 def resolve_batch_size(batch_size, n_samples):
-    """Return the fingerprints of a step; "auto" makes about 100 steps an epoch."""
+    """Return the number of fingerprints per step; "auto" is about 100 steps an epoch."""
     if batch_size != "auto":
         return batch_size
     return int(np.clip(n_samples // _STEPS_PER_EPOCH, _SMALLEST_BATCH, _LARGEST_BATCH))
 
 
 def target_scales(model, y):
-    """Return offsets and scales of targets: of the model's bounds, or of the targets."""
+    """Return offsets and scales of targets, from the model's bounds or the targets."""
     if model is None:
         return y.mean(axis=0), np.where(np.ptp(y, axis=0) > 0, y.std(axis=0), 1.0)
     return model.bounds.mean(axis=1), np.diff(model.bounds, axis=1).ravel()
 
 
 def check_output_weights(estimator, n_outputs):
-    """Return the weight of each output, which without a model has no name."""
+    """Return the weight of each output; without a model, outputs have no names."""
     output_weights, model = estimator.output_weights, estimator.model
     if output_weights is None or len(output_weights) == 0:
         return np.ones(n_outputs)
@@ -160,7 +160,7 @@ def check_output_weights(estimator, n_outputs):
         names = () if model is None else model.parameter_names
         unknown = [name for name in output_weights if name not in names]
         if unknown:
-            allowed = ", ".join(names) or "without a model none: give one number a column"
+            allowed = ", ".join(names) or "unnamed without a model: give a number a column"
             raise ValueError(
                 f"output_weights has {unknown[0]!r}; the parameters are {allowed}."
             )
@@ -177,7 +177,7 @@ def check_output_weights(estimator, n_outputs):
 
 
 def check_settings(estimator, loss, X):
-    """Check what CRBRegressor needs of X and of its own settings, beyond their types."""
+    """Check X and the settings of CRBRegressor, beyond their types."""
     filled = (X != 0).any(axis=1)
     if X.dtype.kind == "c" and not filled.all():
         raise ValueError(
@@ -199,19 +199,19 @@ def _check_realizations(estimator):
     needs = f"loss={estimator.loss!r} needs several noise realizations of each fingerprint"
     if model is None or not resample_noise:
         raise ValueError(
-            f"{needs}: a model (it is {model}) and resample_noise=True (it is "
+            f"{needs}; give a model (it is {model}) and resample_noise=True (it is "
             f"{resample_noise})."
         )
     n_features = estimator.n_features_in_
     if n_features != model.n_features:
         raise ValueError(
-            f"{needs}, from the model, but X has {n_features} features, the model "
+            f"{needs}, simulated, but X has {n_features} features, the model "
             f"{model.n_features}: compress the model with the basis of X."
         )
 
 
 def check_first_part(X):
-    """Refuse to learn from too few rows how inputs vary."""
+    """Refuse a first call with too few rows to show how inputs vary."""
     n_inputs = X.shape[1] * (2 if X.dtype.kind == "c" else 1)
     if len(X) <= n_inputs:
         raise ValueError(
@@ -222,30 +222,30 @@ def check_first_part(X):
 
 
 def check_same_network(estimator, network):
-    """Refuse to go on with a network whose layers or periods an estimator does not want."""
+    """Refuse to continue with a network whose layers or periods are not the estimator's."""
     layers = tuple(estimator.hidden_layer_sizes), estimator.activation
     for name, wanted in zip(("hidden_layer_sizes", "activation"), layers, strict=True):
         fitted = getattr(network, name)
         if wanted != fitted:
             raise ValueError(
-                f"{name} = {wanted!r}, but the network to go on with has {fitted!r}; leave "
-                "it as it is, or fit anew with warm_start=False."
+                f"{name} = {wanted!r}, but the fitted network has {fitted!r}; keep that, "
+                "or fit anew with warm_start=False."
             )
     model = estimator.model
     if model is not None and not np.array_equal(model.periods, network.periods):
         raise ValueError(
             f"{model} has other periodic parameters than the model of the "
-            "network to go on with; fit anew with warm_start=False."
+            "fitted network; fit anew with warm_start=False."
         )
 
 
 def check_something_counts(train, held_out, weights):
-    """Refuse bounds that leave nothing to learn from, or to judge by."""
+    """Refuse bounds that leave nothing to train on, or to validate with."""
     for data, what in ((train, "train on"), (held_out, "hold out")):
         if data is not None and not ((data[0]["precision"] > 0) & (weights > 0)).any():
             raise ValueError(
                 f"no row to {what} has a parameter with a finite bound and a weight; "
-                "look at crb and output_weights, or set early_stopping=False."
+                "check crb and output_weights, or set early_stopping=False."
             )
 
 
@@ -261,7 +261,7 @@ def warn_of_interruption(progress):
 
 @contextmanager
 def undone_by_errors(estimator):
-    """Leave an estimator as it was if its fit does not come to an end."""
+    """Leave an estimator as it was if its fit fails or is cut off."""
     before = dict(vars(estimator))
     try:
         # Sums in BLAS depend on how many threads share them.

@@ -42,7 +42,7 @@ from ._training import (
     warn_of_interruption,
 )
 
-# Simulated voxels at each noise level from which `fit` and `partial_fit` calibrate.
+# Simulated voxels per noise level in the calibration by `fit` and by `partial_fit`.
 _N_PROBES, _N_PARTIAL_PROBES = 4096, 256
 
 
@@ -50,9 +50,9 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
     r"""Neural network that estimates parameters from signals, trained with the CRB loss.
 
     The loss is the mean of (estimate - truth)^2 / CRB over fingerprints and parameters
-    (Zhang et al., MRM 2022, doi 10.1002/mrm.29206), in training with errors beyond
-    `huber_threshold` counted linearly. It balances parameters of any unit and difficulty by
-    itself, and an ideal unbiased estimator has 1.
+    (Zhang et al., MRM 2022, doi 10.1002/mrm.29206); in training, errors beyond
+    `huber_threshold` count linearly. It balances parameters of any unit and difficulty, and
+    is 1 for an ideal unbiased estimator.
 
     With a model, the clean signal of each row of y is simulated once, and every epoch
     draws fresh noise. The estimate does not depend on a complex factor of complex X,
@@ -61,29 +61,29 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
     Parameters
     ----------
     model : SignalModel, default=None
-        Model of the rows of X. Without one, the network learns from X as given and the
-        bound must come through ``crb``, or the variance of the targets stands in. If X has
-        fewer features than the model, as behind a transformer that compresses signals, the
-        network learns from X as given, and bounds are those of the whole signals.
+        Signal model of X. Without one, the network learns from X as given, with ``crb`` or
+        else the variance of the targets as the bound. If X has fewer features than the
+        model, as after a transformer that compresses signals, the network learns from X as
+        given, with the bounds of the uncompressed signals.
     loss : {"crb", "mse", "bias-reduced"} or Loss, default="crb"
         Squared errors over the bound, or over the variance of each target; or squared
-        bias over the bound, plus what the variance has in excess of `variance_limit`
-        bounds (Mao et al., arXiv 2312.11468), which needs a model and `resample_noise`.
-        A loss of your own is an object of a subclass of `crbestim.network.losses.Loss`.
+        bias over the bound, plus the excess of the variance over `variance_limit` times
+        the bound (Mao et al., arXiv 2312.11468), which needs a model and `resample_noise`.
+        Your own loss is an instance of a subclass of `crbestim.network.losses.Loss`.
     huber_threshold : float, default=2.0
         With losses in units of the bound, errors beyond this many standard deviations
         count linearly (Huber). Rare fingerprints whose bound is tiny, such as fluid near
         the ends of the interval of omega0, otherwise dominate the mean and keep the
-        network from learning all others. None is the pure loss.
+        network from learning all others. None squares all errors.
     n_realizations : int, default=8
-        Noise realizations of a fingerprint from which the bias-reduced loss takes bias
+        Noise realizations of a fingerprint from which the bias-reduced loss computes bias
         and variance. They count towards the batch size: with 8 of them, a batch of 1024
         rows holds 128 fingerprints.
     variance_weight, variance_limit : float, default=0.5, 0.0
         Weight of the excess variance in the bias-reduced loss, and the ratio of variance
-        to bound from which it counts.
+        to bound above which it counts.
     output_weights : dict or array-like, default=None
-        Weights of the parameters in the loss, by name (1 for those left out) or one a
+        Weights of the parameters in the loss, by name (1 for those left out) or one per
         column of y. Zero leaves a parameter untrained.
     hidden_layer_sizes : tuple of int, default=10 times 128
         Widths of the hidden layers. Layers of equal width have residual connections.
@@ -94,8 +94,8 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
         given: for the bound of held-out rows, and for ``score``.
     snr : float or tuple of float, default=None
         abs(M0)/sigma of the noise that training draws with a model: a number, or a
-        range from which each draw is uniform. By default the ratios that ``crb`` implies
-        for the rows of X, or ``1 / noise_std`` where it is not given.
+        range to draw from uniformly. By default the ratios that ``crb`` implies for the
+        rows of X, or ``1 / noise_std`` where it is not given.
     resample_noise : bool, default=True
         Whether to draw fresh noise in every epoch, which needs a model; otherwise the
         network learns from X as given.
@@ -107,17 +107,17 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
     learning_rate_init : float, default=5e-3
         Highest learning rate.
     learning_rate : {"cosine", "constant"}, default="cosine"
-        The rate rises quickly and falls to zero along half a cosine over `max_iter`
-        epochs, or over `max_time` if that ends first; or it stays.
+        "cosine" rises quickly and falls to zero along half a cosine over `max_iter`
+        epochs, or over `max_time` if that ends first; "constant" keeps the rate.
     max_iter : int, default=100
-        Number of epochs at most.
+        Maximum number of epochs.
     max_time : float, default=None
-        Time for training at most, in s. A fit that it cuts short depends on the speed
+        Maximum time for training, in s. A fit that it cuts short depends on the speed
         of the machine.
     early_stopping : bool, default=True
         Whether to hold out a part of the rows of X as given, keep the weights of the
-        epoch that does best on it, and stop when nothing improves. The bias-reduced loss
-        gives the held-out rows simulated noise.
+        epoch that does best on it, and stop when nothing improves. With the bias-reduced
+        loss, held-out rows are simulated instead.
     validation_fraction : float, default=0.1
         Share of rows held out.
     n_iter_no_change : int, default=20
@@ -125,15 +125,14 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
     tol : float, default=0.0
         Least decrease of the validation loss that counts as improvement.
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the weights of an earlier ``fit``, with the scales
-        of that time.
+        Whether ``fit`` continues from the weights and scales of an earlier ``fit``.
     device : {"auto", "cpu", "cuda"}, default="auto"
         Where to train; "auto" takes a GPU if there is one.
     dtype : {"float32", "float64"}, default="float32"
         Precision of the network in training and in ``predict``.
     n_jobs : int, default=None
-        Number of threads of the CPU; None is one, -1 all. Training gives each of them 512
-        rows of a batch. The result does not depend on it.
+        Number of CPU threads; None is one, -1 all. In training, each takes 512 rows of a
+        batch at a time. The result does not depend on it.
     random_state : int, RandomState instance or None, default=None
         Seed of weights, noise, order and split.
     verbose : bool, default=False
@@ -144,7 +143,7 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
     weights_ : dict of ndarray
         Weights of the network by name.
     optimizer_ : dict of ndarray
-        State of the optimizer, from which ``partial_fit`` goes on.
+        State of the optimizer, from which ``partial_fit`` continues.
     history_ : list of dict
         A record per epoch: loss, validation_loss, learning_rate, time.
     loss_curve_ : list of float
@@ -154,11 +153,12 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
     snr_range_ : tuple of float
         Signal-to-noise ratios that training drew from; (nan, nan) for X as given.
     apparent_snr_range_ : tuple of float
-        Signal-to-noise ratios that simulated signals at the ends of `snr_range_` seem to
+        Signal-to-noise ratios that simulated signals at the ends of `snr_range_` appear to
         have, by abs(M0) over the noise that the unexplained part implies: the fifth
         percentile at the low end, and the 95th at the high one.
     std_factors_ : dict of ndarray
-        Calibration of standard deviations: ``snr``, and a ``factor`` a parameter for each.
+        Calibration of standard deviations: ``snr``, and for each a ``factor`` per
+        parameter.
     prior_precision_ : ndarray of shape (n_outputs, n_outputs)
         Inverse covariance of the training targets.
     n_features_in_ : int
@@ -285,11 +285,10 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
         crb : array-like of the shape of y, default=None
             Cramér-Rao bounds at the noise of each row of X; infinite entries are left
             out. By default computed with the model and ``noise_std``. With loss="mse",
-            and with Rician noise that is drawn, they tell the noise of the rows and nothing
-            else.
+            and with Rician noise that is drawn, they only determine the noise of the rows.
         known : array-like of shape (n_samples, n_known), default=None
             Values of the parameters that the model is given, in SI units; without a model
-            whatever else is known of the samples. They are inputs of the network.
+            anything else known about the samples. They are inputs of the network.
 
         Returns
         -------
@@ -299,7 +298,7 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
         Raises
         ------
         ValueError
-            If X, y, crb and model do not fit together or hold values that cannot be.
+            If X, y, crb and model do not fit together or hold impossible values.
         RuntimeError
             If the loss diverges, or device="cuda" without a GPU.
 
@@ -328,11 +327,11 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, crb=None, known=None):
-        """Go once through some data, at the rate `learning_rate_init`.
+        """Train for one pass over the data, at the rate `learning_rate_init`.
 
         The first call sets the scales of inputs and targets, and the prior, once and for
-        all, so its data should be like all others. No call holds rows out, stops early or
-        lowers the rate.
+        all, so its data should represent all others. No call holds rows out, stops early
+        or lowers the rate.
 
         Parameters
         ----------
@@ -353,8 +352,8 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
         Raises
         ------
         ValueError
-            If the data do not fit together, the model or what was learned before, or the
-            first call has no more rows than there are inputs.
+            If the data do not fit each other, the model or earlier calls, or the first
+            call has no more rows than there are inputs.
         """
         with undone_by_errors(self):
             goes_on = hasattr(self, "weights_")
@@ -382,19 +381,19 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
             Signals of any scale and, if complex, any phase.
         return_std : bool, default=False
             Whether to return standard deviations, too: the square root of the diagonal of
-            the inverse of the Fisher information at the estimate, for the M0 of each voxel
-            and its noise, plus the inverse covariance of the training targets; times the
-            factors of `std_factors_`. It is smaller than the Cramér-Rao bound's where the
-            data say less than the prior.
+            (F + P)^-1, times the factors of `std_factors_`. F is the Fisher information at
+            the estimate, for the M0 and noise of each voxel, and P the inverse covariance
+            of the training targets. Where the data say less than this prior, the result is
+            smaller than the Cramér-Rao bound predicts.
         sigma : float or array-like of shape (n_samples,), default=None
             Noise of X per channel, for the standard deviations. By default estimated voxel
             by voxel from what the model leaves unexplained; or if a signal has no more
             numbers than there are unknowns, `noise_std` times abs(M0). Rician noise of
-            magnitudes cannot be estimated so, and must be given.
+            magnitudes cannot be estimated this way, and must be given.
         known : array-like of shape (n_samples, n_known), default=None
-            Values of the parameters that the model is given, or what else ``fit`` was told
-            of each sample. Voxels where they are NaN or outside of their domain cannot be
-            estimated.
+            Values of the parameters that the model is given, or anything else known about
+            the samples, as in ``fit``. Voxels where they are NaN or outside their domain
+            cannot be estimated.
 
         Returns
         -------
@@ -407,13 +406,13 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
         Raises
         ------
         ValueError
-            If X has other features than in ``fit``, or `return_std` is asked for without a
+            If X has other features than in ``fit``, or `return_std` is requested without a
             model, or for Rician noise without `sigma`.
 
         Warns
         -----
         NoiseLevelWarning
-            If X is much noisier or less noisy than what training drew.
+            If X is much noisier or less noisy than the training data.
         """
         X, known, usable = self._check_predict(X, known)
         y, known = np.full((len(X), self.n_outputs_), np.nan), rows_of(known, usable)
@@ -458,7 +457,7 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
         return loss, (X, y, crb, known)
 
     def _set_up(self, X, y, known):
-        """Set what stays when training goes on: scales, reference, prior."""
+        """Set what further training keeps: scales, reference, prior."""
         offset, scale = target_scales(self.model, y)
         known_periods = [parameter.period for parameter in self._known_parameters]
         self.network_ = Network(
@@ -483,7 +482,7 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
         train, held_out = self._training_sets(loss, data, train_rows, held_rows)
         snr = train[0].get("snr", np.full(1, np.nan))
         self.snr_range_ = float(snr.min()), float(snr.max())
-        # Callbacks may predict while the network is not calibrated yet.
+        # Callbacks may predict before the network is calibrated.
         self.apparent_snr_range_, self.std_factors_ = no_calibration(self.n_outputs_)
         self.network_ = replace(self.network_, dtype=self.dtype)
         self.weights_, self.optimizer_, progress = self.network_.train(
@@ -527,13 +526,13 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
             return recipe.measured(X, y, bound, known)
 
         train = make(train_rows, self._simulates_X and self.resample_noise)
-        # One noise realization a row, as measured, does not show the bias.
+        # Measured rows have a single noise realization, which does not show the bias.
         held_out = make(held_rows, loss.n_realizations > 1) if len(held_rows) else None
         check_something_counts(train, held_out, self._output_weights)
         return train, held_out
 
     def _store(self, progress):
-        """Store the history of training, after that of earlier training."""
+        """Append the history of training to that of earlier training."""
         first = len(self.history_)
         self.history_ = self.history_ + [
             {**record, "epoch": first + record["epoch"]} for record in progress.history

@@ -12,7 +12,7 @@ __all__ = ["DictionaryRegressor"]
 
 
 class DictionaryRegressor(BoundedRegressor):
-    """Best matches of each voxel in a dictionary, the matching of MR fingerprinting.
+    """Best matches of each voxel in a dictionary, as in MR fingerprinting.
 
     The atoms of the dictionary are the training samples: with a model the clean signals
     that it simulates for them, else the signals as given. A complex signal, known up to a
@@ -27,19 +27,19 @@ class DictionaryRegressor(BoundedRegressor):
     model : SignalModel, default=None
         The signal model. It simulates the atoms, gives bounds to `score` and
         ``predict(return_std=True)``, and says which parameters are periodic. If X has
-        fewer features than the model, as behind a transformer that compresses signals, the
-        atoms are the rows of X, and bounds those of the whole signals.
+        fewer features than the model, as after a transformer that compresses signals, the
+        atoms are the rows of X, and bounds are those of the uncompressed signals.
     n_neighbors : int, default=1
-        Number of best matches that make an estimate.
+        Number of best matches that an estimate is made from.
     interpolate : bool, default=False
-        Whether to weight the matches, at least two, such that they rebuild the measured
+        Whether to weight the matches, at least two, so that they reproduce the measured
         signal. Otherwise the estimate is their mean.
     block_size : int, default=8192
         Number of voxels that are matched at a time, which bounds the memory. The result
         does not depend on it.
     noise_std : float, default=0.01
-        Noise, 1/SNR for M0 = 1, where the Cramér-Rao bound is computed in `score`; and
-        where signals have no more real numbers than unknowns, the noise of the data.
+        Noise, 1/SNR for M0 = 1, of the Cramér-Rao bound in `score`; and of the data, where
+        signals have no more real numbers than unknowns.
     n_jobs : int, default=None
         Number of threads. The result does not depend on it.
 
@@ -50,13 +50,13 @@ class DictionaryRegressor(BoundedRegressor):
     parameters_ : ndarray of shape (n_atoms, n_outputs)
         Their parameters, in SI units.
     ball_tree_ : BallTree or BallTreeCells
-        The leaves; with known values a tree of each cell.
+        The leaves; with known values, a tree for each cell.
     n_features_in_ : int
         Number of features.
 
     Notes
     -----
-    Signals that differ by rounding errors only tie, and of ties the first wins; so an
+    Signals that differ only by rounding errors tie, and the first of them wins, so that an
     estimate does not depend on a voxel's complex factor, to the last bit. Atoms whose
     signal is not finite, or zero and complex, match nothing.
 
@@ -64,18 +64,18 @@ class DictionaryRegressor(BoundedRegressor):
     they minimize the distance between signal and weighted matches, with the
     regularization of locally linear embedding (Saul and Roweis 2003, JMLR 4, 119-155),
     here 1e-3 of the sum of squared distances. The same estimate comes from ridge
-    regression of parameters on signals among the matches. The estimate is held between
-    the least and the greatest value of each parameter among the matches. Periodic
-    parameters are averaged along the shortest ways from the best match. With 20 matches,
+    regression of parameters on signals among the matches. The estimate is clipped to the
+    range of each parameter among the matches. Periodic parameters are averaged along the
+    shortest paths from the best match. With 20 matches,
     the median squared error falls from 11 to 0.9 times that of an efficient estimator,
     for 20,000 atoms of the brain, 13 coefficients and an SNR of 200; the mean of 20
     matches leaves 9.
 
-    Values that are known divide the atoms into cells of similar values, and a voxel is
-    matched within its own: at most eight a parameter, each with 512 atoms at least.
+    Known values divide the atoms into cells of similar values, at most eight per known
+    parameter and each with at least 512 atoms; a voxel is matched within its own cell.
 
-    A voxel without signal becomes NaN. Voxels take the longer the noisier they are, as
-    fewer leaves can be excluded.
+    A voxel without signal becomes NaN. Noisier voxels take longer, as fewer leaves can be
+    excluded.
 
     Examples
     --------
@@ -130,11 +130,11 @@ class DictionaryRegressor(BoundedRegressor):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Parameters, in SI units.
         crb : array-like of shape (n_samples, n_outputs), default=None
-            Cramér-Rao bounds. They are checked, so that all estimators are called
-            alike, but matching does not depend on them.
+            Cramér-Rao bounds, accepted and checked as by all estimators. Matching does
+            not depend on them.
         known : array-like of shape (n_samples, n_known), default=None
             Values of the parameters that the model is given, in SI units; without a model
-            whatever else is known of the samples.
+            anything else known about the samples.
 
         Returns
         -------
@@ -176,25 +176,25 @@ class DictionaryRegressor(BoundedRegressor):
         X : array-like of shape (n_voxels, n_features)
             Signals, real or complex.
         n_neighbors : int, default=None
-            How many; by default as many as make an estimate.
+            How many; by default the estimator's `n_neighbors`.
         known : array-like of shape (n_voxels, n_known), default=None
             Values of the parameters that the model is given, as in `fit`. Voxels where they
-            are NaN or outside of their domain cannot be estimated.
+            are NaN or outside their domain cannot be estimated.
 
         Returns
         -------
         distances : ndarray of shape (n_voxels, n_neighbors)
-            Euclidean distance between signal and match. If complex, the share of the
-            signal's norm that is left after its fit by the match times a complex
-            factor, ``sqrt(1 - similarity**2)``; rounding errors make it 1e-8 instead
-            of 0. NaN for voxels without signal.
+            Euclidean distance between signal and match. For complex signals, the share of
+            the norm that is left after fitting the match times a complex factor,
+            ``sqrt(1 - similarity**2)``; rounding errors make it 1e-8 instead of 0. NaN for
+            voxels without signal.
         indices : ndarray of shape (n_voxels, n_neighbors)
             Rows of `atoms_` and `parameters_`; -1 for voxels without signal.
 
         Raises
         ------
         ValueError
-            If there are fewer atoms, or X does not fit.
+            If there are fewer atoms than `n_neighbors`, or X does not fit.
         """
         X, known, usable = self._check_predict(X, known)
         n_neighbors = self.n_neighbors if n_neighbors is None else n_neighbors
@@ -231,7 +231,7 @@ class DictionaryRegressor(BoundedRegressor):
             numbers than unknowns, `noise_std` times abs(M0).
         known : array-like of shape (n_voxels, n_known), default=None
             Values of the parameters that the model is given, as in `fit`. Voxels where they
-            are NaN or outside of their domain cannot be estimated.
+            are NaN or outside their domain cannot be estimated.
 
         Returns
         -------
@@ -239,13 +239,13 @@ class DictionaryRegressor(BoundedRegressor):
             Parameters, in SI units; NaN for voxels without signal.
         std : ndarray of the same shape
             Standard deviations that the Cramér-Rao bound predicts at the estimate, for the
-            M0 and the noise of each voxel; only if `return_std`. What the spacing of the
-            atoms adds to the error is not in them.
+            M0 and the noise of each voxel; only if `return_std`. They do not include the
+            error due to the spacing of the atoms.
 
         Raises
         ------
         ValueError
-            If X does not fit, or standard deviations are asked for without a model, or
+            If X does not fit, or standard deviations are requested without a model, or
             under Rician noise without `sigma`.
         """
         X, known, usable = self._check_predict(X, known)
@@ -274,7 +274,7 @@ class DictionaryRegressor(BoundedRegressor):
 def interpolating_dictionary(model, X, y, known=None):
     """Return a fitted dictionary that interpolates between up to 20 matches.
 
-    It takes the best match if there is one atom alone.
+    If there is only one atom, it takes that.
     """
     dictionary = DictionaryRegressor(model).fit(X, y, known=known)
     n_neighbors = min(N_MATCHES, dictionary.ball_tree_.n_choices)

@@ -1,4 +1,4 @@
-"""Nonlinear least squares for each voxel: what other estimators are held against."""
+"""Nonlinear least squares for each voxel: the reference for other estimators."""
 
 import warnings
 from numbers import Integral, Real
@@ -22,11 +22,11 @@ __all__ = ["NLLSRegressor", "VoxelFits", "VoxelStatus"]
 
 # Limits of a dictionary of start values: atoms, and samples of all atoms.
 _MOST_ATOMS, _MOST_SAMPLES = 20_000, 5_000_000
-# Number of known values at which start values are offered that come without any.
+# Number of known values at which start values without known values are simulated.
 _N_LEVELS = 64
 # Voxels that are matched at a time.
 _BLOCK = 8192
-# Draws of truncated distributions may miss the ends of bounds by a rounding error.
+# Draws from truncated distributions may exceed the bounds by a rounding error.
 _SLACK = 1e-9
 
 
@@ -49,7 +49,7 @@ class NLLSRegressor(BoundedRegressor):
     ----------
     model : SignalModel, default=None
         The signal model. Without it the parameters up to `prior`, and `n_jobs` and
-        `verbose`, have nothing to act on.
+        `verbose`, have no effect.
     initial : {"dictionary", "centre"}, array-like or estimator, default="dictionary"
         Where searches start: between the best matches among the training targets (see
         :class:`DictionaryRegressor`; up to 20 are interpolated), at the centre of the
@@ -60,28 +60,28 @@ class NLLSRegressor(BoundedRegressor):
         Limits of the search, for some parameters by name or for all; by default the
         model's.
     n_starts : int, default=1
-        Number of starts a voxel, the best of whose minima counts: after the first, the
-        best matches themselves.
+        Number of starts per voxel: after the first, the best matches themselves. The
+        lowest of their minima counts.
     n_atoms : int or "auto", default="auto"
-        Most training targets among which matches are looked for, evenly spaced in their
-        order; "auto" is 20,000, or for long signals as many as have five million samples.
+        Maximum number of training targets to match with, evenly spaced in their order;
+        "auto" is 20,000, or fewer for long signals, with five million samples in all.
     max_iter : int, default=200
-        Most steps that a search tries. Voxels that reach it are told in a warning and in
-        the status that `fit_voxels` returns.
+        Maximum number of steps that a search tries. Voxels that reach it are reported in a
+        warning and in the status that `fit_voxels` returns.
     tol : float, default=1e-6
-        A search ends when the minimum that it foresees is lower by less than this
-        fraction of the cost, or when a step is shorter than this fraction of the
-        parameters. Of n real numbers that exceed the unknowns, the estimate is then about
-        ``sqrt(n * tol)`` standard deviations from the minimum.
+        A search ends when the predicted minimum is lower by less than this fraction of
+        the cost, or when a step is shorter than this fraction of the parameters. With n
+        more real numbers than unknowns, the estimate is then about ``sqrt(n * tol)``
+        standard deviations from the minimum.
     prior : {None, "gaussian"} or (mean, covariance), default=None
         Normal prior of the parameters: none, that of the training targets, or given, in SI
         units; parameters with a period have none. By default there is none, so that the
-        fit is the maximum-likelihood estimator which the Cramér-Rao bound is about, and
-        owes nothing to the distribution of the training data. Where the data say little
+        fit is the maximum-likelihood estimator, to which the Cramér-Rao bound applies, and
+        does not depend on the distribution of the training data. Where the data say little
         about a parameter, it then ends at a bound.
     noise_std : float, default=0.01
-        Noise, 1/SNR for M0 = 1, where the Cramér-Rao bound is computed in `score`; and
-        where signals have no more real numbers than unknowns, the noise of the data.
+        Noise, 1/SNR for M0 = 1, of the Cramér-Rao bound in `score`; and of the data, where
+        signals have no more real numbers than unknowns.
     n_jobs : int, default=None
         Number of joblib workers. The result does not depend on it.
     verbose : bool, default=False
@@ -90,8 +90,8 @@ class NLLSRegressor(BoundedRegressor):
     Attributes
     ----------
     start_values_ : ndarray of shape (n, n_parameters)
-        Values among which voxels find their best matches; only with a model, and if an
-        estimator is not the only start.
+        Values among which best matches are found; only with a model, and unless an
+        estimator is the only start.
     bounds_ : ndarray of shape (n_parameters, 2)
         Limits of the search; only with a model.
     prior_ : GaussianPrior or None
@@ -99,7 +99,7 @@ class NLLSRegressor(BoundedRegressor):
     linear_ : LinearCalibration
         The linear model; only without a model.
     n_iter_ : int
-        1: it is ``predict`` that iterates, see `fit_voxels`.
+        Always 1: ``predict`` iterates, see `fit_voxels`.
     n_features_in_ : int
         Number of features.
 
@@ -107,16 +107,16 @@ class NLLSRegressor(BoundedRegressor):
     -----
     A voxel that cannot be fitted, because its signal is not finite, or complex and zero
     everywhere, or because the model is not finite, becomes NaN and does not stop the
-    others. Searches cross the bounds of a parameter where they span its period.
+    others. Searches cross the bounds of a parameter if these span its period.
 
     Magnitudes are fitted as if their noise were Gaussian, also by a model of Rician noise.
     Where they are below about five times the noise, their mean is above the model's signal
-    and the estimate is biased; standard deviations do not tell. Rician noise makes these,
-    and the covariances of `fit_voxels`, those of the Rician bound, which need `sigma`.
+    and the estimate is biased, which standard deviations do not show. Under Rician noise,
+    they and the covariances of `fit_voxels` are those of the Rician bound and need `sigma`.
 
     In fluid, where transverse magnetization outlives many pulses, the cost of a balanced
-    sequence has local minima along `omega0`, a few rad/s apart, and the search may end
-    beside the best; more starts help. In tissue a few searches in a thousand do.
+    sequence has local minima along `omega0`, a few rad/s apart, and the search may miss
+    the lowest; more starts help. In tissue a few searches in a thousand miss it.
 
     Examples
     --------
@@ -195,7 +195,7 @@ class NLLSRegressor(BoundedRegressor):
             Cramér-Rao bounds, for an estimator given as `initial`.
         known : array-like of shape (n_samples, n_known), default=None
             Values of the parameters that the model is given, in SI units; without a model
-            whatever else is known of the samples.
+            anything else known about the samples.
 
         Returns
         -------
@@ -244,7 +244,7 @@ class NLLSRegressor(BoundedRegressor):
         return UnitBox.from_bounds(self.bounds_, self.model.periods)
 
     def fit_voxels(self, X, *, sigma=None, known=None):
-        """Fit voxels and tell how each of them went.
+        """Fit voxels, and report how each fit ended.
 
         Parameters
         ----------
@@ -256,7 +256,7 @@ class NLLSRegressor(BoundedRegressor):
             has no more real numbers than unknowns, `noise_std` times abs(M0).
         known : array-like of shape (n_voxels, n_known), default=None
             Values of the parameters that the model is given, as in `fit`. Voxels where they
-            are NaN or outside of their domain cannot be estimated.
+            are NaN or outside their domain cannot be estimated.
 
         Returns
         -------
@@ -272,7 +272,7 @@ class NLLSRegressor(BoundedRegressor):
         -----
         ConvergenceWarning
             If voxels reached `max_iter`, or stalled, or the model failed in some; once,
-            with their numbers.
+            with counts.
         """
         return self._fit_voxels(X, sigma, known, wants_covariance=True)
 
@@ -349,7 +349,7 @@ class NLLSRegressor(BoundedRegressor):
             `fit_voxels`. Without a model the noise is `noise_std`.
         known : array-like of shape (n_voxels, n_known), default=None
             Values of the parameters that the model is given, as in `fit`. Voxels where they
-            are NaN or outside of their domain cannot be estimated.
+            are NaN or outside their domain cannot be estimated.
 
         Returns
         -------
@@ -363,13 +363,13 @@ class NLLSRegressor(BoundedRegressor):
         Raises
         ------
         ValueError
-            If X does not fit, or standard deviations are asked for under Rician noise
+            If X does not fit, or standard deviations are requested under Rician noise
             without `sigma`.
 
         Warns
         -----
         ConvergenceWarning
-            If voxels did not converge; once, with their number.
+            If voxels did not converge; once, with counts.
         """
         if self.model is None:
             y, std = self._invert_linear(X, known)
@@ -398,18 +398,18 @@ class StartValues:
     Parameters
     ----------
     first : estimator, "interpolate" or None
-        What comes first: the estimates of a fitted estimator, what is interpolated between
-        the best matches, or neither.
+        The first start: the estimate of a fitted estimator, the interpolation between the
+        best matches, or neither.
     dictionary : Dictionary or None
         Start values with their signals, whose best matches come next, if any.
     n_starts : int
         Number of starts of a voxel.
     box : UnitBox
-        Bounds of the search, into which estimates are brought.
+        Bounds of the search; starts are brought inside.
     known : ndarray of shape (n_atoms, n_known) or None
         Known values of the dictionary's atoms.
     n_values : int or None
-        Number of start values that the atoms repeat at other known values.
+        Number of different start values, if the atoms repeat them at other known values.
     """
 
     def __init__(self, first, dictionary, n_starts, box, known=None, n_values=None):
@@ -424,7 +424,7 @@ class StartValues:
         Parameters
         ----------
         initial : {"dictionary", "centre"}, array-like or estimator
-            What the user asks for.
+            The user's choice.
         model : SignalModel
             The model.
         box : UnitBox
@@ -432,7 +432,7 @@ class StartValues:
         n_starts : int
             Number of starts of a voxel.
         n_atoms : int
-            Most training targets in a dictionary.
+            Maximum number of training targets in a dictionary.
         data : tuple of ndarray
             Training signals, targets, bounds and known values, the last two of which may
             be None.
@@ -454,7 +454,7 @@ class StartValues:
         values, rows = _candidates(initial, model, box, y.reshape(len(y), -1), n_atoms)
         n_values, is_repeated = len(values), rows is None and known is not None
         if is_repeated:
-            # Every candidate is offered at many of the known values.
+            # Every candidate is simulated at many of the known values.
             known = known[evenly_spaced(len(known), _N_LEVELS)]
             values, known = (
                 np.tile(values, (len(known), 1)),
@@ -507,10 +507,10 @@ class StartValues:
         return self.box.inside(starts)
 
     def _matches(self, X, n_matches, known):
-        """Return the best matches among different start values."""
+        """Return the best matches, all with different start values."""
         if self.n_values is None:
             return self.dictionary.match(X, n_matches, known)[1]
-        # Each start value is offered at up to so many known values: this number of matches
+        # A start value is among the atoms up to _N_LEVELS times, so this number of matches
         # holds enough different ones.
         n_asked = 1 + _N_LEVELS * (n_matches - 1)
         n_asked = min(n_asked, self.dictionary.n_choices)
@@ -520,14 +520,14 @@ class StartValues:
 
 
 def _is_estimator(value):
-    """Whether a value can be fitted and predict."""
+    """Whether a value has `fit` and `predict`."""
     return hasattr(value, "fit") and hasattr(value, "predict")
 
 
 def _candidates(initial, model, box, y, n_atoms):
-    """Return the start values that the user's choice offers to all voxels.
+    """Return the start values that all voxels choose from, and their rows in y.
 
-    With them the rows of y that they come from, or None if they do not.
+    The rows are None if the start values do not come from y.
     """
     if isinstance(initial, str) and initial == "centre":
         return box.theta(np.full((1, len(box.low)), 0.5)), None

@@ -17,7 +17,7 @@ from ._linear_calibration import LinearModel
 from ._sub_estimators import fit_clone, predict_columns
 from .dictionary import interpolating_dictionary
 
-# Training samples whose errors are remembered, at most.
+# Maximum number of training samples whose errors are stored.
 _N_ERRORS = 20_000
 
 
@@ -41,17 +41,17 @@ class PastErrors:
 
     @classmethod
     def learn(cls, y, estimates, box):
-        """Take note of the errors of estimates; those that are not finite are left out."""
+        """Store the errors of estimates; those that are not finite are left out."""
         finite = np.isfinite(estimates).all(axis=1)
         y, estimates = y[finite], estimates[finite]
         neighbors = NearestNeighbors().fit(box.fractions(estimates))
         return cls(wrapped_error(y, estimates, box.periods), neighbors, box)
 
     def alternatives(self, estimates, n):
-        """Return where the truth may be, if the same errors were made again.
+        """Return where the truth would be if past errors recurred.
 
-        They are estimates less the errors at the most similar samples, inside the bounds,
-        of shape (n, n_voxels, n_parameters).
+        These are estimates less the errors at the most similar samples, brought inside the
+        bounds, of shape (n, n_voxels, n_parameters).
         """
         rows = self.neighbors.kneighbors(
             self.box.fractions(estimates), n, return_distance=False
@@ -66,11 +66,11 @@ class OneStepRegressor(BoundedRegressor):
     leads to an efficient one (Le Cam's one-step estimator; van der Vaart, Asymptotic
     Statistics, 1998, section 5.7), at the price of one simulation with derivatives. Steps
     stay inside the bounds, and never increase the residual: a step that would is repeated
-    with ever more damping, at last given up.
+    with more and more damping, and finally given up.
 
     Without a model it learns a linear one from (y, X), the classical calibration of
-    chemometrics; without an estimator it starts from :class:`DictionaryRegressor`, between
-    up to 20 matches.
+    chemometrics; without an estimator it starts from :class:`DictionaryRegressor`,
+    interpolated between up to 20 matches.
 
     Parameters
     ----------
@@ -86,9 +86,9 @@ class OneStepRegressor(BoundedRegressor):
         Number of places where steps may begin: the estimate, and the estimate less errors
         that the estimator made at training samples with similar estimates. They begin where
         the residual is smallest. More than one helps where errors are not small compared
-        with the distance of local minima, as in fluid measured with a balanced sequence;
-        each costs a signal without derivatives. An estimator that has learned its training
-        samples by heart makes no errors there.
+        with the distance between local minima, as in fluid measured with a balanced
+        sequence; each costs a signal without derivatives. An estimator that has memorized
+        its training samples makes no errors there.
     bounds : dict or array-like of shape (n_parameters, 2), default=None
         Limits of the steps, for some parameters by name or for all; by default the
         model's. Estimates outside are first brought to the nearest bound.
@@ -99,8 +99,8 @@ class OneStepRegressor(BoundedRegressor):
         as about the exchange rate of fluid, a step without it runs to the bounds and takes
         the other parameters along. Where they say much, it changes nothing.
     noise_std : float, default=0.01
-        Noise, 1/SNR for M0 = 1, where the Cramér-Rao bound is computed in `score`; and
-        where signals have no more real numbers than unknowns, the noise of the data.
+        Noise, 1/SNR for M0 = 1, of the Cramér-Rao bound in `score`; and of the data, where
+        signals have no more real numbers than unknowns.
     n_jobs : int, default=None
         Number of joblib workers. The result does not depend on it.
 
@@ -129,10 +129,10 @@ class OneStepRegressor(BoundedRegressor):
     with the residual r = x - M0 s and its derivatives after variable projection, the mean
     :math:`\mu` and the inverse covariance P of the prior. The noise :math:`\sigma` is
     estimated voxel by voxel from what no change of the parameters can explain, if it is
-    not given. A step is taken if it lowers the cost, prior included, by a tenth of what is
-    foreseen at least, and the residual of the data does not rise. From an estimate that
-    fits the data best, the prior can therefore not pull; :class:`NLLSRegressor` with a
-    prior has no such rule.
+    not given. A step is taken if it lowers the cost, prior included, by at least a tenth
+    of the predicted gain, and the residual of the data does not rise. The prior therefore
+    cannot pull an estimate away from the best fit of the data; :class:`NLLSRegressor` with
+    a prior has no such rule.
 
     Magnitudes are refined as if their noise were Gaussian, with a bias where they are below
     about five times the noise, as by :class:`NLLSRegressor`. Under Rician noise, standard
@@ -189,7 +189,7 @@ class OneStepRegressor(BoundedRegressor):
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, crb=None, known=None):
-        """Fit the estimator, and learn the prior and if need be a model.
+        """Fit the estimator, and learn the prior and, if needed, a model.
 
         Parameters
         ----------
@@ -198,12 +198,12 @@ class OneStepRegressor(BoundedRegressor):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Parameters, in SI units.
         crb : array-like of shape (n_samples, n_outputs), default=None
-            Cramér-Rao bounds, passed to the estimator if its ``fit`` takes them, with
-            metadata routing through pipelines, too.
+            Cramér-Rao bounds, passed to the estimator if its ``fit`` takes them, also
+            through pipelines with metadata routing.
         known : array-like of shape (n_samples, n_known), default=None
             Values of the parameters that the model is given, in SI units; without a model
-            whatever else is known of the samples. They are passed on like bounds, to
-            ``predict``, too.
+            anything else known about the samples. They are passed on like bounds, also to
+            ``predict``.
 
         Returns
         -------
@@ -245,7 +245,7 @@ class OneStepRegressor(BoundedRegressor):
         return UnitBox.from_bounds(self.bounds_, self.model_.periods)
 
     def _learn_errors(self, X, y, known):
-        """Keep the errors of the estimator at training samples, evenly spaced."""
+        """Store the errors of the estimator at training samples, evenly spaced."""
         rows = evenly_spaced(len(y), _N_ERRORS)
         known = rows_of(known, rows)
         estimates = predict_columns(self.estimator_, X[rows], self.n_outputs_, known)
@@ -271,24 +271,23 @@ class OneStepRegressor(BoundedRegressor):
             a signal has no more real numbers than unknowns, `noise_std` times abs(M0).
         known : array-like of shape (n_voxels, n_known), default=None
             Values of the parameters that the model is given, as in `fit`. Voxels where they
-            are NaN or outside of their domain cannot be estimated.
+            are NaN or outside their domain cannot be estimated.
 
         Returns
         -------
         y : ndarray of shape (n_voxels,) or (n_voxels, n_outputs)
             Parameters, in SI units; NaN for voxels whose signal is not finite, or complex
-            and zero throughout, or which the estimator or the model leaves without a
-            number.
+            and zero throughout, or for which the estimator or the model is not finite.
         std : ndarray of the same shape
             Standard deviations that the Cramér-Rao bound predicts at the estimate, for the
             M0 and the noise of each voxel; with a prior, those of the linearized
-            posterior, but where the control of the last step kept it from getting there.
-            Only if `return_std`.
+            posterior, except where the last step was damped or given up. Only if
+            `return_std`.
 
         Raises
         ------
         ValueError
-            If X does not fit, or standard deviations are asked for under Rician noise
+            If X does not fit, or standard deviations are requested under Rician noise
             without `sigma`.
         """
         X, known, usable = self._check_predict(X, known)
@@ -313,7 +312,7 @@ class OneStepRegressor(BoundedRegressor):
         return self._shape_like_targets(y), self._shape_like_targets(std)
 
     def _find_starts(self, X, known):
-        """Return estimates, and what they would be without errors made before."""
+        """Return estimates, and the same corrected for past errors."""
         estimates = predict_columns(self.estimator_, X, self.n_outputs_, known)
         if self.n_starts == 1:
             return estimates[None]

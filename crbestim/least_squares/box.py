@@ -11,11 +11,11 @@ import numpy as np
 from ..kernels.least_squares import steps_in_box
 from ..parameters import fold
 
-# Bounds that span more than this factor are divided on a logarithmic scale.
+# Positive bounds that span more than this factor have a logarithmic scale.
 _WIDE = 3.0
-# Bounds span a period if they miss no more than this share of it.
+# Bounds span a period if their width equals it up to this share.
 _MEET = 1e-4
-# Curvature of what has no effect, as a share of the largest.
+# Curvature given to variables without effect, as a share of the largest.
 _LEAST_CURVATURE = 1e-12
 NO_DAMPING = 1e-10
 """Damping that does not shorten a step, but keeps it finite where H is singular."""
@@ -25,9 +25,9 @@ NO_DAMPING = 1e-10
 class UnitBox:
     """Map between bounds and the unit box.
 
-    Rates and times act by their ratios rather than by their differences: positive bounds
-    that span more than a factor of three are divided on a logarithmic scale. Parameters
-    that have a period are not.
+    Ratios of rates and times matter more than their differences: positive bounds that
+    span more than a factor of three have a logarithmic scale, except for parameters that
+    have a period.
 
     Attributes
     ----------
@@ -91,18 +91,18 @@ class UnitBox:
         return (values - low) / (high - low)
 
     def shift(self, fractions):
-        """Return how far fractions lie beyond the middle, if their ends meet; else zero.
+        """Return how far fractions are above the middle where both ends meet; else zero.
 
-        A search that starts from ``fractions - shift`` has no border close by.
+        A search that starts from ``fractions - shift`` starts far from both ends.
         """
         return np.where(self.is_round, fractions - 0.5, 0.0)
 
     def wrapped(self, fractions):
-        """Return fractions from 0 to 1 where some left by an end that meets the other."""
+        """Return fractions, wrapped to 0 to 1 where both ends meet."""
         return np.where(self.is_round, np.mod(fractions, 1.0), fractions)
 
     def slopes(self, theta):
-        """Return the derivatives of parameters inside the bounds by their fractions."""
+        """Return derivatives of parameters inside the bounds with respect to fractions."""
         low, high = self._ends
         return np.where(self.is_log, theta, 1.0) * (high - low)
 
@@ -140,7 +140,7 @@ def resolve_bounds(model, bounds):
     Raises
     ------
     ValueError
-        If they name something else, are not in order or finite, or leave the domain.
+        If they name no parameter, are not finite and ascending, or leave the domain.
     """
     names, chosen = model.parameter_names, np.array(model.bounds, dtype=float)
     if isinstance(bounds, dict):
@@ -200,7 +200,7 @@ def foreseen_gain(g, h, step):
 
 
 def scale_of(curvature):
-    """Return D of diagonals (n, n_variables), positive also for what has no effect."""
+    """Return D from diagonals (n, n_variables), positive even without any effect."""
     largest = curvature.max(axis=1, keepdims=True)
     return np.maximum(curvature, np.where(largest > 0, _LEAST_CURVATURE * largest, 1.0))
 

@@ -1,4 +1,4 @@
-"""Normal priors: what is to be expected of parameters before the data."""
+"""Normal priors of the parameters."""
 
 from dataclasses import dataclass
 
@@ -30,9 +30,9 @@ class GaussianPrior:
 
     @classmethod
     def from_targets(cls, y, bounds, periods=np.inf):
-        """Learn a prior from targets, as if one more was spread evenly over the bounds.
+        """Learn a prior from targets, and one more that is spread evenly over the bounds.
 
-        That one keeps a prior of few targets, or of equal ones, from claiming too much; of
+        The extra target keeps a prior from few or equal targets from being too narrow; with
         thousands it changes nothing.
 
         Parameters
@@ -47,7 +47,7 @@ class GaussianPrior:
         Returns
         -------
         GaussianPrior
-            Their mean and covariance.
+            The prior.
         """
         n, (low, high) = len(y), np.transpose(bounds)
         mean = (n * y.mean(axis=0) + (low + high) / 2) / (n + 1)
@@ -58,7 +58,7 @@ class GaussianPrior:
 
     @classmethod
     def from_moments(cls, mean, covariance, periods=np.inf):
-        """Take over a mean and a covariance.
+        """Make a prior from a mean and a covariance.
 
         Parameters
         ----------
@@ -77,7 +77,7 @@ class GaussianPrior:
         free = np.broadcast_to(np.isinf(periods), len(mean))
         root = np.zeros((len(mean), len(mean)))
         if free.any():
-            # Scaled to a unit diagonal, since parameters differ by 1e7.
+            # Scaled to a unit diagonal, since parameters differ by factors of 1e7.
             size = np.sqrt(np.diag(covariance))[free]
             scaled = covariance[np.ix_(free, free)] / size / size[:, None]
             factor = np.linalg.cholesky(np.linalg.inv(scaled)).T / size
@@ -102,7 +102,7 @@ class GaussianPrior:
         ndarray of shape (n, n_parameters)
             ``root @ (theta - mean)``.
         """
-        # Not a product of matrices, whose rounding would depend on the number of rows.
+        # Not a matrix product, whose rounding would depend on the number of rows.
         return (self.root * (theta - self.mean)[:, None, :]).sum(axis=2)
 
 
@@ -128,7 +128,7 @@ def resolve_prior(prior, model, y, bounds):
     Raises
     ------
     ValueError
-        If mean and covariance do not fit the model, or the latter is not one.
+        If mean and covariance do not fit the model, or the latter is not a valid one.
     """
     if prior is None:
         return None

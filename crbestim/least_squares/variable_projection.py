@@ -1,13 +1,13 @@
 """Least squares for many voxels, the complex factor M0 eliminated.
 
-For given parameters the best factor is M0 = s^H x / s^H s, so that theta alone is
-sought: the minimum of ``norm(r)`` with r = x - M0 s(theta), the part of x orthogonal to
+For given parameters the best factor is M0 = s^H x / s^H s, so only theta is left to
+search: it minimizes ``norm(r)`` with r = x - M0 s(theta), the part of x orthogonal to
 s. This is variable projection (Golub and Pereyra 1973, doi 10.1137/0710036). A real
 signal has no such factor: r = x - s(theta). A normal prior adds to the residuals those
 of the parameters, in units of the noise.
 
-Inside, parameters are fractions of their bounds, since their own scales differ by 1e8,
-and residuals are shares of ``norm(x)``.
+Internally, parameters are fractions of their bounds, since their own scales differ by
+factors of 1e8, and residuals are shares of ``norm(x)``.
 """
 
 import numpy as np
@@ -39,8 +39,8 @@ def variable_projection(x, s, ds=None):
     residual : ndarray of shape (n_voxels, n_features)
         Data less ``m0 * s``.
     derivatives : ndarray of shape (n_voxels, n_features, n_parameters) or None
-        ``-m0 P ds`` with the projection P onto what is orthogonal to s: those of the
-        residual, less their part along s (Kaufman 1975, doi 10.1007/BF01932995), which adds
+        ``-m0 P ds`` with the projection P orthogonal to s: derivatives of the residual
+        without their part along s (Kaufman 1975, doi 10.1007/BF01932995), which adds
         nothing to the gradient and says nothing about the parameters.
     m0 : ndarray of shape (n_voxels,)
         The factors.
@@ -67,7 +67,7 @@ def variable_projection(x, s, ds=None):
 class VoxelObjective:
     """Residuals of voxels and their derivatives, from one call of the model.
 
-    :meth:`begin` comes first.
+    Call :meth:`begin` first.
 
     Parameters
     ----------
@@ -80,8 +80,8 @@ class VoxelObjective:
     prior : GaussianPrior, default=None
         Prior of the parameters.
     sigma : ndarray of shape (n_voxels,), default=None
-        Noise of X per channel, by which a prior is weighed; by default estimated from what
-        the model leaves unexplained.
+        Noise of X per channel, which weights a prior; by default estimated from what the
+        model leaves unexplained.
     noise_std : float, default=0.01
         Noise for M0 = 1, where a signal has no more real numbers than unknowns.
     """
@@ -99,8 +99,8 @@ class VoxelObjective:
     def begin(self, fractions, rows=None):
         """Scale the data to M0 = 1 at a start, and estimate the noise there.
 
-        Called again at a better start, it takes the lower noise of both. Returns what
-        :meth:`evaluate` returns there. By default all voxels begin.
+        Called again at a better start, it keeps the lower of both noise estimates. Returns
+        what :meth:`evaluate` returns there. By default for all voxels.
         """
         rows = np.arange(len(self.X)) if rows is None else rows
         s, ds = self._simulate(rows, fractions, jacobian=True)
@@ -156,8 +156,8 @@ class VoxelObjective:
             size = np.where((size > 0) & np.isfinite(size), size, 1.0)
             self.factor[rows] = _factor(scaled, s / size[:, None])
             self.size[rows] = size
-            # Decimals that depend on the factor alone could grow on the way, as the cost
-            # is almost flat along some combinations of parameters.
+            # Rounded off: digits that depend on the factor alone could grow during the
+            # search, as the cost is almost flat along some combinations of parameters.
             scaled = np.round(scaled / self.factor[rows, None], _DECIMALS)
         norm = _norm(scaled)
         self.scaled[rows], self.norm[rows] = scaled, np.where(norm > 0, norm, 1.0)
@@ -177,7 +177,7 @@ class VoxelObjective:
         return residual / norm[:, None], None if ds is None else ds / norm[:, None, None]
 
     def _with_prior(self, rows, fractions, residual, jacobian):
-        """Append what the prior adds, in units of the noise."""
+        """Append the residuals of the prior, in units of the noise."""
         if self.prior is None:
             return residual, jacobian
         theta, noise = self.box.theta(fractions), self.noise[rows, None]
@@ -188,18 +188,18 @@ class VoxelObjective:
         return residual, jacobian
 
     def _noise(self, rows, residual, jacobian):
-        """Noise per channel over the norm of the data: given, or what is unexplained."""
+        """Noise per channel over the norm of the data: given, or from the unexplained."""
         if self.sigma is not None:
             return self.sigma[rows] / np.abs(self.factor[rows]) / self.norm[rows]
         if not self.n_free:
             return self.noise_std / self.size[rows] / self.norm[rows]
         g, h = normal_equations(residual, jacobian)
-        # No variable is held at the middle of the box.
+        # At the middle of the box, no bound is active.
         middle, explained = np.full_like(g, 0.5), np.empty(len(g))
         ridge = _RIDGE * np.einsum("nii->ni", h).max(axis=1, keepdims=True)
         decrements(middle, g, h, np.broadcast_to(ridge, g.shape), explained)
         energy = np.maximum((residual**2).sum(axis=1) - 2 * explained, 0.0)
-        # Where the model is not finite nothing is explained.
+        # Where the model is not finite, nothing is explained.
         noise = np.sqrt(np.nan_to_num(energy, nan=1.0) / self.n_free)
         return np.minimum(self.noise[rows], noise)
 
@@ -213,7 +213,7 @@ class VoxelObjective:
         return theta, m0 * self.factor, np.linalg.norm(residual, axis=1) / self.norm
 
     def noise_at(self, m0, misfit):
-        """Return the noise, given or left by a fit, as a share of the norm of the data."""
+        """Return the noise, given or from the residual, over the norm of the data."""
         if self.prior is not None:
             return self.noise
         if self.sigma is None and self.n_free:
@@ -223,7 +223,7 @@ class VoxelObjective:
 
 
 def _factor(X, s):
-    """Factors M0 at which data and signals agree best; a size where they do not at all."""
+    """Factors M0 at which data and signals agree best; the data's norm if they never do."""
     size = _norm(X)
     m0 = m0_by_projection(X / size[:, None], s)
     return size * np.where(np.abs(m0) > _SHARE, m0, 1.0)

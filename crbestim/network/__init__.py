@@ -1,4 +1,4 @@
-"""The network: modules, losses and training in torch, behind one door of arrays.
+"""The network: modules, losses and training in torch.
 
 :mod:`crbestim.network.arrays` is the door: NumPy arrays in and out. It and the losses can
 be imported without torch, which is slow to import; all other files need it. Nothing here

@@ -1,6 +1,6 @@
 """The door of the network: NumPy arrays in and out, torch behind it.
 
-torch is imported when a network is trained or used, and not before.
+torch is imported only when a network is trained or used.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from joblib import effective_n_jobs
 
-# Rows that a network sees at once. With always as many rows, the arithmetic of a row
-# does not depend on how many come with it.
+# Rows per call of a network: always this number, so that the arithmetic of a row does not
+# depend on how many others there are.
 _ROWS = 1024
 
 
 @dataclass(frozen=True, eq=False)
 class KnownInputs:
-    """How known values become inputs: one each, or two of those that have a period.
+    """How known values become inputs: one each, or two for those that have a period.
 
     Attributes
     ----------
@@ -50,9 +50,9 @@ class KnownInputs:
         return cls(known.mean(axis=0), scale, np.array(periods))
 
     def inputs(self, known, n_samples=None):
-        """Return inputs of the network, none for `n_samples` if nothing is known.
+        """Return inputs of the network, of shape (n_samples, 0) if nothing is known.
 
-        They are values in units of their spread, but cosine and sine of those with a
+        They are values in units of their spread, or cosine and sine for those with a
         period.
         """
         if known is None:
@@ -125,8 +125,8 @@ class Network:
             padded = np.concatenate([rows, np.ones((_ROWS - len(rows), X.shape[1]))])
             others = np.zeros((_ROWS, inputs.shape[1]))
             others[: len(rows)] = inputs[first : first + _ROWS]
-            # Alignment in double precision leaves nothing of a complex factor but, rarely,
-            # another rounding of the last digit to single precision.
+            # Alignment in double precision removes a complex factor; rarely, the last digit
+            # in single precision is rounded differently.
             signals = torch.as_tensor(self._centred(unit_amplitude(padded)))
             features = align(signals, torch.as_tensor(self.reference))
             features = torch.hstack([features, torch.as_tensor(others)]).to(dtype)
@@ -162,7 +162,7 @@ class Network:
         X : ndarray of shape (n_samples, n_features)
             Measured signals, which set mean and spread of the network's inputs.
         known : ndarray of shape (n_samples, n_known) or None
-            Known values, which do so, too.
+            Known values, used in the same way.
         train, held_out : tuple of dict
             Arrays and options of :class:`~crbestim.network.data.Fingerprints` to train on
             and to validate with; the latter may be None.
@@ -171,7 +171,7 @@ class Network:
         output_weights : ndarray of shape (n_outputs,)
             Weight of each parameter in the loss.
         weights, optimizer : dict of ndarray, default=None
-            Weights and state of the optimizer to go on from; by default new ones.
+            Weights and state of the optimizer to continue from; by default new ones.
         device : {"auto", "cpu", "cuda"}
             Where to train.
         rng : RandomState
@@ -222,7 +222,7 @@ class Network:
         return _arrays(weights), _arrays(optimizer), progress
 
     def _build(self, n_inputs):
-        """Return a module with weights that are not set yet."""
+        """Return a module whose weights are not set yet."""
         import torch
 
         from .modules import FingerprintNetwork
@@ -267,7 +267,7 @@ class Network:
     def _centred(self, X):
         """Subtract the mean of real signals, in double precision; leave complex ones.
 
-        An offset could be so large that single precision loses the signals beside it.
+        On a large offset, single precision would lose the signals.
         """
         return X if X.dtype.kind == "c" else X - self.reference
 
@@ -276,8 +276,8 @@ class Network:
 def pool(n_threads):
     """Yield a map over threads that keeps the order, with one torch thread in each.
 
-    torch itself uses one thread meanwhile, also outside of the map, because its sums depend
-    on how many threads share them.
+    Meanwhile torch itself uses one thread, also outside the map, because its sums depend on
+    how many threads share them.
     """
     import torch
 

@@ -16,24 +16,24 @@ class Fingerprints:
     Parameters
     ----------
     signals : Tensor of shape (n_samples, n_features)
-        Signals, complex or real: measured ones, or clean ones for M0 = 1. Real ones come
-        less the reference.
+        Signals, complex or real: measured ones, or clean ones for M0 = 1. The reference is
+        subtracted from real ones.
     targets, precision : Tensor of shape (n_samples, n_outputs)
-        Scaled parameters and inverse variances of their errors: for measured signals as
-        they are, for clean ones at unit noise, if `scale_precision`.
+        Scaled parameters and inverse variances of their errors, as they are, or at unit
+        noise if `scale_precision`.
     known : Tensor of shape (n_samples, n_known)
-        What else the network sees of each row, beside its signal.
+        Inputs of the network from known values.
     reference : Tensor of shape (n_features,)
         Phase reference of complex signals, or the mean of real ones.
     snr : Tensor of shape (n_snr,), default=None
-        Signal-to-noise ratios from which clean signals draw; None for measured ones.
+        Signal-to-noise ratios to draw from for clean signals; None for measured ones.
     snr_is_range : bool, default=False
-        Whether `snr` has the ends of a range, and not a set.
+        Whether `snr` holds the ends of a range, rather than a set.
     scale_precision : bool, default=False
         Whether the precision grows with the squared signal-to-noise ratio.
     levels : Tensor of shape (n_levels,), default=None
-        Rising signal-to-noise ratios at which the precision is given, if it is at unit
-        noise not the same for all of them: then of shape (n_samples, n_levels, n_outputs).
+        Ascending signal-to-noise ratios, if the precision at unit noise depends on them;
+        its shape is then (n_samples, n_levels, n_outputs).
     noise : crbestim.noise.Noise, default=GaussianNoise()
         Noise that clean signals get.
     """
@@ -51,17 +51,17 @@ class Fingerprints:
 
     @classmethod
     def from_arrays(cls, arrays, *, dtype, device, **options):
-        """Make tensors of arrays.
+        """Make tensors from arrays.
 
         Parameters
         ----------
         arrays : dict of ndarray
-            The tensors among the parameters of the class, by name; None for those that
-            there are not.
+            The tensors among the parameters of the class, by name; None where there is
+            none.
         dtype : {"float32", "float64"}
             Precision of the tensors.
         device : str
-            Where they go.
+            Device of the tensors.
         **options
             The other parameters of the class.
 
@@ -81,7 +81,7 @@ class Fingerprints:
         """Features, targets and precision of some rows, with fresh noise if clean.
 
         Noise realizations of one row follow each other and have one signal-to-noise
-        ratio. A fresh phase would have no effect: alignment takes it out again.
+        ratio. A fresh phase would have no effect: alignment removes it.
         """
         rows = rows.repeat_interleave(n_realizations)
         x, precision = self.signals[rows], self.precision[rows]
@@ -97,7 +97,7 @@ class Fingerprints:
         return features, self.targets[rows], precision
 
     def _with_noise(self, x, snr, generator):
-        """Clean signals with noise; the reference of real ones is no part of them."""
+        """Add noise to clean signals, with the reference added back meanwhile if needed."""
         n_channels = self.noise.n_channels
         channels = [_normal(x, generator) / snr for _ in range(n_channels)]
         if not self.noise.depends_on_signal:
@@ -134,9 +134,9 @@ def _normal(x, generator):
 
 
 def as_tensor(array, dtype, device):
-    """Return a tensor of a real precision or the complex one that goes with it."""
+    """Return a tensor of the given precision, complex if the array is."""
     kind = np.dtype(dtype)
     if array.dtype.kind == "c":
         kind = np.result_type(kind, np.complex64)
-    # A copy: torch does not take arrays that cannot be written to.
+    # A copy: torch does not take read-only arrays.
     return torch.from_numpy(np.array(array, dtype=kind)).to(device)

@@ -1,8 +1,8 @@
-"""Losses: squared errors in units of a variance, averaged over what is determined.
+"""Losses: squared errors in units of a variance, averaged over entries that count.
 
 A loss is called with deviations: errors over their standard deviation. It returns a sum, so
-that the parts of a batch add up to the whole, and says what the sum is to be divided by.
-Tensors come with their own functions, so this file does not import torch.
+that the parts of a batch add up to the whole, and in `count` what to divide the sum by.
+Only methods of tensors are called, so this file does not import torch.
 """
 
 import math
@@ -65,8 +65,8 @@ class Loss:
     Attributes
     ----------
     uses_bound : bool
-        Whether squared errors are divided by the Cramér-Rao bound, and not by the variance
-        of the targets.
+        Whether squared errors are divided by the Cramér-Rao bound, rather than by the
+        variance of the targets.
     n_realizations : int
         Noise realizations of each fingerprint in a batch. More than one needs a model.
 
@@ -154,7 +154,7 @@ class BiasReducedLoss(Loss):
     variance_weight : float
         Weight of the excess variance.
     variance_limit : float
-        Ratio of variance to bound from which it counts.
+        Ratio of variance to bound above which it counts.
     """
 
     huber_threshold: float | None
@@ -166,7 +166,7 @@ class BiasReducedLoss(Loss):
         """Return the sum over rows and parameters; see :meth:`Loss.total`."""
         groups = deviations.unflatten(0, (-1, self.n_realizations))
         mean = groups.mean(dim=1)
-        # The square root of a variance of zero would have no gradient.
+        # The square root of zero variance would have no gradient.
         spread = groups.var(dim=1).clamp(min=_TINY).sqrt()
         threshold = self.huber_threshold
         variance = huber(spread, threshold)

@@ -5,9 +5,9 @@
    x and c x, so the estimate does not depend on the factor c.
 2. Whitening. A linear map gives the features of the training signals unit variance and
    no correlation; directions in which they do not vary are left out.
-3. Trunk. Fully connected layers; those of equal width add to what comes in (residual
+3. Trunk. Fully connected layers; those of equal width add to their input (residual
    connections).
-4. Head. One linear output a parameter, in units of its scale; a periodic parameter has
+4. Head. One linear output per parameter, in units of its scale; a periodic parameter has
    two, read as the cosine and sine of its angle, so that both ends of its interval meet.
 """
 
@@ -22,8 +22,8 @@ ACTIVATIONS = {
     "relu": nn.functional.relu,
     "tanh": torch.tanh,
 }
-# Spread of a feature over its size, and variance of a direction over all, below which
-# rounding is all there is in it.
+# Spread of a feature over its size, and variance of a direction over the sum of all, below
+# which there is nothing but rounding.
 _CONSTANT = 1e-12
 
 
@@ -87,12 +87,12 @@ class FingerprintNetwork(nn.Module):
         self.register_buffer("periodic", columns, persistent=False)
 
     def initialize(self, generator):
-        """Draw all weights from `generator`, and from nothing else."""
+        """Draw all weights from `generator` alone."""
         for layer in (*self.hidden, self.head):
             bound = 1 / math.sqrt(layer.in_features)
             nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
             nn.init.zeros_(layer.bias)
-        # Angles start near zero and not at the origin, where they have no gradient.
+        # Cosines start near 1: at the origin, angles have no gradient.
         with torch.no_grad():
             self.head.bias[self.periodic] = 1.0
 
@@ -111,7 +111,7 @@ class FingerprintNetwork(nn.Module):
 
     def trunk(self, x):
         """Pass whitened features through the hidden layers."""
-        # Sums in place spare memory where no gradient needs what came in.
+        # Where no gradient needs the input, sums in place save memory.
         add = torch.add if torch.is_grad_enabled() else torch.Tensor.add_
         for layer in self.hidden:
             y = self.activation(layer(x))

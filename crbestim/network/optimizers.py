@@ -8,7 +8,7 @@ _MOMENTUM = 0.95
 _EPSILON = 1e-8
 # Steps between updates of the second moments, and of their eigenvectors.
 _LEARN_EVERY, _TURN_EVERY = 2, 20
-# Sides of a matrix that are longer keep their axes: a decomposition would cost too much.
+# Longer sides of a matrix are not rotated: a decomposition would cost too much.
 _LONGEST = 1024
 
 
@@ -17,21 +17,21 @@ class Soap:
 
     The gradient G of a matrix has second moments mean(G G') and mean(G' G), whose
     eigenvectors are the axes along which the loss is steep or flat. Adam runs on the
-    gradient seen along them, where axes hardly mix.
+    gradient rotated to these axes, where its components hardly mix.
 
     1. Running means of the moments, every second step.
     2. Rotate the gradient, take Adam's step in the rotated frame, rotate it back.
     3. Every twentieth step, one power iteration and a QR decomposition refresh the axes,
        and Adam's moments move to the new ones.
 
-    Matrices of one shape are stacked and treated at once. Vectors get plain Adam.
+    Matrices of one shape are stacked and updated together. Vectors get plain Adam.
 
     Parameters
     ----------
     parameters : iterable of Tensor
         Parameters that :meth:`step` changes in place.
     weight_decay : float
-        Share of a parameter, per unit of the learning rate, that a step takes away.
+        Share of a parameter, per unit of the learning rate, that a step subtracts.
 
     Attributes
     ----------
@@ -62,14 +62,14 @@ class Soap:
                 self.parameters[i].sub_(one, alpha=learning_rate)
 
     def state_dict(self):
-        """Return the state, flat: a tensor by name, the number of steps among them."""
+        """Return the state as a flat dict of tensors, with the number of steps."""
         named = {"n_steps": torch.tensor(self.n_steps)}
         for shape, state in self.state.items():
             named |= {f"{shape} {name}": tensor for name, tensor in state.items()}
         return named
 
     def load_state_dict(self, named):
-        """Go on from what `state_dict` has returned."""
+        """Restore a state that `state_dict` returned."""
         self.n_steps = int(named["n_steps"])
         for shape, members in self._groups.items():
             parameter, prefix = self.parameters[members[0]], f"{shape} "
@@ -113,7 +113,7 @@ class _Side:
             state[self.moment].lerp_(facing @ facing.mT, 1 - _MOMENTUM**_LEARN_EVERY)
 
     def rotate(self, matrix, state):
-        """See a matrix along the axes."""
+        """Rotate a matrix to the axes."""
         return self._facing(state[self.vectors].mT @ self._facing(matrix))
 
     def rotate_back(self, matrix, state):
@@ -121,7 +121,7 @@ class _Side:
         return self._facing(state[self.vectors] @ self._facing(matrix))
 
     def turn(self, state):
-        """Refresh the axes by one power iteration; take Adam's moments along."""
+        """Refresh the axes by one power iteration; move Adam's moments to them."""
         old, image = state[self.vectors], state[self.moment] @ state[self.vectors]
         order = (old * image).sum(dim=-2).argsort(dim=-1, descending=True)
         image = torch.take_along_dim(image, order[..., None, :], dim=-1)
@@ -143,6 +143,6 @@ def _adam(gradient, state, n_steps):
         state["square"] = torch.zeros_like(gradient)
     state["mean"].lerp_(gradient, 1 - _MOMENTUM)
     state["square"].lerp_(gradient.square(), 1 - _MOMENTUM)
-    # Both moments start at zero and lack the same factor.
+    # Both moments start at zero and need the same correction.
     correction = math.sqrt(1 - _MOMENTUM**n_steps)
     return state["mean"] / (correction * (state["square"].sqrt() + correction * _EPSILON))

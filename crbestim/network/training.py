@@ -13,14 +13,14 @@ from .optimizers import Soap
 
 _WARM_UP = 0.03
 # Rows that one thread takes of a batch. The parts of a batch and the order of their sum
-# do not depend on the number of threads, so the weights do not, either.
+# do not depend on the number of threads, so neither do the weights.
 _PART = 512
 _BLOCK = 4096
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the loop needs to know; times in s."""
+    """Settings of the loop; times in s."""
 
     max_iter: int
     max_time: float
@@ -51,11 +51,11 @@ class Progress:
 
 
 class DivergedError(RuntimeError):
-    """The loss is not finite any more."""
+    """The loss is no longer finite."""
 
 
 class Trainer:
-    """Everything that stays the same from epoch to epoch.
+    """Training of a network, with all that epochs have in common.
 
     Parameters
     ----------
@@ -64,13 +64,13 @@ class Trainer:
     train : Fingerprints
         What to learn from.
     validation : Fingerprints or None
-        What to judge the epochs by.
+        Data by which the best epoch is chosen.
     loss : crbestim.network.losses.Loss
         The loss.
     weights : Tensor of shape (n_outputs,)
         Weight of each parameter in the loss.
     settings : Settings
-        How long, how fast.
+        Limits, sizes and rates.
     generator : torch.Generator
         Source of order and noise, on the device of the data.
     parallel_map : callable, default=map
@@ -99,9 +99,9 @@ class Trainer:
     def fit(self, on_epoch=None):
         """Train until a limit is reached, and return the progress, with its history.
 
-        With validation data the network ends with the weights of the best epoch, without
-        with those of the last. `on_epoch` is called with each record; if it returns
-        True, training ends.
+        With validation data, the network ends with the weights of the best epoch,
+        otherwise with those of the last. `on_epoch` is called with each record; if it
+        returns True, training ends.
         """
         settings, progress = self.settings, self.progress
         with tqdm(
@@ -130,7 +130,7 @@ class Trainer:
         order = torch.randperm(
             len(self.train), generator=self.generator, device=self.train.signals.device
         )
-        # A fingerprint comes with all its noise realizations, so fewer of them fit.
+        # The batch size counts all noise realizations of a fingerprint.
         size = max(1, settings.batch_size // self.loss.n_realizations)
         batches = order.split(size)
         total = 0.0
@@ -160,7 +160,7 @@ class Trainer:
         results = self._map(self._loss_and_gradients, self._parts(batch))
         losses, gradients = zip(*results, strict=True)
         gradients = [sum(terms) / count for terms in zip(*gradients, strict=True)]
-        # Hard samples have errors of hundreds of standard deviations early on.
+        # Clipped: early on, hard samples have errors of hundreds of standard deviations.
         norm = torch.stack([g.square().sum() for g in gradients]).sum().sqrt()
         self._check_finite(norm, "norm of the gradient")
         shrink = 1 / norm.clamp(min=1.0)
@@ -169,7 +169,7 @@ class Trainer:
 
     def _loss_and_gradients(self, part):
         """Return loss and gradients of a part of a batch, as sums over its rows."""
-        # Whether gradients are kept is a setting of each thread.
+        # Whether torch tracks gradients is a setting of each thread.
         with torch.enable_grad():
             loss = self._loss(part)
             return loss.detach(), torch.autograd.grad(loss, self.parameters)
@@ -185,7 +185,7 @@ class Trainer:
             return self._loss(part)
 
     def evaluate(self):
-        """Return the loss on validation data, NaN if there are none that count.
+        """Return the loss on validation data, NaN if none of them count.
 
         Clean data get the same noise at each call.
         """
