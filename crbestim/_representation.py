@@ -6,9 +6,8 @@ from functools import partial
 
 import numpy as np
 
-# The short form gives only the size of arrays with more values than this; the long form of
-# those that NumPy would not print whole either.
-_MOST_SHOWN = 8
+# Arrays with more values than these are shown by their size, in the long and short form.
+_MOST, _MOST_IN_SHORT = 1000, 8
 
 
 def constructor_call(obj, *, short=False, bare=(), **arguments):
@@ -41,7 +40,7 @@ def text_of(value, short=False):
     '<12 values>'
     """
     again = partial(text_of, short=short)
-    most = _MOST_SHOWN if short else np.get_printoptions()["threshold"]
+    most = _MOST_IN_SHORT if short else _MOST
     if isinstance(value, np.ndarray | np.generic):
         return f"<{value.size} values>" if value.size > most else again(value.tolist())
     if isinstance(value, list | tuple):

@@ -39,8 +39,8 @@ _SINGULAR = 1e-13
 # Up to this trace of its inverse, a matrix of unit diagonal is far from singular.
 _DOUBTFUL = 1e6
 # Number types for an inverse that is doubtful, and the least pivots that they resolve, in
-# units of their rounding error. The longer type is for what the shorter does not resolve and
-# errors of the Jacobian leave; its least pivot is the rounding error of the columns.
+# units of their rounding error. The longer type is for what the shorter does not resolve
+# and errors of the Jacobian leave; its least pivot is the rounding error of the columns.
 _STAGES = ((np.float64, 1e6), (np.longdouble, 1e3))
 _HIDES = 1e-12
 # Pivots, in units of the accuracy of the Jacobian, up to which a column depends on others;
@@ -200,12 +200,13 @@ def covariance_from_jacobian(
     sigma = _positive(noise_std, "noise_std", n_samples)
     scale = _positive(np.abs(m0), "abs(m0)", n_samples)
     unit, noise = sigma / scale, get_noise(noise)
-    if noise.depends_on_signal and signal is not None:
-        signal = as_double(signal) / unit[:, None]
-    elif signal is not None:
-        signal = as_double(signal)[:, :, None]
-        jacobian = np.concatenate([jacobian, signal, 1j * signal], axis=2)
-    columns = _weighted_columns(jacobian, signal, np.ones((n_samples, 1)), noise)
+    if signal is not None:
+        signal = as_double(signal)
+        if not noise.depends_on_signal:
+            nuisance = signal[:, :, None]
+            jacobian = np.concatenate([jacobian, nuisance, 1j * nuisance], axis=2)
+        signal = scale[:, None] * signal
+    columns = _weighted_columns(jacobian, signal, sigma[:, None], noise)
     if prior_precision is not None:
         rows = unit[:, None, None] * _root(prior_precision, n_parameters)
         rows = np.pad(rows, ((0, 0), (0, 0), (0, columns.shape[2] - n_parameters)))
@@ -468,7 +469,7 @@ def signal_and_bound(model, theta, noise_std=1.0, *, m0=1.0, noise=None):
     signals, bounds = [], []
     for first in range(0, max(len(theta), 1), _BLOCK):
         part = slice(first, first + _BLOCK)
-        signal, jacobian = model.rows(part)._simulate(theta[part], jacobian=True)
+        signal, jacobian = model.rows(part)._checked_signal(theta[part], jacobian=True)
         if not (np.isfinite(signal).all() and np.isfinite(jacobian).all()):
             raise ValueError(
                 f"{type(model).__name__} gives values that are not finite for rows "
@@ -554,12 +555,13 @@ def _warn_low(gaussian, true):
 def _check_signal(signal, jacobian, noise):
     """Return the signal on which the information of a noise model depends."""
     if signal is None:
-        raise ValueError(f"noise={noise.name!r} needs the signal; give signal, too.")
+        raise ValueError(f"noise={noise.label!r} needs the signal; give signal, too.")
     signal = np.asarray(signal)
     is_complex = "c" in (signal.dtype.kind, jacobian.dtype.kind)
-    if noise.needs_magnitude and (is_complex or signal.min(initial=0.0) < 0):
+    if is_complex or (noise.needs_magnitude and signal.min(initial=0.0) < 0):
+        kind = "magnitudes" if noise.needs_magnitude else "real signals"
         raise ValueError(
-            f"noise={noise.name!r} is that of magnitudes, but the signal is complex or "
+            f"noise={noise.label!r} is that of {kind}, but the signal is complex or "
             "negative; give abs(signal) and its derivatives, or noise='gaussian'."
         )
     return signal

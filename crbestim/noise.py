@@ -45,8 +45,8 @@ class Noise:
     name : str
         Name of the noise in options and errors.
     depends_on_signal : bool
-        Whether the shape of the distribution depends on the signal. If not, the noise is
-        treated as white: it stays the same in an orthonormal basis.
+        Whether the shape of the distribution depends on the signal, which must then be
+        real. If not, the bound is proportional to ``sigma**2``.
     needs_sigma : bool
         Whether the noise level must be known, because it does not follow from the
         residuals of a fit.
@@ -158,6 +158,11 @@ class Noise:
             Derivative with respect to sigma, only if `derivatives`.
         """
         raise NotImplementedError(f"{type(self).__name__} lacks log_likelihood; define it.")
+
+    @property
+    def label(self):
+        """What messages call it: its name, or that of its class."""
+        return self.name or type(self).__name__
 
     def __repr__(self):
         return constructor_call(self)
@@ -289,8 +294,13 @@ def noise_of(model, noise=None):
     noise = get_noise(model.noise if noise is None else noise)
     if noise.needs_magnitude and not model.is_magnitude:
         raise ValueError(
-            f"noise={noise.name!r} is that of magnitudes, and the signal of {model} is "
+            f"noise={noise.label!r} is that of magnitudes, and the signal of {model} is "
             "not one (is_magnitude is False); choose noise='gaussian'."
+        )
+    if noise.depends_on_signal and model.is_complex:
+        raise ValueError(
+            f"noise={noise.label!r} depends on the signal and is for real signals, but "
+            f"that of {model} is complex; choose noise='gaussian'."
         )
     return noise
 
@@ -302,7 +312,7 @@ def noise_of_data(model):
     these have Rician noise.
     """
     noise = noise_of(model)
-    if model.is_magnitude and isinstance(noise, GaussianNoise):
+    if model.is_magnitude and type(noise) is GaussianNoise:
         return NOISES["rician"]
     return noise
 

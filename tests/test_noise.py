@@ -8,6 +8,7 @@ from scipy.stats import kstest, norm, rice
 
 from crbestim.bounds import cramer_rao_bound, signal_and_bound
 from crbestim.datasets import make_fingerprints
+from crbestim.models import MonoExponential
 from crbestim.noise import GaussianNoise, Noise, RicianNoise, add_noise, get_noise
 from tests.magnitudes import MagnitudeDecay
 
@@ -251,3 +252,73 @@ def test_information_grows_with_the_amplitude():
     information = rician_information(np.linspace(0, 60, 20_001))
     assert (np.diff(information) > 0).all()
     assert information[-1] < 1
+
+
+# Noise of users in bounds and views
+
+
+class Laplace(GaussianNoise):
+    """Additive noise of which every sample carries twice the information."""
+
+    name = "laplace"
+
+    def information(self, signal, sigma):
+        return np.full(1, 2.0)[:, None] * np.ones((len(sigma), 1))
+
+
+class Drift(GaussianNoise):
+    """Gaussian noise with an offset."""
+
+    name = "drift"
+
+    def draw(self, signal, sigma, rng):
+        return super().draw(signal, sigma, rng) + 100.0
+
+
+class Quantized(Noise):
+    """Noise that depends on the signal, of real signals of any sign."""
+
+    name = "quantized"
+    depends_on_signal = True
+
+
+@pytest.mark.parametrize("kind", ["complex", "magnitude"])
+def test_information_of_a_users_noise(kind):
+    te = np.array([0.01, 0.03, 0.07])
+    gaussian, laplace = (
+        MonoExponential(te, signal=kind, noise=noise) for noise in ("gaussian", Laplace())
+    )
+    theta = [[0.05]] if kind == "complex" else [[0.05, 1.0]]
+    expected = cramer_rao_bound(gaussian, theta, noise_std=1e-3) / 2
+    found = cramer_rao_bound(laplace, theta, noise_std=1e-3)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_a_subclass_of_gaussian_noise_stays_what_it_is():
+    model = MonoExponential([0.01, 0.05], signal="magnitude", noise=Drift())
+    X, _ = make_fingerprints(model, 10, random_state=0)
+    assert X.min() > 90
+
+
+def test_views_keep_gaussian_noise_and_refuse_any_other():
+    te, basis = [0.01, 0.03, 0.07], np.eye(3)[:, :2]
+    drift = MonoExponential(te, noise=Drift())
+    assert drift.compress(basis).noise is drift.noise
+    odd = MonoExponential(te, signal="magnitude", noise=Quantized())
+    for view in (lambda: odd.compress(basis), lambda: odd.whiten(1.0)):
+        with pytest.raises(ValueError, match="has Quantized noise, .* noise='gaussian'"):
+            view()
+
+
+def test_noise_that_depends_on_the_signal_is_for_real_signals():
+    model = MonoExponential([0.01, 0.03], noise=Quantized())
+    with pytest.raises(ValueError, match="'quantized' depends on the signal .* complex"):
+        cramer_rao_bound(model, [[0.05]])
+
+
+def test_a_noise_without_a_name_is_called_by_its_class():
+    class Strange(Noise):
+        depends_on_signal = True
+
+    with pytest.raises(ValueError, match="noise='Strange' depends on the signal"):
+        cramer_rao_bound(MonoExponential([0.01, 0.03], noise=Strange()), [[0.05]])

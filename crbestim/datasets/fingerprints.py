@@ -116,7 +116,7 @@ def _chunk(model, size, snr_range, distributions, return_crb, seed):
     if return_crb:
         signal, *bounds = signal_and_bound(model, theta, noise_std=1 / snr)
     else:
-        signal, bounds = model._simulate(model.check_theta(theta)), ()
+        signal, bounds = model._checked_signal(model.check_theta(theta)), ()
     X = add_noise(signal, snr, rng, noise=noise_of_data(model))
     return X, theta, snr, *bounds, *known
 

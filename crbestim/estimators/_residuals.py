@@ -118,7 +118,7 @@ def analyze_residuals(model, X, theta, *, sigma=None, noise_std=None, prior_prec
 
 def _simulate(model, theta):
     """Signals and derivatives; zero where the model is not finite."""
-    signal, jacobian = model._simulate(theta, jacobian=True)
+    signal, jacobian = model._checked_signal(theta, jacobian=True)
     finite = np.isfinite(signal).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2))
     signal = np.where(finite[:, None], signal, 0)
     return signal, np.where(finite[:, None, None], jacobian, 0)
@@ -161,13 +161,14 @@ def _outside(model, X, signal, jacobian, m0):
 
 def _std(model, signal, jacobian, m0, sigma, prior_precision):
     """Return standard deviations of the posterior."""
-    # Zero noise and zero M0 are replaced by a tiny number.
+    # Zero noise and zero M0 are replaced by a tiny number, infinite noise by a huge one.
     tiny = np.finfo(float).tiny ** 0.25
+    sigma = np.nan_to_num(np.clip(sigma, tiny, 1 / tiny), nan=1 / tiny)
     variance = crb_from_jacobian(
         jacobian,
         signal if model.is_complex or noise_of(model).depends_on_signal else None,
-        noise_std=np.maximum(sigma, tiny),
-        m0=np.maximum(np.abs(m0), tiny),
+        noise_std=sigma,
+        m0=np.clip(np.abs(m0), tiny, 1 / tiny),
         prior_precision=prior_precision,
         noise=model.noise,
         accuracy=model.jacobian_accuracy,
@@ -298,7 +299,7 @@ def require_sigma(model, sigma):
     noise = noise_of(model)
     if noise.needs_sigma and sigma is None:
         raise ValueError(
-            f"the noise of {model} is {noise.name.capitalize()}, which adds to the signal "
+            f"the noise of {model} is {noise.label.capitalize()}, which adds to the signal "
             "and cannot be estimated from what the model leaves unexplained; give sigma, "
             "measured in air for instance."
         )

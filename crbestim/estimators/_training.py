@@ -2,6 +2,7 @@
 
 import warnings
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -263,6 +264,8 @@ def warn_of_interruption(progress):
 def undone_by_errors(estimator):
     """Leave an estimator as it was if its fit fails or is cut off."""
     before = dict(vars(estimator))
+    # The only attribute that a fit changes in place.
+    before |= {k: deepcopy(v) for k, v in before.items() if k == "_random_state"}
     try:
         # Sums in BLAS depend on how many threads share them.
         with threadpool_limits(1, user_api="blas"):

@@ -8,7 +8,6 @@ from sklearn.utils import check_random_state
 
 from .._validation import (
     CallbackSupportMixin,
-    HasMethods,
     Interval,
     StrOptions,
     check_sigma,
@@ -16,7 +15,7 @@ from .._validation import (
 )
 from ..models.base import main_direction
 from ..network.arrays import KnownInputs, Network, unit_amplitude
-from ..network.losses import LOSSES, make_loss
+from ..network.losses import LOSSES, Loss, make_loss
 from ..noise import check_snr
 from ._base import BoundedRegressor, rows_of
 from ._calibration import (
@@ -182,7 +181,7 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
 
     _parameter_constraints = {
         "model": "no_validation",
-        "loss": [StrOptions(set(LOSSES)), HasMethods(["total", "count"])],
+        "loss": [StrOptions(set(LOSSES)), Loss],
         "huber_threshold": [None, Interval(Real, 0, None, closed="neither")],
         "n_realizations": [Interval(Integral, 2, None, closed="left")],
         "variance_weight": [Interval(Real, 0, None, closed="left")],

@@ -317,22 +317,22 @@ class NLLSRegressor(BoundedRegressor):
         return parts
 
     def _warn(self, status):
-        limit, stalled, failed = (
-            np.sum(status == code)
-            for code in (
-                VoxelStatus.ITERATION_LIMIT,
-                VoxelStatus.STALLED,
-                VoxelStatus.FAILED,
-            )
-        )
-        if limit or stalled or failed:
+        n = len(status)
+        reasons = {
+            VoxelStatus.ITERATION_LIMIT: f"of {n} did not converge within "
+            f"max_iter={self.max_iter} steps (raise it)",
+            VoxelStatus.STALLED: "stalled because no step lowered the cost (compare "
+            "model.jacobian_error at the estimates)",
+            VoxelStatus.FAILED: "failed because the model was not finite",
+        }
+        counts = {text: np.sum(status == code) for code, text in reasons.items()}
+        found = [f"{count} {text}" for text, count in counts.items() if count]
+        if found:
             warnings.warn(
-                f"{limit} of {len(status)} voxels did not converge within "
-                f"max_iter={self.max_iter} steps, {stalled} stalled because no step "
-                f"lowered the cost (is the Jacobian right?), and {failed} failed because "
-                "the model was not finite; see the status that fit_voxels returns",
+                f"among {n} voxels, {', and '.join(found)}; see the status that "
+                "fit_voxels returns",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def predict(self, X, return_std=False, *, sigma=None, known=None):

@@ -3,6 +3,7 @@
 import inspect
 import warnings
 from functools import cached_property, partial, wraps
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -77,17 +78,26 @@ class SignalModel:
     _chosen_bounds = None
 
     def __init_subclass__(cls, **kwargs):
-        """Move the `signal` of a subclass to the hook, and put the checks before it."""
+        """Put what computes the signal of a subclass behind the checks of the base."""
         super().__init_subclass__(**kwargs)
         if isinstance(vars(cls).get("bounds"), list | tuple):
             cls.bounds = np.array(cls.bounds, dtype=float)
-        if not hasattr(cls.signal, "computed_by"):
-            takes_jacobian = "jacobian" in inspect.signature(cls.signal).parameters
-            cls._simulate = cls.signal if takes_jacobian else _with_differences(cls.signal)
-        if getattr(cls.signal, "computed_by", None) is not cls._simulate:
-            cls.signal = _checked(cls)
+        for parent in cls.__mro__:
+            if "signal" in vars(parent):
+                own = vars(parent)["signal"]
+                if own not in _HOOKS:
+                    cls.signal = _checked(own, _as_hook(own))
+                break
+            if "_simulate" in vars(parent):
+                cls.signal = _checked(SignalModel.signal, vars(parent)["_simulate"])
+                break
 
     def __setattr__(self, name, value):
+        if name == "signal":
+            raise AttributeError(
+                f"signal is a method of {type(self).__name__}; define it in a class, or "
+                "store this value under another name."
+            )
         is_list = name == "bounds" and isinstance(value, list | tuple)
         super().__setattr__(name, np.array(value, dtype=float) if is_list else value)
 
@@ -178,7 +188,7 @@ class SignalModel:
 
     @cached_property
     def _centre_signal(self):
-        return np.asarray(self._simulate(self._finite_bounds.mean(axis=1)[None]))
+        return np.asarray(self._checked_signal(self._finite_bounds.mean(axis=1)[None]))
 
     @property
     def n_features(self):
@@ -214,22 +224,30 @@ class SignalModel:
         MissingJacobianError
             If derivatives are asked for and the model has none.
         """
-        # Not self._simulate: a subclass may have called this one as super().signal.
-        return SignalModel._simulate(self, self.check_theta(theta), jacobian)
+        return self._simulate(self.check_theta(theta), jacobian)
 
     def _simulate(self, theta, jacobian=False):
-        """Compute what `signal` returns, for theta that has been checked."""
+        """Do what `signal` does for checked theta: the hook of models of this library."""
         raise NotImplementedError(
             f"{type(self).__name__} lacks signal(theta), which everything else calls; "
             "define it: (n_samples, n_parameters) to (n_samples, n_features)."
         )
 
-    signal.computed_by = _simulate
+    @property
+    def _hook(self):
+        """What computes the signal: a user's own `signal`, or `_simulate`."""
+        signal = type(self).signal
+        # A signal that a class got after it was made is not behind the checks.
+        return _HOOKS.get(signal) or _as_hook(signal)
+
+    def _checked_signal(self, theta, jacobian=False):
+        """Do what `signal` does, for theta that has been checked."""
+        return self._hook(self, theta, jacobian=jacobian)
 
     def _simulate_voxels(self, theta, jacobian=False):
         """Return signals and derivatives (or None), NaN where the model fails."""
         try:
-            out = self._simulate(theta, jacobian=jacobian)
+            out = self._checked_signal(theta, jacobian)
             return out if jacobian else (out, None)
         except (ArithmeticError, np.linalg.LinAlgError):
             if len(theta) > 1:
@@ -264,7 +282,7 @@ class SignalModel:
         adjoint, blocks = basis.conj().T, []
         for first in range(0, max(len(theta), 1), _BLOCK):
             part = slice(first, first + _BLOCK)
-            out = self.rows(part)._simulate(theta[part], jacobian=jacobian)
+            out = self.rows(part)._checked_signal(theta[part], jacobian)
             s, rest = (out[0], out[1:]) if jacobian else (out, ())
             # One product a row: how that of a block rounds may depend on its size.
             rows = (s[:, None, :] @ adjoint.T)[:, 0]
@@ -289,7 +307,7 @@ class SignalModel:
 
     @property
     def _has_own_jacobian(self):
-        return not hasattr(type(self)._simulate, "differentiates")
+        return not hasattr(self._hook, "differentiates")
 
     @property
     def has_jacobian(self):
@@ -338,10 +356,10 @@ class SignalModel:
             If theta is not a finite array inside the model's domain.
         """
         theta = self.check_theta(theta)
-        found = self._differences(self._simulate, theta, self._simulate(theta))
+        found = self._differences(self._checked_signal, theta, self._checked_signal(theta))
         error = found.error
         if self._has_own_jacobian:
-            own = self._simulate(theta, jacobian=True)[1]
+            own = self._checked_signal(theta, jacobian=True)[1]
             error = error + np.linalg.norm(own - found.jacobian, axis=1)
         return error / found.size
 
@@ -566,31 +584,44 @@ def main_direction(X):
     return np.linalg.eigh(unit.T @ unit.conj())[1][:, -1]
 
 
-def _checked(cls):
-    """Return the public `signal` of a class: the checks, then its hook."""
+_HOOKS = WeakKeyDictionary({SignalModel.signal: SignalModel._simulate})
+"""What computes the signal, by the public method that checks theta first."""
 
-    def signal(self, theta, jacobian=False):
+
+def _checked(source, hook):
+    """Return a public `signal`, described as its source: the checks, then the hook."""
+
+    def signal(self, theta, jacobian=False, **options):
         # Called as super().signal, theta has been checked, and may have other columns.
-        if type(self)._simulate is cls._simulate:
+        if type(self).signal is signal:
             theta = self.check_theta(theta)
-        return cls._simulate(self, theta, jacobian=jacobian)
+        else:
+            theta = np.atleast_2d(np.asarray(theta, dtype=float))
+        return hook(self, theta, jacobian=jacobian, **options)
 
-    signal.computed_by = cls._simulate
-    signal.__doc__ = cls._simulate.__doc__ or SignalModel.signal.__doc__
-    signal.__module__, signal.__qualname__ = cls.__module__, f"{cls.__qualname__}.signal"
+    signal.__doc__ = source.__doc__ or SignalModel.signal.__doc__
+    signal.__module__, signal.__qualname__ = hook.__module__, hook.__qualname__
+    _HOOKS[signal] = hook
     return signal
+
+
+def _as_hook(signal):
+    """Return a method ``signal(theta)``, or one with `jacobian`, as one with `jacobian`."""
+    parameters = inspect.signature(signal).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return signal if takes_any or "jacobian" in parameters else _with_differences(signal)
 
 
 def _with_differences(signal):
     """Give a method ``signal(theta)`` the argument ``jacobian``."""
 
     @wraps(signal)
-    def simulate(self, theta, jacobian=False):
-        s = signal(self, theta)
+    def simulate(self, theta, jacobian=False, **options):
+        s = signal(self, theta, **options)
         if not jacobian:
             return s
         # Of this signal, even if a subclass overrides it and calls it as super().signal.
-        own = partial(signal, self)
+        own = partial(signal, self, **options)
         return s, self._jacobian_by_differences(own, theta, s)
 
     simulate.differentiates = True

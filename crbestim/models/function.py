@@ -171,7 +171,8 @@ class FunctionModel(SignalModel):
 
     @property
     def _has_own_jacobian(self):
-        return self.jacobian is not None or self.backend == "torch"
+        is_given = self.jacobian is not None or self.backend == "torch"
+        return super()._has_own_jacobian and is_given
 
     def _simulate(self, theta, jacobian=False):
         shapes = (self.n_features,), (self.n_features, self.n_parameters)
@@ -183,7 +184,7 @@ class FunctionModel(SignalModel):
         if not jacobian:
             return s
         if self.jacobian is None:
-            return s, self._jacobian_by_differences(self._simulate, theta, s)
+            return s, self._jacobian_by_differences(self._checked_signal, theta, s)
         return s, self._values("jacobian", self.jacobian, theta, shapes[1])
 
     def _values(self, what, function, theta, shape):

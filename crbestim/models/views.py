@@ -11,7 +11,7 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
 from .._validation import check_known
-from ..noise import get_noise
+from ..noise import GaussianNoise, get_noise
 from .base import SignalModel
 
 
@@ -60,6 +60,11 @@ class ModelView(SignalModel):
 
 class LinearView(ModelView):
     """Signals of another model after a linear map, with the same parameters."""
+
+    @property
+    def noise(self):
+        """The noise, which is Gaussian; see `SignalModel.noise`."""
+        return self.model.noise
 
     @property
     def parameters(self):
@@ -117,9 +122,9 @@ class LinearView(ModelView):
 def _refuse_noise(model, why):
     """Refuse a model whose noise would change its distribution under a linear map."""
     noise = get_noise(model.noise)
-    if noise.depends_on_signal:
+    if not isinstance(noise, GaussianNoise):
         raise ValueError(
-            f"{model} has {noise.name.capitalize()} noise, {why} the complex signal, or "
+            f"{model} has {noise.label.capitalize()} noise, {why} the complex signal, or "
             "a model with noise='gaussian'."
         )
 
@@ -243,7 +248,7 @@ class WhitenedModel(LinearView):
         return f".whiten(<covariance of {self.n_features} features>)"
 
     def _simulate(self, theta, jacobian=False):
-        out = self.model._simulate(theta, jacobian=jacobian)
+        out = self.model._checked_signal(theta, jacobian)
         if not jacobian:
             return self._whiten(out[:, :, None])[:, :, 0]
         signal, derivatives = out
@@ -429,9 +434,9 @@ class GivenModel(ModelView):
 
     def _simulate(self, theta, jacobian=False):
         if jacobian and not self._has_own_jacobian:
-            s = self._simulate(theta)
-            return s, self._jacobian_by_differences(self._simulate, theta, s)
-        out = self.model._simulate(self.join(theta), jacobian=jacobian)
+            s = self._checked_signal(theta)
+            return s, self._jacobian_by_differences(self._checked_signal, theta, s)
+        out = self.model._checked_signal(self.join(theta), jacobian)
         return self._own(out, jacobian)
 
     def project(self, theta, basis, jacobian=False):

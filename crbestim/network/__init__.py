@@ -4,3 +4,7 @@
 be imported without torch, which is slow to import; all other files need it. Nothing here
 uses signal models or scikit-learn.
 """
+
+from .losses import BiasReducedLoss, CRBLoss, Loss, MSELoss
+
+__all__ = ["BiasReducedLoss", "CRBLoss", "Loss", "MSELoss"]

@@ -59,8 +59,10 @@ def huber(deviations, threshold):
 class Loss:
     """What a network minimizes.
 
-    A subclass is a frozen dataclass whose fields are parameters of
-    :class:`~crbestim.CRBRegressor`, and defines `total`.
+    A subclass defines `total`. One that users choose by name, with an entry in `LOSSES`, is
+    a frozen dataclass, whose fields are set from the parameters of
+    :class:`~crbestim.CRBRegressor` of the same name; an object is used as it is, whatever
+    these parameters are.
 
     Attributes
     ----------
@@ -104,7 +106,7 @@ class Loss:
         raise NotImplementedError(f"{type(self).__name__} lacks total; define it.")
 
     def count(self, precision, weights):
-        """Return what to divide the sum by: the weight of all entries that count."""
+        """Return what to divide the sum by, a Tensor: the weight of entries that count."""
         return (weights * (precision > 0)).sum()
 
 

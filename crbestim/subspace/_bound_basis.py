@@ -71,7 +71,7 @@ def bound_basis(model, theta, n_components, *, weights, energy_weight, real, max
 
 def _unknowns(model, theta):
     """Return signals and derivatives; for complex ones also those by M0, s and 1j s."""
-    signal, jacobian = model._simulate(theta, jacobian=True)
+    signal, jacobian = model._checked_signal(theta, jacobian=True)
     if not model.is_complex:
         return signal, jacobian
     nuisance = signal[:, :, None] * [1, 1j]

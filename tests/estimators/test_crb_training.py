@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from crbestim import CRBRegressor
 from crbestim.estimators._training import resolve_batch_size
 from crbestim.metrics import crb_loss
+from crbestim.network import Loss
 
 callback = pytest.importorskip(
     "sklearn.callback", reason="scikit-learn has callbacks from version 1.9 on"
@@ -337,3 +339,48 @@ def test_progress_bar_of_scikit_learn(model, fingerprints, capsys):
     pytest.importorskip("rich", reason="scikit-learn draws its progress bar with rich")
     small(model).set_callbacks(callback.ProgressBar()).fit(*fingerprints)
     assert "CRBRegressor" in capsys.readouterr().out
+
+
+class Absolute(Loss):
+    """Errors count linearly."""
+
+    def total(self, deviations, weights):
+        return (weights * deviations.abs()).sum()
+
+
+class OfPairs(Loss):
+    """The mean error over two noise realizations."""
+
+    n_realizations = 2
+
+    def total(self, deviations, weights):
+        return 2 * (weights * deviations.unflatten(0, (-1, 2)).mean(dim=1).square()).sum()
+
+
+@pytest.mark.parametrize("loss", [Absolute(), OfPairs()])
+def test_a_users_loss(model, fingerprints, loss):
+    X, y, crb = fingerprints
+    reg = small(model, loss=loss, max_iter=5).fit(X, y, crb=crb)
+    assert reg.loss_curve_[-1] < reg.loss_curve_[0]
+    again = clone(reg).fit(X, y, crb=crb)
+    np.testing.assert_array_equal(again.predict(X), reg.predict(X))
+    other = small(model, max_iter=5).fit(X, y, crb=crb)
+    assert not np.array_equal(other.predict(X), reg.predict(X))
+
+
+def test_what_is_not_a_loss_is_refused(model, fingerprints):
+    for loss in (Absolute, len, "mae"):
+        with pytest.raises(ValueError, match="'loss' parameter of CRBRegressor must be"):
+            small(model, loss=loss).fit(*fingerprints)
+
+
+def test_a_failed_part_does_not_change_the_next(model, fingerprints):
+    X, y, crb = fingerprints
+    one, two = (small(model).partial_fit(X, y, crb=crb) for _ in range(2))
+    one.set_params(learning_rate_init=1e30)
+    with pytest.raises(RuntimeError, match="lower learning_rate_init"):
+        for _ in range(5):
+            one.partial_fit(X, y, crb=crb)
+    one.set_params(learning_rate_init=two.learning_rate_init)
+    expected = two.partial_fit(X, y, crb=crb).predict(X)
+    np.testing.assert_array_equal(one.partial_fit(X, y, crb=crb).predict(X), expected)

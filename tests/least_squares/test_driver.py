@@ -9,10 +9,10 @@ from crbestim.least_squares.driver import VoxelFitter
 
 def test_a_model_that_raises_for_one_voxel_leaves_the_others(model):
     class Raising(type(model)):
-        def _simulate(self, theta, jacobian=False):
+        def signal(self, theta, jacobian=False):
             if (theta[:, 0] > 0.2).any():
                 raise FloatingPointError("too large")
-            return super()._simulate(theta, jacobian)
+            return super().signal(theta, jacobian)
 
     raising = Raising(model.model, model.basis)
     low, high = model.bounds.T

@@ -1,14 +1,17 @@
 """Models made from models by inheritance: one verb, checked once, in every generation."""
 
+import functools
 import pickle
 
 import numpy as np
 import pytest
 from joblib.externals.loky.backend.reduction import dumps
 
+from crbestim.bounds import cramer_rao_bound, crb_from_jacobian
 from crbestim.exceptions import ImplausibleValueWarning
 from crbestim.models import MonoExponential, SignalModel
 from crbestim.parameters import Parameter
+from tests.models.conftest import draw, fisp, mt, orthonormal, water
 from tests.models.test_base import TIMES, Decay, exact_jacobian
 
 
@@ -164,3 +167,141 @@ def test_models_of_a_notebook_travel(by_value):
         np.testing.assert_array_equal(part, value)
     with pytest.raises(ValueError, match="R2 = nan in row 0 of theta"):
         twin.signal([[1.0, np.nan]])
+
+
+# What a class gets after it was made, and what decorators do
+
+
+class Rate(SignalModel):
+    """A decay whose rate is the parameter."""
+
+    parameter_names = ("R2",)
+    bounds = np.array([[1.0, 100.0]])
+
+    def signal(self, theta):
+        return np.exp(-theta * np.array([0.01, 0.02, 0.05])) + 0j
+
+
+def halved(self, theta, jacobian=False):
+    """Take twice the time for a decay."""
+    out = Rate.signal(self, theta / 2, jacobian)
+    return (out[0], out[1] / 2) if jacobian else out
+
+
+def by_decorator():
+    def slower(cls):
+        cls.signal = halved
+        return cls
+
+    @slower
+    class Decorated(Rate):
+        pass
+
+    return Decorated
+
+
+def by_assignment():
+    class Assigned(Rate):
+        pass
+
+    Assigned.signal = halved
+    return Assigned
+
+
+def with_wraps():
+    class Wrapping(Rate):
+        @functools.wraps(Rate.signal)
+        def signal(self, theta, jacobian=False):
+            return halved(self, theta, jacobian)
+
+    return Wrapping
+
+
+def with_any_arguments():
+    class Passing(Rate):
+        def signal(self, theta, *args, **kwargs):
+            out = super().signal(theta / 2, *args, **kwargs)
+            return (out[0], out[1] / 2) if isinstance(out, tuple) else out
+
+    return Passing
+
+
+@pytest.mark.parametrize(
+    "make", [by_decorator, by_assignment, with_wraps, with_any_arguments]
+)
+def test_the_signal_of_a_class_is_what_bounds_and_views_use(make):
+    model, theta = make()(), np.array([[20.0]])
+    s, jacobian = Rate().signal(theta / 2, jacobian=True)
+    np.testing.assert_array_equal(model.signal(theta), s)
+    np.testing.assert_array_equal(model.compress(np.eye(3)).signal(theta), s)
+    expected = crb_from_jacobian(jacobian / 2, s)
+    np.testing.assert_allclose(cramer_rao_bound(model, theta), expected, rtol=1e-8)
+
+
+def test_a_signal_may_be_taken_from_another_class():
+    class Same(Rate):
+        signal = Rate.signal
+
+    theta = np.array([[20.0]])
+    np.testing.assert_array_equal(Same().signal(theta), Rate().signal(theta))
+    assert np.isfinite(cramer_rao_bound(Same(), theta)).all()
+
+
+def test_a_signal_cannot_be_set_on_an_instance():
+    with pytest.raises(AttributeError, match="signal is a method of Rate; define it in a"):
+        Rate().signal = halved
+
+
+def test_helpers_of_a_user_may_have_any_name():
+    class Helped(SignalModel):
+        parameter_names = ("R2",)
+        bounds = np.array([[1.0, 100.0]])
+
+        def _simulate(self, rates):
+            return np.exp(-rates * np.array([0.01, 0.02, 0.05])) + 0j
+
+        def signal(self, theta):
+            return self._simulate(theta)
+
+    theta = np.array([[20.0]])
+    np.testing.assert_array_equal(Helped().signal(theta), Rate().signal(theta))
+    np.testing.assert_allclose(
+        cramer_rao_bound(Helped(), theta), cramer_rao_bound(Rate(), theta)
+    )
+
+
+def test_further_arguments_reach_the_signal():
+    class Scaled(Rate):
+        def signal(self, theta, jacobian=False, *, scale=1.0):
+            out = super().signal(theta, jacobian)
+            return tuple(scale * part for part in out) if jacobian else scale * out
+
+    theta = [[20.0]]
+    np.testing.assert_array_equal(
+        Scaled().signal(theta, scale=2.0), 2 * Rate().signal(theta)
+    )
+
+
+@pytest.mark.parametrize("make", [mt, fisp, water], ids=["MT", "FISP", "bSSFP"])
+def test_a_subclass_of_a_compiled_model_is_seen_through_a_basis(make):
+    """Their kernels project onto a basis, and know nothing of a subclass."""
+    model = make(24)
+
+    class Weighted(type(model)):
+        def signal(self, theta, jacobian=False):
+            weights = np.linspace(1, 2, self.n_features)
+            out = super().signal(theta, jacobian)
+            if not jacobian:
+                return weights * out
+            return weights * out[0], weights[:, None] * out[1]
+
+    model.__class__ = Weighted
+    theta, basis = draw(model, 4), orthonormal(24, 5)
+    for jacobian in (False, True):
+        whole = model.signal(theta, jacobian)
+        small = model.compress(basis).signal(theta, jacobian)
+        pairs = zip(whole, small, strict=True) if jacobian else [(whole, small)]
+        for full, seen in pairs:
+            expected = np.tensordot(full, basis, axes=([1], [0]))
+            expected = np.moveaxis(expected, -1, 1)
+            np.testing.assert_allclose(seen, expected, atol=1e-12 * np.abs(full).max())
