@@ -1,5 +1,6 @@
 """Estimators: assemble models, bounds and networks behind scikit-learn's interface."""
 
+from ._base import BoundedRegressor
 from ._linear_calibration import LinearCalibration, LinearModel
 from ._matching import BallTree, BallTreeCells
 from ._residuals import Residuals
@@ -11,6 +12,7 @@ from .one_step import OneStepRegressor, PastErrors
 __all__ = [
     "BallTree",
     "BallTreeCells",
+    "BoundedRegressor",
     "CRBRegressor",
     "DictionaryRegressor",
     "LinearCalibration",
@@ -22,3 +24,8 @@ __all__ = [
     "VoxelFits",
     "VoxelStatus",
 ]
+
+# help() and pickles name these classes by what users import.
+for _one in (BallTree, BallTreeCells, BoundedRegressor, LinearCalibration, LinearModel):
+    _one.__module__ = __name__
+PastErrors.__module__ = Residuals.__module__ = __name__

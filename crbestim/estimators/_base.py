@@ -1,10 +1,13 @@
 """What the estimators share: checks of data and bounds, and the score."""
 
 import warnings
+from contextlib import contextmanager
+from copy import deepcopy
 
 import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits
 
 from .._validation import check_crb, check_features, check_known, check_targets
 from ..bounds import cramer_rao_bound, crb_from_jacobian
@@ -19,8 +22,29 @@ _N_PROBES = 64
 class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     """Regressor whose errors are measured in units of the Cramér-Rao bound.
 
-    Subclasses have the constructor parameters ``model`` and ``noise_std`` and call
-    :meth:`_check_fit` first in ``fit``.
+    The base of all estimators here, and of your own: a subclass has the constructor
+    parameters ``model`` and ``noise_std``, calls ``_check_fit`` first in ``fit`` and
+    ``_check_predict`` first in ``predict``. It gets ``score`` and ``residual``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.estimators import BoundedRegressor
+    >>> class Mean(BoundedRegressor):
+    ...     def __init__(self, model=None, *, noise_std=0.01):
+    ...         self.model = model
+    ...         self.noise_std = noise_std
+    ...     def fit(self, X, y, crb=None, known=None):
+    ...         X, y, crb, known = self._check_fit(X, y, crb, known)
+    ...         self.mean_ = y.mean(axis=0)
+    ...         return self
+    ...     def predict(self, X, *, known=None):
+    ...         X, known, usable = self._check_predict(X, known)
+    ...         y = np.where(usable[:, None], self.mean_, np.nan)
+    ...         return self._shape_like_targets(y)
+    >>> X, y = np.eye(3), np.array([[1.0], [2.0], [3.0]])
+    >>> Mean().fit(X, y, crb=np.ones((3, 1))).score(X, y, crb=np.ones((3, 1)))
+    1.5
     """
 
     def _check_fit(self, X, y, crb, known=None, *, reset=True):
@@ -393,3 +417,19 @@ def check_determined(model, theta, name):
             f"Jacobian is singular there, and {name} cannot search; start elsewhere, fix "
             "parameters, or give a prior."
         )
+
+
+@contextmanager
+def undone_by_errors(estimator):
+    """Leave an estimator as it was if its fit fails or is cut off."""
+    before = dict(vars(estimator))
+    # The only attribute that a fit changes in place.
+    before |= {k: deepcopy(v) for k, v in before.items() if k == "_random_state"}
+    try:
+        # Sums in BLAS depend on how many threads share them.
+        with threadpool_limits(1, user_api="blas"):
+            yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise

@@ -1,14 +1,11 @@
 """Training of CRBRegressor: its data, its checks, and its reports."""
 
 import warnings
-from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
 
 from ..bounds import implied_snr, signal_and_bound
 from ..noise import check_snr, noise_of, noise_of_data
@@ -258,22 +255,6 @@ def warn_of_interruption(progress):
         ConvergenceWarning,
         stacklevel=6,
     )
-
-
-@contextmanager
-def undone_by_errors(estimator):
-    """Leave an estimator as it was if its fit fails or is cut off."""
-    before = dict(vars(estimator))
-    # The only attribute that a fit changes in place.
-    before |= {k: deepcopy(v) for k, v in before.items() if k == "_random_state"}
-    try:
-        # Sums in BLAS depend on how many threads share them.
-        with threadpool_limits(1, user_api="blas"):
-            yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
 
 
 def epoch_reporter(context, estimator, X, y, **metadata):

@@ -17,7 +17,7 @@ from ..models.base import main_direction
 from ..network.arrays import KnownInputs, Network, unit_amplitude
 from ..network.losses import LOSSES, Loss, make_loss
 from ..noise import check_snr
-from ._base import BoundedRegressor, rows_of
+from ._base import BoundedRegressor, rows_of, undone_by_errors
 from ._calibration import (
     calibrate,
     interpolated_factors,
@@ -37,7 +37,6 @@ from ._training import (
     resolve_batch_size,
     split_rows,
     target_scales,
-    undone_by_errors,
     warn_of_interruption,
 )
 

@@ -5,7 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from .._validation import Interval, check_sigma, fit_context
-from ._base import BoundedRegressor, rows_of
+from ._base import BoundedRegressor, rows_of, undone_by_errors
 from ._matching import N_MATCHES, Dictionary, in_blocks
 
 __all__ = ["DictionaryRegressor"]
@@ -147,13 +147,18 @@ class DictionaryRegressor(BoundedRegressor):
             If data, model and constructor parameters do not fit together, or no atom has
             a signal.
         """
+        with undone_by_errors(self):
+            self._learn(X, y, crb, known)
+        return self
+
+    def _learn(self, X, y, crb, known):
+        """Do what `fit` does; an error leaves the estimator half fitted."""
         X, y, _, known = self._check_fit(X, y, crb, known)
         atoms = None if self._simulates_X else X
         dictionary = Dictionary.of(atoms, y, self.model, known)
         self._check_neighbors(self.n_neighbors, dictionary.n_choices)
         self._dictionary, self.ball_tree_ = dictionary, dictionary.tree
         self.atoms_, self.parameters_ = dictionary.atoms, dictionary.parameters
-        return self
 
     def _check_neighbors(self, n_neighbors, n_atoms):
         """Refuse to look for more neighbours than there are, or to interpolate one."""

@@ -12,7 +12,13 @@ from .._validation import HasMethods, Interval, StrOptions, check_sigma, fit_con
 from ..least_squares.box import UnitBox, resolve_bounds
 from ..least_squares.driver import VoxelFits, VoxelFitter, VoxelStatus, chunks
 from ..least_squares.prior import resolve_prior
-from ._base import BoundedRegressor, check_determined, evenly_spaced, rows_of
+from ._base import (
+    BoundedRegressor,
+    check_determined,
+    evenly_spaced,
+    rows_of,
+    undone_by_errors,
+)
 from ._linear_calibration import LinearCalibration, joined
 from ._matching import N_MATCHES, Dictionary, in_blocks
 from ._residuals import require_sigma
@@ -210,11 +216,17 @@ class NLLSRegressor(BoundedRegressor):
         MissingJacobianError
             If the model has no derivatives.
         """
+        with undone_by_errors(self):
+            self._learn(X, y, crb, known)
+        return self
+
+    def _learn(self, X, y, crb, known):
+        """Do what `fit` does; an error leaves the estimator half fitted."""
         X, y, crb, known = self._check_fit(X, y, crb, known)
         self.n_iter_ = 1
         if self.model is None:
             self.linear_ = LinearCalibration.learn(X, joined(y, known))
-            return self
+            return
         self.model.require_jacobian(type(self).__name__)
         self.bounds_ = resolve_bounds(self.model, self.bounds)
         self.prior_ = resolve_prior(self.prior, self.model, y, self.bounds_)
@@ -232,7 +244,6 @@ class NLLSRegressor(BoundedRegressor):
         if self.prior_ is None:
             model = self._model_at(known)
             check_determined(model, self._box.inside(y), type(self).__name__)
-        return self
 
     def _most_atoms(self):
         if self.n_atoms != "auto":

@@ -12,7 +12,13 @@ from ..least_squares.box import UnitBox, resolve_bounds
 from ..least_squares.driver import FisherScoring, chunks
 from ..least_squares.prior import resolve_prior
 from ..parameters import wrapped_error
-from ._base import BoundedRegressor, check_determined, evenly_spaced, rows_of
+from ._base import (
+    BoundedRegressor,
+    check_determined,
+    evenly_spaced,
+    rows_of,
+    undone_by_errors,
+)
 from ._linear_calibration import LinearModel
 from ._sub_estimators import fit_clone, predict_columns
 from .dictionary import interpolating_dictionary
@@ -218,6 +224,12 @@ class OneStepRegressor(BoundedRegressor):
         MissingJacobianError
             If the model has no derivatives.
         """
+        with undone_by_errors(self):
+            self._learn(X, y, crb, known)
+        return self
+
+    def _learn(self, X, y, crb, known):
+        """Do what `fit` does; an error leaves the estimator half fitted."""
         X, y, crb, known = self._check_fit(X, y, crb, known)
         self.model_ = self.model
         if self.model is None:
@@ -234,7 +246,6 @@ class OneStepRegressor(BoundedRegressor):
             self.estimator_ = fit_clone(self.estimator, X, targets, crb, known)
         if self.n_starts > 1:
             self._learn_errors(X, y, known)
-        return self
 
     def _model_at(self, known):
         """Return the model, given or learned, at known values, if there are any."""

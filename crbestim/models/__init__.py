@@ -1,5 +1,8 @@
 """Signal models: tissue parameters to signal and Jacobian, one physics a file."""
 
+from ._closed_form import ClosedFormModel
+from ._compiled import CompiledModel
+from ._hybrid_state import HybridStateModel
 from .balanced_steady_state import BalancedSteadyState
 from .base import SignalModel
 from .bi_exponential import BiExponential
@@ -10,7 +13,7 @@ from .inversion_recovery import InversionRecovery
 from .magnetization_transfer import MagnetizationTransfer
 from .mono_exponential import MonoExponential
 from .spoiled_gradient_echo import SpoiledGradientEcho
-from .views import CompressedModel, GivenModel, WhitenedModel
+from .views import CompressedModel, GivenModel, LinearView, ModelView, WhitenedModel
 
 __all__ = [
     "BalancedSteadyState",
@@ -27,6 +30,10 @@ __all__ = [
     "SpoiledGradientEcho",
     "WhitenedModel",
 ]
+
+# What the models above share: help() names these classes, and so they can be imported.
+for _base in (ClosedFormModel, CompiledModel, HybridStateModel, LinearView, ModelView):
+    _base.__module__ = __name__
 
 
 def __dir__():

@@ -7,6 +7,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import cross_validate
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from crbestim import DictionaryRegressor, OneStepRegressor
 from crbestim.bounds import cramer_rao_bound
 from crbestim.datasets import make_fingerprints
 from crbestim.estimators import nlls
@@ -338,3 +339,14 @@ def test_bounds_must_be_finite():
     X, y = measured(3)
     with pytest.raises(ValueError, match="bounds of R2 are 1 to inf; searches need finite"):
         NLLSRegressor(Open()).fit(X, y)
+
+
+@pytest.mark.parametrize("kind", [NLLSRegressor, OneStepRegressor, DictionaryRegressor])
+def test_a_failed_fit_changes_nothing(kind):
+    X, y = measured(20)
+    reg = kind(model=Precession()).fit(X, y)
+    expected, before = reg.predict(X), dict(vars(reg))
+    with pytest.raises(ValueError, match="X has 2 features|y has 4 columns"):
+        reg.fit(X[:, :2], np.hstack([y, y]))
+    assert vars(reg) == before
+    np.testing.assert_array_equal(reg.predict(X), expected)
