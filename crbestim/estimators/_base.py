@@ -9,14 +9,17 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from .._validation import check_crb, check_features, check_known, check_targets
-from ..bounds import cramer_rao_bound, crb_from_jacobian
+from .._validation import (
+    check_crb,
+    check_features,
+    check_known,
+    check_sigma,
+    check_targets,
+)
+from ..bounds import cramer_rao_bound
 from ..metrics import efficiency_score
 from ..models import SignalModel
 from ._residuals import Residuals, analyze_residuals
-
-# Values at which to check whether a model determines its parameters.
-_N_PROBES = 64
 
 
 class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -158,7 +161,15 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             )
         if (X.dtype.kind == "c") != self.model.is_complex:
             kinds = "complex" if X.dtype.kind == "c" else "real"
-            raise ValueError(f"X is {kinds}, but the signal of {self.model} is not.")
+            advice = ""
+            if kinds == "real":
+                advice = (
+                    "; give X + 0j if it is signed, or for magnitudes a model of them, "
+                    "with signal='magnitude' where there is such an option"
+                )
+            raise ValueError(
+                f"X is {kinds}, but the signal of {self.model} is not{advice}."
+            )
         if y.shape[1] != self.model.n_parameters:
             raise ValueError(
                 f"y has {y.shape[1]} columns; the model's parameters are "
@@ -207,21 +218,41 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _check_predict(self, X, known=None):
         """Check new data; return X and known as arrays, and which rows can be estimated.
 
-        These rows are finite and, if complex, not zero throughout, and their known values
-        are inside their domains.
+        These rows are finite and have a signal, and their known values are inside their
+        domains.
         """
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
         self._check_kind(X)
-        usable = np.isfinite(X).all(axis=1)
-        if self.is_complex_:
-            usable &= (X != 0).any(axis=1)
+        usable = np.isfinite(X).all(axis=1) & self._has_signal(X)
         known = self._check_known(known, len(X), reset=False)
         if known is not None:
             usable &= np.isfinite(known).all(axis=1)
             for k, parameter in enumerate(self._known_parameters):
                 usable &= parameter.holds(known[:, k])
         return X, known, usable
+
+    def _has_signal(self, X):
+        """Tell voxels with a signal: complex, not zero; magnitudes, positive somewhere."""
+        if self.is_complex_:
+            return (X != 0).any(axis=1)
+        if self.model is not None and self.model.is_magnitude:
+            return (X > 0).any(axis=1)
+        return np.ones(len(X), dtype=bool)
+
+    def _check_sigma(self, sigma, n_voxels, usable):
+        """Return the noise for standard deviations; warn if nothing shows it."""
+        sigma = check_sigma(sigma, n_voxels, usable)
+        model = getattr(self, "model_", self.model)
+        if sigma is None and model.n_reals <= model.n_unknowns:
+            warnings.warn(
+                f"{type(self).__name__} has {model.n_unknowns} unknowns (with M0) for "
+                f"{model.n_reals} real numbers a voxel, which leaves none to estimate the "
+                "noise from: standard deviations are NaN; give sigma",
+                UserWarning,
+                stacklevel=3,
+            )
+        return sigma
 
     @property
     def _known_parameters(self):
@@ -237,7 +268,6 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             X,
             y,
             sigma=sigma,
-            noise_std=self.noise_std,
             prior_precision=prior_precision,
         ).std
 
@@ -355,23 +385,36 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         -------
         float
             1 for an ideal unbiased estimator.
+
+        Raises
+        ------
+        ValueError
+            If no voxel has an estimate, or shapes disagree.
+
+        Warns
+        -----
+        UserWarning
+            If some voxels have no estimate: they are left out.
         """
         check_is_fitted(self)
         predictions, y = np.asarray(self.predict(X, known=known)), check_targets(y)
         predictions = predictions.reshape(len(predictions), -1)
         if y.shape != predictions.shape:
             raise ValueError(f"y has shape {y.shape}; X requires {predictions.shape}.")
-        lost = ~np.isfinite(predictions).all(axis=1)
-        if lost.any():
-            raise ValueError(
-                f"{lost.sum()} voxels have no estimate, the first is row "
-                f"{np.argmax(lost)}; leave them out of score."
+        bound, found = self._bound(y, crb, known), np.isfinite(predictions).all(axis=1)
+        if not found.all():
+            what = (
+                f"{np.sum(~found)} of {len(found)} voxels have no estimate, the first is "
             )
+            what += f"row {np.argmin(found)}"
+            if not found.any():
+                raise ValueError(f"{what}; none is left to score.")
+            warnings.warn(f"{what}: score leaves them out", UserWarning, stacklevel=2)
         return efficiency_score(
-            y,
-            predictions,
-            self._bound(y, crb, known),
-            sample_weight=sample_weight,
+            y[found],
+            predictions[found],
+            bound[found],
+            sample_weight=rows_of(_as_array(sample_weight), found),
             periods=self._periods,
         )
 
@@ -383,40 +426,14 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return tags
 
 
+def _as_array(values):
+    """Return an array of what may be None."""
+    return None if values is None else np.asarray(values)
+
+
 def rows_of(values, rows):
     """Return some rows of an array that may be None."""
     return None if values is None else values[rows]
-
-
-def evenly_spaced(n_rows, n_wanted):
-    """Return the indices of at most `n_wanted` rows, evenly spaced among all."""
-    return np.linspace(0, n_rows - 1, min(n_rows, n_wanted)).round().astype(int)
-
-
-def check_determined(model, theta, name):
-    """Refuse a model that determines its parameters at none of the given values.
-
-    Such a model has more unknowns than a signal has real numbers, or a parameter whose
-    bound is infinite at all of these values.
-    """
-    if model.n_reals < model.n_unknowns:
-        raise ValueError(
-            f"{name} has {model.n_unknowns} unknowns (with M0) for {model.n_reals} real "
-            "numbers a voxel; measure more, fix parameters, or give a prior."
-        )
-    rows = evenly_spaced(len(theta), _N_PROBES)
-    signal, jacobian = model.rows(rows)._simulate_voxels(theta[rows], jacobian=True)
-    finite = np.isfinite(signal).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2))
-    nuisance = signal[finite] if model.is_complex else None
-    crb = crb_from_jacobian(jacobian[finite], nuisance, accuracy=model.jacobian_accuracy)
-    is_open = np.isinf(crb).all(axis=0)
-    if finite.any() and is_open.any():
-        names = np.array(model.parameter_names)[is_open]
-        raise ValueError(
-            f"the signal does not determine {', '.join(names)} at any start value: the "
-            f"Jacobian is singular there, and {name} cannot search; start elsewhere, fix "
-            "parameters, or give a prior."
-        )
 
 
 @contextmanager

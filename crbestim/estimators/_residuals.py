@@ -52,7 +52,7 @@ class ResidualAnalysis:
     n_free: int
 
 
-def analyze_residuals(model, X, theta, *, sigma=None, noise_std=None, prior_precision=None):
+def analyze_residuals(model, X, theta, *, sigma=None, prior_precision=None):
     """Compare signals with a model's.
 
     Parameters
@@ -65,9 +65,7 @@ def analyze_residuals(model, X, theta, *, sigma=None, noise_std=None, prior_prec
         Estimates, in SI units.
     sigma : ndarray of shape (n_voxels,), default=None
         Noise of X per channel for the standard deviations; by default estimated voxel
-        by voxel.
-    noise_std : float, default=None
-        Noise for M0 = 1, where a signal has no more real numbers than unknowns.
+        by voxel, or unknown if a signal has no more real numbers than unknowns.
     prior_precision : ndarray of shape (n_parameters, n_parameters), default=None
         Inverse covariance of a normal prior; without it no standard deviations.
 
@@ -79,9 +77,7 @@ def analyze_residuals(model, X, theta, *, sigma=None, noise_std=None, prior_prec
     Raises
     ------
     ValueError
-        If a signal has no more real numbers than the model has unknowns, and neither
-        `sigma` nor `noise_std` is given; or standard deviations are requested under Rician
-        noise without `sigma`.
+        If standard deviations are requested under Rician noise without `sigma`.
     MissingJacobianError
         If the model has no derivatives.
     """
@@ -89,11 +85,6 @@ def analyze_residuals(model, X, theta, *, sigma=None, noise_std=None, prior_prec
     if prior_precision is not None:
         require_sigma(model, sigma)
     n_real, n_unknown = model.n_reals, model.n_unknowns
-    if n_real <= n_unknown and sigma is None and noise_std is None:
-        raise ValueError(
-            f"{model} has {n_unknown} unknowns (with M0) for {n_real} real numbers a "
-            "voxel, which leaves none to estimate the noise from; give sigma."
-        )
     n_free = max(n_real - n_unknown, 0)
     # Signals are scaled to size 1, so that no square overflows.
     size = np.ones(len(X))
@@ -110,7 +101,7 @@ def analyze_residuals(model, X, theta, *, sigma=None, noise_std=None, prior_prec
         noise = unexplained[part] / np.sqrt(max(n_free, 1))
         snr[part] = _snr(X[part], unit, noise, n_real)
         if prior_precision is not None:
-            level = noise if n_free else np.abs(m0[part]) * (noise_std or np.nan)
+            level = noise if n_free else np.full(len(noise), np.nan)
             level = level if sigma is None else sigma[part]
             std[part] = _std(model, signal, jacobian, m0[part], level, prior_precision)
     return ResidualAnalysis(m0 * size, unexplained * size, snr, std, n_free)
@@ -161,9 +152,10 @@ def _outside(model, X, signal, jacobian, m0):
 
 def _std(model, signal, jacobian, m0, sigma, prior_precision):
     """Return standard deviations of the posterior."""
-    # Zero noise and zero M0 are replaced by a tiny number, infinite noise by a huge one.
+    # Zero noise and zero M0 are replaced by a tiny number.
     tiny = np.finfo(float).tiny ** 0.25
-    sigma = np.nan_to_num(np.clip(sigma, tiny, 1 / tiny), nan=1 / tiny)
+    is_known = np.isfinite(sigma)
+    sigma = np.where(is_known, np.clip(sigma, tiny, 1 / tiny), 1.0)
     variance = crb_from_jacobian(
         jacobian,
         signal if model.is_complex or noise_of(model).depends_on_signal else None,
@@ -173,7 +165,7 @@ def _std(model, signal, jacobian, m0, sigma, prior_precision):
         noise=model.noise,
         accuracy=model.jacobian_accuracy,
     )
-    return np.sqrt(variance)
+    return np.where(is_known[:, None], np.sqrt(variance), np.nan)
 
 
 @dataclass(frozen=True)
@@ -237,7 +229,7 @@ class Residuals:
             raise ValueError(
                 f"false_alarm_rate = {false_alarm_rate!r}; give a share between 0 and 1."
             )
-        found = analyze_residuals(model, X[usable], theta, noise_std=1.0)
+        found = analyze_residuals(model, X[usable], theta)
         if found.n_free == 0:
             raise ValueError(
                 f"the signals of {model} have no more real numbers than it has unknowns: "

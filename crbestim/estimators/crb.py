@@ -10,7 +10,6 @@ from .._validation import (
     CallbackSupportMixin,
     Interval,
     StrOptions,
-    check_sigma,
     fit_context,
 )
 from ..models.base import main_direction
@@ -385,9 +384,9 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
             smaller than the Cramér-Rao bound predicts.
         sigma : float or array-like of shape (n_samples,), default=None
             Noise of X per channel, for the standard deviations. By default estimated voxel
-            by voxel from what the model leaves unexplained; or if a signal has no more
-            numbers than there are unknowns, `noise_std` times abs(M0). Rician noise of
-            magnitudes cannot be estimated this way, and must be given.
+            by voxel from what the model leaves unexplained; standard deviations are NaN if
+            a signal has no more real numbers than unknowns. Rician noise of magnitudes
+            cannot be estimated this way, and must be given.
         known : array-like of shape (n_samples, n_known), default=None
             Values of the parameters that the model is given, or anything else known about
             the samples, as in ``fit``. Voxels where they are NaN or outside their domain
@@ -423,7 +422,7 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
         if not return_std:
             return self._shape_like_targets(y)
         self._check_has_model("return_std")
-        sigma = check_sigma(sigma, len(X), usable)
+        sigma = self._check_sigma(sigma, len(X), usable)
         std = np.full_like(y, np.nan)
         if usable.any():
             sigma = rows_of(sigma, usable)
@@ -432,7 +431,6 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
                 X[usable],
                 y[usable],
                 sigma=sigma,
-                noise_std=self.noise_std,
                 prior_precision=self.prior_precision_,
             )
             snr = found.snr if sigma is None else np.abs(found.m0) / sigma

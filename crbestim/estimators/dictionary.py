@@ -4,7 +4,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from .._validation import Interval, check_sigma, fit_context
+from .._validation import Interval, fit_context
 from ._base import BoundedRegressor, rows_of, undone_by_errors
 from ._matching import N_MATCHES, Dictionary, in_blocks
 
@@ -38,8 +38,7 @@ class DictionaryRegressor(BoundedRegressor):
         Number of voxels that are matched at a time, which bounds the memory. The result
         does not depend on it.
     noise_std : float, default=0.01
-        Noise, 1/SNR for M0 = 1, of the Cramér-Rao bound in `score`; and of the data, where
-        signals have no more real numbers than unknowns.
+        Noise, 1/SNR for M0 = 1, of the Cramér-Rao bound in `score`.
     n_jobs : int, default=None
         Number of threads. The result does not depend on it.
 
@@ -232,8 +231,8 @@ class DictionaryRegressor(BoundedRegressor):
             Whether to return standard deviations, too; they need a model.
         sigma : float or array-like of shape (n_voxels,), default=None
             Noise of X per channel, for standard deviations. By default estimated voxel by
-            voxel from what the model leaves unexplained; or if a signal has no more real
-            numbers than unknowns, `noise_std` times abs(M0).
+            voxel from what the model leaves unexplained; NaN if a signal has no more real
+            numbers than unknowns.
         known : array-like of shape (n_voxels, n_known), default=None
             Values of the parameters that the model is given, as in `fit`. Voxels where they
             are NaN or outside their domain cannot be estimated.
@@ -267,7 +266,7 @@ class DictionaryRegressor(BoundedRegressor):
         if not return_std:
             return self._shape_like_targets(y)
         self._check_has_model("return_std")
-        sigma = check_sigma(sigma, len(X), usable)
+        sigma = self._check_sigma(sigma, len(X), usable)
         found, std = np.isfinite(y).all(axis=1), np.full_like(y, np.nan)
         if found.any():
             X, sigma, known = (rows_of(values, found) for values in (X, sigma, known))

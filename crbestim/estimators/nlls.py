@@ -10,15 +10,16 @@ from tqdm.auto import tqdm
 
 from .._validation import HasMethods, Interval, StrOptions, check_sigma, fit_context
 from ..least_squares.box import UnitBox, resolve_bounds
-from ..least_squares.driver import VoxelFits, VoxelFitter, VoxelStatus, chunks
-from ..least_squares.prior import resolve_prior
-from ._base import (
-    BoundedRegressor,
+from ..least_squares.driver import (
+    VoxelFits,
+    VoxelFitter,
+    VoxelStatus,
     check_determined,
+    chunks,
     evenly_spaced,
-    rows_of,
-    undone_by_errors,
 )
+from ..least_squares.prior import resolve_prior
+from ._base import BoundedRegressor, rows_of, undone_by_errors
 from ._linear_calibration import LinearCalibration, joined
 from ._matching import N_MATCHES, Dictionary, in_blocks
 from ._residuals import require_sigma
@@ -86,8 +87,7 @@ class NLLSRegressor(BoundedRegressor):
         does not depend on the distribution of the training data. Where the data say little
         about a parameter, it then ends at a bound.
     noise_std : float, default=0.01
-        Noise, 1/SNR for M0 = 1, of the Cramér-Rao bound in `score`; and of the data, where
-        signals have no more real numbers than unknowns.
+        Noise, 1/SNR for M0 = 1, of the Cramér-Rao bound in `score`.
     n_jobs : int, default=None
         Number of joblib workers. The result does not depend on it.
     verbose : bool, default=False
@@ -263,8 +263,8 @@ class NLLSRegressor(BoundedRegressor):
             Signals, complex if the model is.
         sigma : float or array-like of shape (n_voxels,), default=None
             Noise of X per channel, for covariances and the weight of a prior. By default
-            estimated voxel by voxel from what the model leaves unexplained; or if a signal
-            has no more real numbers than unknowns, `noise_std` times abs(M0).
+            estimated voxel by voxel from what the model leaves unexplained; covariances are
+            NaN if a signal has no more real numbers than unknowns.
         known : array-like of shape (n_voxels, n_known), default=None
             Values of the parameters that the model is given, as in `fit`. Voxels where they
             are NaN or outside their domain cannot be estimated.
@@ -291,8 +291,9 @@ class NLLSRegressor(BoundedRegressor):
         """Fit all voxels that can be fitted, and warn of those that did not converge."""
         X, known, usable = self._check_predict(X, known)
         self._check_has_model("fit_voxels")
-        sigma = check_sigma(sigma, len(X), usable)
-        is_empty = np.isfinite(X).all(axis=1) & ~X.any(axis=1)
+        check = self._check_sigma if wants_covariance else check_sigma
+        sigma = check(sigma, len(X), usable)
+        is_empty = np.isfinite(X).all(axis=1) & ~self._has_signal(X)
         fits = VoxelFits.without_estimate(
             np.where(is_empty, VoxelStatus.EMPTY, VoxelStatus.INVALID),
             self.model.n_parameters,
@@ -305,7 +306,6 @@ class NLLSRegressor(BoundedRegressor):
                 self.max_iter,
                 self.tol,
                 self.prior_,
-                self.noise_std,
                 wants_covariance,
             )
             parts = self._run(fitter, X, sigma, known)

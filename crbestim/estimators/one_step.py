@@ -9,16 +9,15 @@ from sklearn.neighbors import NearestNeighbors
 
 from .._validation import HasMethods, Interval, StrOptions, check_sigma, fit_context
 from ..least_squares.box import UnitBox, resolve_bounds
-from ..least_squares.driver import FisherScoring, chunks
+from ..least_squares.driver import (
+    FisherScoring,
+    check_determined,
+    chunks,
+    evenly_spaced,
+)
 from ..least_squares.prior import resolve_prior
 from ..parameters import wrapped_error
-from ._base import (
-    BoundedRegressor,
-    check_determined,
-    evenly_spaced,
-    rows_of,
-    undone_by_errors,
-)
+from ._base import BoundedRegressor, rows_of, undone_by_errors
 from ._linear_calibration import LinearModel
 from ._sub_estimators import fit_clone, predict_columns
 from .dictionary import interpolating_dictionary
@@ -105,8 +104,7 @@ class OneStepRegressor(BoundedRegressor):
         as about the exchange rate of fluid, a step without it runs to the bounds and takes
         the other parameters along. Where they say much, it changes nothing.
     noise_std : float, default=0.01
-        Noise, 1/SNR for M0 = 1, of the Cramér-Rao bound in `score`; and of the data, where
-        signals have no more real numbers than unknowns.
+        Noise, 1/SNR for M0 = 1, of the Cramér-Rao bound in `score`.
     n_jobs : int, default=None
         Number of joblib workers. The result does not depend on it.
 
@@ -278,8 +276,9 @@ class OneStepRegressor(BoundedRegressor):
             Whether to return standard deviations, too.
         sigma : float or array-like of shape (n_voxels,), default=None
             Noise of X per channel, for standard deviations and the weight of the prior. By
-            default estimated voxel by voxel from what the model leaves unexplained; or if
-            a signal has no more real numbers than unknowns, `noise_std` times abs(M0).
+            default estimated voxel by voxel from what the model leaves unexplained; if a
+            signal has no more real numbers than unknowns, standard deviations are NaN, and
+            the prior only fills what the data leave open.
         known : array-like of shape (n_voxels, n_known), default=None
             Values of the parameters that the model is given, as in `fit`. Voxels where they
             are NaN or outside their domain cannot be estimated.
@@ -302,7 +301,8 @@ class OneStepRegressor(BoundedRegressor):
             without `sigma`.
         """
         X, known, usable = self._check_predict(X, known)
-        sigma = check_sigma(sigma, len(X), usable)
+        check = self._check_sigma if return_std else check_sigma
+        sigma = check(sigma, len(X), usable)
         y, is_free = np.full((len(X), self.n_outputs_), np.nan), np.ones(len(X), dtype=bool)
         if usable.any():
             some = (rows_of(values, usable) for values in (X, sigma, known))
@@ -337,7 +337,7 @@ class OneStepRegressor(BoundedRegressor):
     def _refine(self, X, sigma, known):
         """Step from the estimator's predictions, chunk by chunk."""
         starts, model = self._find_starts(X, known), self._model_at(known)
-        options = self._box, self.n_steps, self.prior_, self.noise_std
+        options = self._box, self.n_steps, self.prior_
         parts = Parallel(n_jobs=self.n_jobs)(
             delayed(FisherScoring(model.rows(c), *options).refine)(
                 X[c], starts[:, c], rows_of(sigma, c)

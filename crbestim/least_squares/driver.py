@@ -12,7 +12,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from threadpoolctl import threadpool_limits
 
-from ..bounds import covariance_from_jacobian
+from ..bounds import covariance_from_jacobian, crb_from_jacobian
 from ..noise import noise_of
 from .box import damped_steps, foreseen_gain, normal_equations
 from .levenberg_marquardt import levenberg_marquardt
@@ -21,6 +21,8 @@ from .variable_projection import VoxelObjective
 # A prior is reweighted while the noise changes by more than this share, this often at most.
 _CHANGE, _MOST_ROUNDS = 0.1, 5
 _LARGEST_CHUNK = 1024
+# Values at which a model is checked to determine its parameters.
+_N_PROBES = 64
 # Share of the width of the bounds within which an estimate counts as at a bound.
 _AT_BOUND = 1e-4
 # Damping of single steps: the first only limits rounding, the last makes a short step down.
@@ -135,8 +137,6 @@ class VoxelFitter:
         Share of the cost below which a predicted gain ends the search.
     prior : GaussianPrior or None
         Prior of the parameters.
-    noise_std : float
-        Noise for M0 = 1, where a signal has no more real numbers than unknowns.
     wants_covariance : bool, default=True
         Whether covariances are computed; otherwise they are NaN.
     """
@@ -146,7 +146,6 @@ class VoxelFitter:
     max_iter: int
     tol: float
     prior: object
-    noise_std: float
     wants_covariance: bool = True
 
     def of(self, rows):
@@ -177,7 +176,6 @@ class VoxelFitter:
                 X,
                 prior=self.prior,
                 sigma=sigma,
-                noise_std=self.noise_std,
             )
             first, *others = (self.box.fractions(start) for start in starts)
             best = self._search(objective, first, objective.begin(first))
@@ -246,17 +244,21 @@ class VoxelFitter:
         s, ds = np.where(finite[:, None], s, 0), np.where(finite[:, None, None], ds, 0)
         needs_signal = self.model.is_complex or noise.depends_on_signal
         # In units of the data at M0 = 1. Zero noise and zero M0 become a tiny number.
-        level = objective.noise_at(m0, misfit) * objective.norm
-        tiny = np.finfo(float).tiny ** 0.25
-        return covariance_from_jacobian(
+        level, tiny = (
+            objective.noise_at(misfit) * objective.norm,
+            np.finfo(float).tiny ** 0.25,
+        )
+        is_known = np.isfinite(level)
+        covariance = covariance_from_jacobian(
             ds,
             s if needs_signal else None,
-            noise_std=np.nan_to_num(np.maximum(level, tiny), nan=1.0, posinf=1.0),
+            noise_std=np.where(is_known, np.maximum(level, tiny), 1.0),
             m0=np.nan_to_num(np.maximum(np.abs(m0 / objective.factor), tiny), nan=1.0),
             prior_precision=None if self.prior is None else self.prior.precision,
             noise=noise,
             accuracy=self.model.jacobian_accuracy,
         )
+        return np.where(is_known[:, None, None], covariance, np.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,15 +275,12 @@ class FisherScoring:
         Number of steps.
     prior : GaussianPrior or None
         Prior of the parameters.
-    noise_std : float
-        Noise for M0 = 1, where a signal has no more real numbers than unknowns.
     """
 
     model: object
     box: object
     n_steps: int
     prior: object
-    noise_std: float
 
     def refine(self, X, starts, sigma=None):
         """Take the steps from the best of several starts.
@@ -313,7 +312,6 @@ class FisherScoring:
                     X[usable],
                     prior=self.prior,
                     sigma=None if sigma is None else sigma[usable],
-                    noise_std=self.noise_std,
                 )
                 candidates = [self.box.fractions(start[usable]) for start in starts]
                 place, sound = _best_start(objective, candidates), True
@@ -391,3 +389,34 @@ def one_thread():
             yield
     finally:
         numba.set_num_threads(n_threads)
+
+
+def evenly_spaced(n_rows, n_wanted):
+    """Return the indices of at most `n_wanted` rows, evenly spaced among all."""
+    return np.linspace(0, n_rows - 1, min(n_rows, n_wanted)).round().astype(int)
+
+
+def check_determined(model, theta, name):
+    """Refuse a model that determines its parameters at none of the given values.
+
+    Such a model has more unknowns than a signal has real numbers, or a parameter whose
+    bound is infinite at all of these values.
+    """
+    if model.n_reals < model.n_unknowns:
+        raise ValueError(
+            f"{name} has {model.n_unknowns} unknowns (with M0) for {model.n_reals} real "
+            "numbers a voxel; measure more, fix parameters, or give a prior."
+        )
+    rows = evenly_spaced(len(theta), _N_PROBES)
+    signal, jacobian = model.rows(rows)._simulate_voxels(theta[rows], jacobian=True)
+    finite = np.isfinite(signal).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2))
+    nuisance = signal[finite] if model.is_complex else None
+    crb = crb_from_jacobian(jacobian[finite], nuisance, accuracy=model.jacobian_accuracy)
+    is_open = np.isinf(crb).all(axis=0)
+    if finite.any() and is_open.any():
+        names = np.array(model.parameter_names)[is_open]
+        raise ValueError(
+            f"the signal does not determine {', '.join(names)} at any start value: the "
+            f"Jacobian is singular there, and {name} cannot search; start elsewhere, fix "
+            "parameters, or give a prior."
+        )

@@ -20,6 +20,8 @@ _DECIMALS = 12
 # A start that explains less than this share of the signal does not determine its factor.
 _SHARE = 1e-6
 _RIDGE = 1e-12
+# Noise that weighs a prior where nothing shows the noise: it only fills gaps of the data.
+_LEAST_NOISE = 1e-6
 
 
 def variable_projection(x, s, ds=None):
@@ -82,18 +84,16 @@ class VoxelObjective:
     sigma : ndarray of shape (n_voxels,), default=None
         Noise of X per channel, which weights a prior; by default estimated from what the
         model leaves unexplained.
-    noise_std : float, default=0.01
-        Noise for M0 = 1, where a signal has no more real numbers than unknowns.
     """
 
-    def __init__(self, model, box, X, *, prior=None, sigma=None, noise_std=0.01):
+    def __init__(self, model, box, X, *, prior=None, sigma=None):
         self.model, self.box, self.X = model, box, X
-        self.prior, self.sigma, self.noise_std = prior, sigma, noise_std
+        self.prior, self.sigma = prior, sigma
         self.is_complex = X.dtype.kind == "c"
         self.n_data = model.n_reals
         self.n_free = max(self.n_data - model.n_unknowns, 0)
         self.factor, self.scaled = np.ones(len(X), dtype=X.dtype), X.copy()
-        self.norm, self.size = np.ones(len(X)), np.ones(len(X))
+        self.norm = np.ones(len(X))
         self.noise = np.full(len(X), np.inf)
 
     def begin(self, fractions, rows=None):
@@ -155,7 +155,6 @@ class VoxelObjective:
             size = np.linalg.norm(s, axis=1)
             size = np.where((size > 0) & np.isfinite(size), size, 1.0)
             self.factor[rows] = _factor(scaled, s / size[:, None])
-            self.size[rows] = size
             # Rounded off: digits that depend on the factor alone could grow during the
             # search, as the cost is almost flat along some combinations of parameters.
             scaled = np.round(scaled / self.factor[rows, None], _DECIMALS)
@@ -192,7 +191,7 @@ class VoxelObjective:
         if self.sigma is not None:
             return self.sigma[rows] / np.abs(self.factor[rows]) / self.norm[rows]
         if not self.n_free:
-            return self.noise_std / self.size[rows] / self.norm[rows]
+            return np.full(len(rows), _LEAST_NOISE)
         g, h = normal_equations(residual, jacobian)
         # At the middle of the box, no bound is active.
         middle, explained = np.full_like(g, 0.5), np.empty(len(g))
@@ -212,14 +211,13 @@ class VoxelObjective:
             residual, _, m0 = variable_projection(self.scaled, s)
         return theta, m0 * self.factor, np.linalg.norm(residual, axis=1) / self.norm
 
-    def noise_at(self, m0, misfit):
-        """Return the noise, given or from the residual, over the norm of the data."""
-        if self.prior is not None:
-            return self.noise
+    def noise_at(self, misfit):
+        """Return the noise over the norm of the data: given, from the residual, or NaN."""
         if self.sigma is None and self.n_free:
-            return misfit / np.sqrt(self.n_free)
-        noise = self.noise_std * np.abs(m0) if self.sigma is None else self.sigma
-        return noise / np.abs(self.factor) / self.norm
+            return misfit / np.sqrt(self.n_free) if self.prior is None else self.noise
+        if self.sigma is None:
+            return np.full(len(misfit), np.nan)
+        return self.sigma / np.abs(self.factor) / self.norm
 
 
 def _factor(X, s):

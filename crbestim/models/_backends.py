@@ -31,10 +31,10 @@ def is_vectorized(f, rows):
     False
     """
     batch, fewer = _attempt(f, rows), _attempt(f, rows[:0:-1])
-    takes_many = np.ndim(batch) == 2 and len(batch) == len(rows)
+    takes_many = _ndim(batch) == 2 and len(batch) == len(rows)
     takes_many = takes_many and _agree(fewer, batch[:0:-1])
     single = _attempt(f, rows[-1])
-    takes_one = np.ndim(single) == 1
+    takes_one = _ndim(single) == 1
     if takes_many and takes_one and not _agree(single, batch[-1]):
         raise ValueError(
             f"for theta of shape {rows.shape} it returns a row for each sample, and for "
@@ -61,9 +61,18 @@ def _attempt(f, theta):
             return error
 
 
+def _ndim(outcome):
+    """Return the number of dimensions of a result; an exception may have an `ndim`, too."""
+    return -1 if isinstance(outcome, Exception) else outcome.ndim
+
+
 def _agree(a, b):
     # To single precision.
-    return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-4, equal_nan=True)
+    return (
+        _ndim(a) == _ndim(b)
+        and np.shape(a) == np.shape(b)
+        and np.allclose(a, b, rtol=1e-4, equal_nan=True)
+    )
 
 
 def _describe(outcome):

@@ -371,10 +371,11 @@ class SignalModel:
         self.require_jacobian("signal(theta, jacobian=True)")
         found = self._differences(simulate, theta, signal)
         doubtful = (found.error > _INEXACT * found.size).any(axis=0)
-        for name in np.array(self.parameter_names)[doubtful]:
+        if doubtful.any():
+            names = ", ".join(np.array(self.parameter_names)[doubtful])
             # The text has no values, so that Python shows it once and not for every voxel.
             warnings.warn(
-                f"the derivative of {self._label} with respect to {name} is uncertain by "
+                f"the derivative of {self._label} with respect to {names} is uncertain by "
                 f"more than {_INEXACT:g} of its norm: the signal is noisy, of low "
                 "precision or not smooth. Compute it in double precision, give a Jacobian, "
                 "or choose another difference_step by jacobian_error(theta)",

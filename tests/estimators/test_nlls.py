@@ -7,12 +7,12 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import cross_validate
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from crbestim import DictionaryRegressor, OneStepRegressor
+from crbestim import CRBRegressor, DictionaryRegressor, OneStepRegressor
 from crbestim.bounds import cramer_rao_bound
 from crbestim.datasets import make_fingerprints
 from crbestim.estimators import nlls
 from crbestim.estimators.nlls import NLLSRegressor, VoxelStatus
-from crbestim.models import MagnetizationTransfer
+from crbestim.models import MagnetizationTransfer, MonoExponential
 from crbestim.parameters import Parameter
 from crbestim.sequences import HybridStateSequence
 from tests.estimators.decays import (
@@ -258,17 +258,41 @@ def test_standard_deviation_is_the_bound_at_the_estimate():
     )
 
 
-def test_standard_deviation_without_numbers_to_spare_is_that_of_noise_std():
-    class Short(Precession):
-        def signal(self, theta, jacobian=False):
-            out = super().signal(theta, jacobian=True)
-            s, ds = (part[:, [0, 11]] for part in out)
-            return (s, ds) if jacobian else s
+class Short(Precession):
+    """Two complex samples for two parameters and M0: nothing shows the noise."""
 
+    def signal(self, theta, jacobian=False):
+        out = super().signal(theta, jacobian=True)
+        s, ds = (part[:, [0, 11]] for part in out)
+        return (s, ds) if jacobian else s
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: NLLSRegressor(Short()),
+        lambda: DictionaryRegressor(Short()),
+        lambda: OneStepRegressor(model=Short()),
+        lambda: CRBRegressor(Short(), hidden_layer_sizes=(8,), max_iter=1, random_state=0),
+    ],
+    ids=["NLLS", "dictionary", "one step", "network"],
+)
+def test_no_standard_deviation_from_nothing(make):
+    y = np.random.default_rng(0).uniform([10, 5], [40, 20], (30, 2))
+    X = 5 * Short().signal(y)
+    reg = make().fit(X, y)
+    with pytest.warns(UserWarning, match="4 unknowns .* for 4 real numbers .*; give sigma"):
+        estimate, std = reg.predict(X, return_std=True)
+    assert np.isfinite(estimate).all() and np.isnan(std).all()
+    given, std = reg.predict(X, return_std=True, sigma=1e-5)
+    np.testing.assert_allclose(given, estimate, rtol=1e-3)
+    assert np.isfinite(std).all() and (std > 0).all()
+
+
+def test_standard_deviation_of_given_noise_without_numbers_to_spare():
     model, y = Short(), np.array([[30.0, 10.0]])
     X = 5 * model.signal(y)
-    reg = NLLSRegressor(model, noise_std=0.02).fit(X, y)
-    estimate, std = reg.predict(X, return_std=True)
+    estimate, std = NLLSRegressor(model).fit(X, y).predict(X, return_std=True, sigma=0.1)
     expected = cramer_rao_bound(model, estimate, noise_std=0.02)
     np.testing.assert_allclose(std, np.sqrt(expected), rtol=1e-6)
 
@@ -350,3 +374,63 @@ def test_a_failed_fit_changes_nothing(kind):
         reg.fit(X[:, :2], np.hstack([y, y]))
     assert vars(reg) == before
     np.testing.assert_array_equal(reg.predict(X), expected)
+
+
+TE = 0.01 * np.arange(1, 9)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        NLLSRegressor,
+        DictionaryRegressor,
+        lambda model: OneStepRegressor(model=model),
+        lambda model: CRBRegressor(
+            model, hidden_layer_sizes=(8,), max_iter=1, random_state=0
+        ),
+    ],
+    ids=["NLLS", "dictionary", "one step", "network"],
+)
+def test_magnitudes_without_signal_are_empty(make):
+    """Zero throughout, or never positive: there is no amplitude to speak of."""
+    model = MonoExponential(TE, signal="magnitude", noise="rician")
+    X, y = make_fingerprints(model, 200, snr=50, random_state=0)
+    reg = make(model).fit(X, y)
+    alone = reg.predict(X[:3])
+    odd = np.concatenate([X[:2], np.zeros((1, 8)), -X[:1], X[2:3]])
+    found = reg.predict(odd)
+    assert np.isnan(found[2:4]).all()
+    np.testing.assert_allclose(found[[0, 1, 4]], alone, rtol=1e-5)
+    if isinstance(reg, NLLSRegressor):
+        status = reg.fit_voxels(odd).status
+        assert (status[2:4] == VoxelStatus.EMPTY).all()
+        assert (status[[0, 1, 4]] == VoxelStatus.CONVERGED).all()
+
+
+def test_voxels_without_an_estimate_leave_the_score():
+    X, y = measured(20, snr=100)
+    reg = NLLSRegressor(Precession()).fit(X, y)
+    weight = np.linspace(1, 2, 20)
+    expected = reg.score(X[2:], y[2:], sample_weight=weight[2:])
+    X = X.copy()
+    X[0], X[1, 3] = 0, np.nan
+    with pytest.warns(UserWarning, match="2 of 20 voxels have no estimate.* row 0: score"):
+        found = reg.score(X, y, sample_weight=weight)
+    assert found == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(ValueError, match="2 of 2 voxels .*; none is left to score"):
+        reg.score(X[:2], y[:2])
+
+
+def test_a_missing_voxel_does_not_stop_a_cross_validation():
+    X, y = measured(30, snr=100)
+    X = X.copy()
+    X[5] = np.nan
+    with pytest.warns(UserWarning, match="leaves? them out"):
+        result = cross_validate(NLLSRegressor(Precession()), X, y, cv=3)
+    assert np.isfinite(result["test_score"]).all()
+
+
+def test_signed_data_of_a_complex_model_are_told_what_to_do():
+    X, y = measured(5)
+    with pytest.raises(ValueError, match="X is real, but .* give X . 0j if it is signed"):
+        NLLSRegressor(Precession()).fit(X.real, y)

@@ -180,17 +180,19 @@ def test_standard_deviation_leaves_out_a_prior_that_could_not_pull():
     assert np.std(((estimate - y) / std)[inside, 0]) < 1.5
 
 
-def test_noise_std_is_the_noise_where_there_is_nothing_to_learn_it_from():
+def test_a_prior_only_fills_gaps_where_nothing_shows_the_noise():
     class Short(Precession):
         def signal(self, theta):
             return super().signal(theta)[:, [1, 9]]
 
     X, y = measured(30, snr=20, model=Short())
-    quiet, loud = (
-        OneStepRegressor(Rough(y, 5.0), Short(), noise_std=n).fit(X, y).predict(X)
-        for n in (1e-6, 10.0)
+    start = Rough(y, 5.0)
+    unknown, quiet, loud = (
+        OneStepRegressor(start, Short()).fit(X, y).predict(X, sigma=sigma)
+        for sigma in (None, 1e-6, 10.0)
     )
-    # Much noise, much weight of the prior, which is flat in nothing here.
+    np.testing.assert_allclose(unknown, quiet, rtol=1e-3)
+    # Much noise, much weight of the prior.
     assert np.abs(loud - y.mean(axis=0)).mean() < np.abs(quiet - y.mean(axis=0)).mean()
 
 

@@ -12,7 +12,7 @@ from scipy import stats
 
 from crbestim.bounds import cramer_rao_bound
 from crbestim.datasets import make_fingerprints
-from crbestim.exceptions import MissingJacobianError
+from crbestim.exceptions import InexactJacobianWarning, MissingJacobianError
 from crbestim.models import FunctionModel, SignalModel
 from crbestim.parameters import Parameter
 from tests.models import functions
@@ -341,3 +341,25 @@ def test_threads_do_not_matter():
     numba.set_num_threads(before)
     for part, other in zip(one, two, strict=True):
         np.testing.assert_array_equal(part, other)
+
+
+def test_a_function_that_stacks_its_samples_takes_many():
+    """For one sample it raises an error that has a number of dimensions itself."""
+
+    def stacked(theta):
+        return np.stack([np.exp(-t / theta[..., 0]) for t in (0.01, 0.02, 0.05)], axis=1)
+
+    model = FunctionModel(stacked, ["T2"], [(0.01, 1.0)])
+    assert model.vectorized and model.n_features == 3
+    np.testing.assert_allclose(model.signal([[0.05]]), stacked(np.array([[0.05]])))
+
+
+def test_doubtful_derivatives_are_told_in_one_warning():
+    def noisy(theta):
+        s = theta[0] * np.exp(-theta[1] * np.array([0.01, 0.03, 0.05]))
+        return s + 1e-5 * np.sin(1e7 * theta.sum())
+
+    model = FunctionModel(noisy, ["S0", "R2"], [(0.5, 2.0), (1.0, 100.0)])
+    with pytest.warns(InexactJacobianWarning, match="respect to S0, R2 is unc") as record:
+        model.signal([[1.0, 20.0], [1.5, 40.0]], jacobian=True)
+    assert len(record) == 1
