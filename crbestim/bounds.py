@@ -215,6 +215,30 @@ def covariance_from_jacobian(
     return covariance * unit[:, None, None] ** 2
 
 
+def covariance_of_estimates(
+    model, signal, jacobian, *, noise_std, m0=1.0, prior_precision=None
+):
+    """Return covariances of estimates of voxels, whatever their noise and signal are.
+
+    Zero noise and zero M0 count as tiny. Covariances are NaN where the noise is not finite,
+    and those of signals or derivatives that are not finite are those of no signal.
+    """
+    noise, tiny = noise_of(model), np.finfo(float).tiny ** 0.25
+    finite = np.isfinite(signal).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2))
+    signal = np.where(finite[:, None], signal, 0)
+    is_known = np.isfinite(noise_std)
+    covariance = covariance_from_jacobian(
+        np.where(finite[:, None, None], jacobian, 0),
+        signal if model.is_complex or noise.depends_on_signal else None,
+        noise_std=np.where(is_known, np.clip(noise_std, tiny, 1 / tiny), 1.0),
+        m0=np.clip(np.nan_to_num(np.abs(m0), nan=1.0), tiny, 1 / tiny),
+        prior_precision=prior_precision,
+        noise=noise,
+        accuracy=model.jacobian_accuracy,
+    )
+    return np.where(is_known[:, None, None], covariance, np.nan)
+
+
 def _root(precision, n):
     """Return a factor of a symmetric matrix without negative eigenvalues, root^T root."""
     precision = np.broadcast_to(np.asarray(precision, dtype=float), (n, n))

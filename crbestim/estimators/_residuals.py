@@ -14,7 +14,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from .._validation import check_sigma
-from ..bounds import crb_from_jacobian
+from ..bounds import covariance_of_estimates
 from ..exceptions import LowSignalWarning, NoiseLevelWarning
 from ..models.base import m0_by_projection
 from ..noise import noise_of
@@ -103,7 +103,15 @@ def analyze_residuals(model, X, theta, *, sigma=None, prior_precision=None):
         if prior_precision is not None:
             level = noise if n_free else np.full(len(noise), np.nan)
             level = level if sigma is None else sigma[part]
-            std[part] = _std(model, signal, jacobian, m0[part], level, prior_precision)
+            covariance = covariance_of_estimates(
+                model.rows(part),
+                signal,
+                jacobian,
+                noise_std=level,
+                m0=m0[part],
+                prior_precision=prior_precision,
+            )
+            std[part] = np.sqrt(np.einsum("nii->ni", covariance))
     return ResidualAnalysis(m0 * size, unexplained * size, snr, std, n_free)
 
 
@@ -148,24 +156,6 @@ def _outside(model, X, signal, jacobian, m0):
     along = (span.mT @ left[:, :, None])[:, :, 0]
     left = left - (span @ along[:, :, None])[:, :, 0]
     return np.linalg.norm(left, axis=1)
-
-
-def _std(model, signal, jacobian, m0, sigma, prior_precision):
-    """Return standard deviations of the posterior."""
-    # Zero noise and zero M0 are replaced by a tiny number.
-    tiny = np.finfo(float).tiny ** 0.25
-    is_known = np.isfinite(sigma)
-    sigma = np.where(is_known, np.clip(sigma, tiny, 1 / tiny), 1.0)
-    variance = crb_from_jacobian(
-        jacobian,
-        signal if model.is_complex or noise_of(model).depends_on_signal else None,
-        noise_std=sigma,
-        m0=np.clip(np.abs(m0), tiny, 1 / tiny),
-        prior_precision=prior_precision,
-        noise=model.noise,
-        accuracy=model.jacobian_accuracy,
-    )
-    return np.where(is_known[:, None], np.sqrt(variance), np.nan)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from threadpoolctl import threadpool_limits
 
-from ..bounds import covariance_from_jacobian, crb_from_jacobian
+from ..bounds import covariance_of_estimates, crb_from_jacobian
 from ..noise import noise_of
 from .box import damped_steps, foreseen_gain, normal_equations
 from .levenberg_marquardt import levenberg_marquardt
@@ -236,29 +236,19 @@ class VoxelFitter:
 
     def _covariance(self, objective, theta, m0, misfit):
         """Inverse information at the minimum, for noise given or estimated there."""
-        noise, shape = noise_of(self.model), (*theta.shape, theta.shape[1])
-        if not self.wants_covariance or (noise.needs_sigma and objective.sigma is None):
-            return np.full(shape, np.nan)
-        s, ds = self.model._simulate_voxels(theta, True)
-        finite = np.isfinite(s).all(axis=1) & np.isfinite(ds).all(axis=(1, 2))
-        s, ds = np.where(finite[:, None], s, 0), np.where(finite[:, None, None], ds, 0)
-        needs_signal = self.model.is_complex or noise.depends_on_signal
-        # In units of the data at M0 = 1. Zero noise and zero M0 become a tiny number.
-        level, tiny = (
-            objective.noise_at(misfit) * objective.norm,
-            np.finfo(float).tiny ** 0.25,
-        )
-        is_known = np.isfinite(level)
-        covariance = covariance_from_jacobian(
-            ds,
-            s if needs_signal else None,
-            noise_std=np.where(is_known, np.maximum(level, tiny), 1.0),
-            m0=np.nan_to_num(np.maximum(np.abs(m0 / objective.factor), tiny), nan=1.0),
+        unknown = np.full((*theta.shape, theta.shape[1]), np.nan)
+        if not self.wants_covariance:
+            return unknown
+        if objective.sigma is None and noise_of(self.model).needs_sigma:
+            return unknown
+        # In units of the data at M0 = 1, whose squares do not overflow.
+        return covariance_of_estimates(
+            self.model,
+            *self.model._simulate_voxels(theta, jacobian=True),
+            noise_std=objective.noise_at(misfit) * objective.norm,
+            m0=m0 / objective.factor,
             prior_precision=None if self.prior is None else self.prior.precision,
-            noise=noise,
-            accuracy=self.model.jacobian_accuracy,
         )
-        return np.where(is_known[:, None, None], covariance, np.nan)
 
 
 @dataclass(frozen=True, eq=False)
