@@ -59,6 +59,11 @@ def text_of(value, short=False):
     return _text_of_object(value, again, short)
 
 
+def values_or(size, array, short):
+    """Return the values of an array, or its size where they are many or a text is short."""
+    return f"<{size}>" if short or array.size > _MOST else text_of(array)
+
+
 def _text_of_object(value, again, short):
     """Return the text of a function, a distribution or any other object."""
     if isinstance(value, partial):

@@ -37,6 +37,7 @@ __all__ = [
     "check_crb",
     "check_features",
     "check_known",
+    "check_sample_weight",
     "check_sigma",
     "check_targets",
     "feature_names_in",
@@ -155,6 +156,14 @@ def check_known(known, names=None):
             f"{columns}."
         )
     return known.astype(float)
+
+
+def check_sample_weight(sample_weight, n_samples):
+    """Return weights as an array, ones if none are given."""
+    weight = np.ones(n_samples) if sample_weight is None else np.asarray(sample_weight)
+    if weight.shape != (n_samples,):
+        raise ValueError(f"sample_weight has shape {weight.shape}; give ({n_samples},).")
+    return weight
 
 
 def check_sigma(sigma, n_voxels, usable=None):

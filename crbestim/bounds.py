@@ -38,13 +38,13 @@ __all__ = [
 _SINGULAR = 1e-13
 # Up to this trace of its inverse, a matrix of unit diagonal is far from singular.
 _DOUBTFUL = 1e6
-# Number types for an inverse that is doubtful, and the least pivots that they resolve, in
-# units of their rounding error. The longer type is for what the shorter does not resolve
-# and errors of the Jacobian leave; its least pivot is the rounding error of the columns.
+# Precisions tried in turn on a doubtful matrix, each with the least pivot that it resolves,
+# in units of its rounding error. Extended precision helps only if the Jacobian is accurate
+# to better than _HIDES; its least pivot is the rounding error of the columns.
 _STAGES = ((np.float64, 1e6), (np.longdouble, 1e3))
 _HIDES = 1e-12
-# Pivots, in units of the accuracy of the Jacobian, up to which a column depends on others;
-# and coefficients, in the same units, up to which it does not depend on one of them.
+# In units of the accuracy of the Jacobian: the largest pivot of a column that depends on
+# others, and the largest coefficients that count as zero, the last for columns left out.
 _INDISTINCT, _LEANS, _LEANS_ON_NOTHING = 1e3, 32.0, 2.0
 _BLOCK = 512
 # Largest number of samples at which bounds of magnitudes are compared.
@@ -98,6 +98,7 @@ def _weighted_columns(jacobian, signal, sigma, noise):
         signal = _check_signal(signal, jacobian, noise)
     weight = noise.information(signal, sigma)
     if weight is not None:
+        weight = np.broadcast_to(weight, jacobian.shape[:2])
         jacobian = np.sqrt(weight)[:, :, None] * jacobian
     # Re(J^H J) as a product of reals: half the work, and exactly symmetric.
     return np.concatenate([jacobian.real, jacobian.imag], axis=1)
@@ -199,7 +200,7 @@ def covariance_from_jacobian(
     n_samples, _, n_parameters = jacobian.shape
     sigma = _positive(noise_std, "noise_std", n_samples)
     scale = _positive(np.abs(m0), "abs(m0)", n_samples)
-    unit, noise = sigma / scale, get_noise(noise)
+    relative, noise = sigma / scale, get_noise(noise)
     if signal is not None:
         signal = as_double(signal)
         if not noise.depends_on_signal:
@@ -208,11 +209,11 @@ def covariance_from_jacobian(
         signal = scale[:, None] * signal
     columns = _weighted_columns(jacobian, signal, sigma[:, None], noise)
     if prior_precision is not None:
-        rows = unit[:, None, None] * _root(prior_precision, n_parameters)
+        rows = relative[:, None, None] * _root(prior_precision, n_parameters)
         rows = np.pad(rows, ((0, 0), (0, 0), (0, columns.shape[2] - n_parameters)))
         columns = np.concatenate([columns, rows], axis=1)
     covariance = _inverse_squares(columns, accuracy)[:, :n_parameters, :n_parameters]
-    return covariance * unit[:, None, None] ** 2
+    return covariance * relative[:, None, None] ** 2
 
 
 def covariance_of_estimates(
@@ -226,17 +227,17 @@ def covariance_of_estimates(
     noise, tiny = noise_of(model), np.finfo(float).tiny ** 0.25
     finite = np.isfinite(signal).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2))
     signal = np.where(finite[:, None], signal, 0)
-    is_known = np.isfinite(noise_std)
+    has_noise = np.isfinite(noise_std)
     covariance = covariance_from_jacobian(
         np.where(finite[:, None, None], jacobian, 0),
         signal if model.is_complex or noise.depends_on_signal else None,
-        noise_std=np.where(is_known, np.clip(noise_std, tiny, 1 / tiny), 1.0),
+        noise_std=np.where(has_noise, np.clip(noise_std, tiny, 1 / tiny), 1.0),
         m0=np.clip(np.nan_to_num(np.abs(m0), nan=1.0), tiny, 1 / tiny),
         prior_precision=prior_precision,
         noise=noise,
         accuracy=model.jacobian_accuracy,
     )
-    return np.where(is_known[:, None, None], covariance, np.nan)
+    return np.where(has_noise[:, None, None], covariance, np.nan)
 
 
 def _root(precision, n):
@@ -264,7 +265,7 @@ def _inverse_squares(columns, accuracy):
         found = _from_triangular_factor(factor, order, accuracy, least)
         inverse[rows] = found / outer
         pivots = np.einsum("nii->ni", factor)
-        # What the model's own errors hide needs no longer numbers.
+        # Extended precision cannot undo errors of the model.
         again = ((pivots > 0) & (pivots < least)).any(axis=1) & (accuracy < _HIDES)
         rows, scaled, outer = rows[again], scaled[again], outer[again]
     return inverse
@@ -295,9 +296,9 @@ def _sizes(columns):
 def _from_triangular_factor(r, order, accuracy, least):
     """Return the inverses of C^T C, where C P = Q R, from R and the order of the columns.
 
-    Pivots are what is left of columns of unit size after projection on those before. Up to
-    a thousand times the accuracy the column depends on these, and up to `least` the pivot
-    is an error, so that the column is left out.
+    A pivot is the norm that remains of a unit column once the columns before it are
+    projected out. Up to a thousand times the accuracy, the column depends on these; up to
+    `least`, the pivot is rounding error, and the column is left out.
     """
     n, p, _ = r.shape
     pivots = np.einsum("nii->ni", r).copy()
@@ -310,7 +311,7 @@ def _from_triangular_factor(r, order, accuracy, least):
     coefficients = np.abs(inverse) * np.einsum("nii->ni", r)[:, None, :]
     spread = np.sqrt((np.where(depends[:, None, :], 0.0, inverse) ** 2).sum(axis=2))
     error = max(accuracy, np.finfo(r.dtype).eps)
-    # What a column that is left out depends on has no variance from it: be strict there.
+    # A column that is left out adds no variance to what it depends on: be strict there.
     most = error * np.where(is_out, _LEANS_ON_NOTHING, _LEANS)[:, None, :]
     leans = depends[:, None, :] & (coefficients > most * spread[:, :, None])
     is_open = depends | leans.any(axis=2)
@@ -507,12 +508,12 @@ def signal_and_bound(model, theta, noise_std=1.0, *, m0=1.0, noise=None):
     return np.concatenate(signals), np.concatenate(bounds)
 
 
-def implied_snr(unit, crb, default):
+def implied_snr(reference, crb, default):
     """Signal-to-noise ratio at which given bounds agree best with those at noise 1.
 
     Parameters
     ----------
-    unit, crb : ndarray of shape (n_samples, n_parameters)
+    reference, crb : ndarray of shape (n_samples, n_parameters)
         Bounds at noise of standard deviation 1, and bounds at an unknown noise level.
     default : float
         Ratio where no parameter has both bounds finite.
@@ -522,11 +523,11 @@ def implied_snr(unit, crb, default):
     ndarray of shape (n_samples,)
         Square root of the median ratio of the bounds over the parameters.
     """
-    snr = np.full(len(unit), float(default))
-    finite = np.isfinite(unit) & np.isfinite(crb)
-    told = finite.any(axis=1)
-    ratio = np.where(finite, unit, np.nan) / np.where(finite, crb, 1.0)
-    snr[told] = np.sqrt(np.nanmedian(ratio[told], axis=1))
+    snr = np.full(len(reference), float(default))
+    finite = np.isfinite(reference) & np.isfinite(crb)
+    shown = finite.any(axis=1)
+    ratio = np.where(finite, reference, np.nan) / np.where(finite, crb, 1.0)
+    snr[shown] = np.sqrt(np.nanmedian(ratio[shown], axis=1))
     return snr
 
 
@@ -534,12 +535,14 @@ def warn_of_bound(model, theta, crb, noise_std, *, m0=1.0, noise=None):
     """Warn of bounds that are infinite, or far too low for the noise of magnitudes."""
     warn_infinite(crb, model.parameter_names)
     noise = noise_of(model, noise)
-    if noise_of_data(model) is not noise and not noise.depends_on_signal:
+    if noise_of_data(model, noise) is not noise:
         every = slice(None, None, -(-len(crb) // _MOST_COMPARED) or 1)
         options = {"noise_std": noise_std, "m0": np.abs(m0)}
         options = {k: np.broadcast_to(v, len(crb))[every] for k, v in options.items()}
         model, some = model.rows(every), np.atleast_2d(theta)[every]
-        true = signal_and_bound(model, some, noise=noise_of_data(model), **options)[1]
+        true = signal_and_bound(model, some, noise=noise_of_data(model, noise), **options)[
+            1
+        ]
         _warn_low(crb[every], true)
 
 

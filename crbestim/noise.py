@@ -129,9 +129,9 @@ class Noise:
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features) or None
-            Information relative to that of Gaussian noise, ``1 / sigma**2``; None means
-            that it is 1 for all samples.
+        ndarray of shape (n_samples, n_features), float or None
+            Information relative to that of Gaussian noise, ``1 / sigma**2``; a number holds
+            for all samples, and None means 1.
         """
         raise NotImplementedError(f"{type(self).__name__} lacks information; define it.")
 
@@ -305,13 +305,13 @@ def noise_of(model, noise=None):
     return noise
 
 
-def noise_of_data(model):
+def noise_of_data(model, noise=None):
     """Return the noise of measurements of a model.
 
-    It is the model's own, except for magnitudes whose noise is taken as Gaussian: data of
-    these have Rician noise.
+    It is the noise that is asked for or the model's own, except for magnitudes whose noise
+    is taken as Gaussian: data of these have Rician noise.
     """
-    noise = noise_of(model)
+    noise = noise_of(model, noise)
     if model.is_magnitude and type(noise) is GaussianNoise:
         return NOISES["rician"]
     return noise

@@ -1,5 +1,7 @@
 """Noise models: likelihood, draws and information."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -173,7 +175,7 @@ def test_a_users_noise_in_a_model():
     np.testing.assert_array_equal(
         cramer_rao_bound(MagnitudeDecay(), THETA, 0.3, noise=noise), bound
     )
-    with pytest.raises(ValueError, match="has Two coils noise, and coefficients"):
+    with pytest.raises(ValueError, match="has Two coils noise, which does not stay so"):
         model.compress(np.eye(12))
 
 
@@ -182,6 +184,25 @@ class UniformNoise(Noise):
 
     def draw(self, signal, sigma, rng):
         return signal + np.sqrt(3) * sigma * rng.uniform(-1, 1, signal.shape)
+
+
+class HalfNoise(UniformNoise):
+    """Noise whose samples say twice as much as those of Gaussian noise."""
+
+    def information(self, signal, sigma):
+        return np.full(np.shape(signal), 2.0)
+
+
+@pytest.mark.parametrize("signal", ["complex", "magnitude"])
+def test_only_gaussian_noise_of_magnitudes_is_compared_with_rician(signal):
+    model = MonoExponential([0.01, 0.03, 0.06], signal=signal)
+    theta = model.bounds.mean(axis=1)[None]
+    theta[0, 0] = 0.05
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bound = cramer_rao_bound(model, theta, 0.1, noise=HalfNoise())
+    gaussian = signal_and_bound(model, theta, 0.1)[1]
+    np.testing.assert_allclose(bound, gaussian / 2, rtol=1e-12)
 
 
 def test_magnitudes_have_the_noise_of_a_user():
@@ -205,7 +226,7 @@ def test_methods_that_a_noise_lacks_are_named():
 
 @pytest.mark.parametrize("noise", ["poisson", "Rician", None, 3, RicianNoise, ["rician"]])
 def test_names_of_noise(noise):
-    message = "is unknown; choose 'gaussian' or 'rician', or give a Noise object"
+    message = "is unknown; choose 'gaussian' or 'rician'.*, or give a Noise object"
     with pytest.raises(ValueError, match=message):
         get_noise(noise)
     assert get_noise("rician").name == "rician" and get_noise(get_noise("rician")).name

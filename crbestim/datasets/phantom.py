@@ -7,6 +7,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import check_random_state
 
+from ..parameters import fold
 from .anatomy import HALF_LENGTH, HALF_WIDTH, TISSUES, axial_slice
 
 __all__ = ["BrainPhantom", "make_brain_phantom"]
@@ -233,8 +234,7 @@ def _off_resonance(x, y):
 def _fit(parameter, values):
     """Bring values into the bounds of a parameter."""
     low, high = parameter.bounds
-    if np.isfinite(parameter.period):
-        values = low + (values - low) % parameter.period
+    values = fold(values, low, high, parameter.period)
     if values.min() < low or values.max() > high:
         warnings.warn(
             f"{parameter.name} of the brain phantom is {values.min():.3g} to "

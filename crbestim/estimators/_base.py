@@ -13,6 +13,7 @@ from .._validation import (
     check_crb,
     check_features,
     check_known,
+    check_sample_weight,
     check_sigma,
     check_targets,
 )
@@ -234,23 +235,25 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _has_signal(self, X):
         """Tell voxels with a signal: complex, not zero; magnitudes, positive somewhere."""
-        if self.is_complex_:
-            return (X != 0).any(axis=1)
-        if self.model is not None and self.model.is_magnitude:
-            return (X > 0).any(axis=1)
-        return np.ones(len(X), dtype=bool)
+        model = self.model
+        if not self.is_complex_ if model is None else model._zeros_are_data:
+            return np.ones(len(X), dtype=bool)
+        are_magnitudes = self._simulates_X and model.is_magnitude
+        return (X > 0 if are_magnitudes else X != 0).any(axis=1)
 
-    def _check_sigma(self, sigma, n_voxels, usable):
-        """Return the noise for standard deviations; warn if nothing shows it."""
+    def _check_sigma(self, sigma, n_voxels, usable, *, wants_std=True, stacklevel=3):
+        """Return the noise; warn if nothing shows it, and what follows from that."""
         sigma = check_sigma(sigma, n_voxels, usable)
         model = getattr(self, "model_", self.model)
-        if sigma is None and model.n_reals <= model.n_unknowns:
+        follows = ["standard deviations are NaN"] if wants_std else []
+        if getattr(self, "prior_", None) is not None:
+            follows.append("the prior only fills what the data leave open")
+        if follows and sigma is None and model.n_reals <= model.n_unknowns:
             warnings.warn(
-                f"{type(self).__name__} has {model.n_unknowns} unknowns (with M0) for "
-                f"{model.n_reals} real numbers a voxel, which leaves none to estimate the "
-                "noise from: standard deviations are NaN; give sigma",
+                f"{model._label} has {model._counts}, which leaves none to estimate the "
+                f"noise from: {', and '.join(follows)}; give sigma",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=stacklevel,
             )
         return sigma
 
@@ -401,7 +404,11 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         predictions = predictions.reshape(len(predictions), -1)
         if y.shape != predictions.shape:
             raise ValueError(f"y has shape {y.shape}; X requires {predictions.shape}.")
-        bound, found = self._bound(y, crb, known), np.isfinite(predictions).all(axis=1)
+        if crb is not None:
+            crb = check_crb(crb, y.shape)
+        sample_weight = check_sample_weight(sample_weight, len(y))
+        known = self._check_known(known, len(y), reset=False)
+        found = np.isfinite(predictions).all(axis=1)
         if not found.all():
             what = (
                 f"{np.sum(~found)} of {len(found)} voxels have no estimate, the first is "
@@ -413,8 +420,8 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return efficiency_score(
             y[found],
             predictions[found],
-            bound[found],
-            sample_weight=rows_of(_as_array(sample_weight), found),
+            self._bound(y[found], rows_of(crb, found), rows_of(known, found)),
+            sample_weight=sample_weight[found],
             periods=self._periods,
         )
 
@@ -424,11 +431,6 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.target_tags.single_output = True
         return tags
-
-
-def _as_array(values):
-    """Return an array of what may be None."""
-    return None if values is None else np.asarray(values)
 
 
 def rows_of(values, rows):

@@ -45,7 +45,7 @@ def calibrate(model, y, estimate, snr_range, precision, rng):
     Returns
     -------
     apparent_range : tuple of float
-        Signal-to-noise ratios that voxels at both ends of the range appear to have; NaN
+        Apparent signal-to-noise ratios of voxels simulated at both ends of the range; NaN
         if no noise was drawn, or signals have no more numbers than unknowns.
     factors : dict of ndarray
         Signal-to-noise ratios ``snr``, and for each one ``factor`` per parameter; 1 where

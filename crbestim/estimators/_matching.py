@@ -21,8 +21,8 @@ from ..kernels.matching import (
 from ..parameters import fold
 
 _TIE = 64 * np.finfo(float).eps
-# Most splits per known value, and fewest atoms in a cell, so that enough are left for the
-# other parameters.
+# Most splits per known value, and fewest atoms in a cell, so that each cell still samples
+# the other parameters densely.
 _LEVELS, _FEWEST_ATOMS = 3, 512
 # Atoms simulated at a time.
 _SIMULATED = 1024
@@ -244,8 +244,8 @@ class Dictionary:
     def match(self, X, n_neighbors, known=None):
         """Return signals as real rows, and numbers and squared distances of best matches.
 
-        X : (n_voxels, n_features), finite, and if complex not zero throughout. The numbers
-        are -1 where the distances are not finite.
+        X : (n_voxels, n_features), finite, with a signal in every row. The numbers are -1
+        where the distances are not finite.
         """
         rows = np.ascontiguousarray(X).view(np.float64)
         if X.dtype.kind == "c":

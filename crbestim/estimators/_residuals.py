@@ -22,8 +22,8 @@ from ..noise import noise_of
 _BLOCK = 512
 # Root mean square of magnitudes, over the noise, below which noise is far from Gaussian.
 _LEAST_MAGNITUDE = 5.0
-# Voxels by which the noise of data is judged, and the factor by which their median
-# signal-to-noise ratio may leave the apparent range of training voxels.
+# Number of voxels whose median signal-to-noise ratio is compared with the apparent range of
+# the training data, and the factor by which it may lie outside.
 _N_JUDGED, _TOLERATED = 64, 1.5
 
 
@@ -81,7 +81,7 @@ def analyze_residuals(model, X, theta, *, sigma=None, prior_precision=None):
     MissingJacobianError
         If the model has no derivatives.
     """
-    model.require_jacobian("What the model leaves unexplained, or a standard deviation,")
+    model.require_jacobian("The residual or standard deviation of an estimate")
     if prior_precision is not None:
         require_sigma(model, sigma)
     n_real, n_unknown = model.n_reals, model.n_unknowns
@@ -96,10 +96,10 @@ def analyze_residuals(model, X, theta, *, sigma=None, prior_precision=None):
     for first in range(0, len(X), _BLOCK):
         part = slice(first, first + _BLOCK)
         signal, jacobian = _simulate(model.rows(part), theta[part])
-        m0[part], unit = _factor(model, X[part], signal)
+        m0[part], norm = _factor(model, X[part], signal)
         unexplained[part] = _outside(model, X[part], signal, jacobian, m0[part])
         noise = unexplained[part] / np.sqrt(max(n_free, 1))
-        snr[part] = _snr(X[part], unit, noise, n_real)
+        snr[part] = _snr(X[part], norm, noise, n_real)
         if prior_precision is not None:
             level = noise if n_free else np.full(len(noise), np.nan)
             level = level if sigma is None else sigma[part]
@@ -117,7 +117,7 @@ def analyze_residuals(model, X, theta, *, sigma=None, prior_precision=None):
 
 def _simulate(model, theta):
     """Signals and derivatives; zero where the model is not finite."""
-    signal, jacobian = model._checked_signal(theta, jacobian=True)
+    signal, jacobian = model._simulate_voxels(theta, jacobian=True)
     finite = np.isfinite(signal).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2))
     signal = np.where(finite[:, None], signal, 0)
     return signal, np.where(finite[:, None, None], jacobian, 0)
@@ -131,12 +131,12 @@ def _factor(model, X, signal):
     return np.where(norm > 0, m0_by_projection(X, signal), 0), norm
 
 
-def _snr(X, unit, noise, n_real):
+def _snr(X, norm, noise, n_real):
     """Signal-to-noise ratios, corrected for the energy that noise adds to a signal."""
     with np.errstate(divide="ignore", invalid="ignore"):
         energy = (np.linalg.norm(X, axis=1) / noise) ** 2 - n_real
-        ratio = np.sqrt(np.maximum(energy, 0)) / unit
-        return np.where(np.isnan(unit), 1 / noise, ratio)
+        ratio = np.sqrt(np.maximum(energy, 0)) / norm
+        return np.where(np.isnan(norm), 1 / noise, ratio)
 
 
 def _outside(model, X, signal, jacobian, m0):
@@ -165,7 +165,7 @@ class Residuals:
     Parameters
     ----------
     unexplained : ndarray of shape (n_voxels,)
-        Share of the norm of the signal; NaN where the signal is zero throughout.
+        Share of the norm of the signal; NaN where there is no signal or no estimate.
     chi_square : ndarray of shape (n_voxels,)
         Squared norm of the unexplained part over sigma^2: in voxels that follow the
         model, chi-square distributed with `n_free` degrees of freedom.
@@ -269,7 +269,7 @@ def warn_of_noise_level(model, X, y, apparent_range, snr_range):
     warnings.warn(
         f"X is much {kind} than what the network was trained for, or the model does "
         f"not describe it: its apparent signal-to-noise ratio is {snr:.3g}, that of the "
-        f"training data {low:.3g} to {high:.3g} (in truth {snr_range[0]:.4g} to "
+        f"training data {low:.3g} to {high:.3g} (true ratios {snr_range[0]:.4g} to "
         f"{snr_range[1]:.4g}); train with an snr that covers the data",
         NoiseLevelWarning,
         stacklevel=4,

@@ -86,9 +86,9 @@ class TrainingData:
     def _implied_snr(self, model, y, crb):
         """Signal-to-noise ratio of each row at which the model's bound agrees best.
 
-        Under Rician noise, a bound falls with a power of the ratio between two (as under
-        Gaussian noise) and four (as in noise alone). Each step, by the third root of the
-        mismatch, leaves at most a third of it on a logarithmic scale.
+        Under Rician noise, a bound falls as SNR^-p with p from 2 (Gaussian noise) to 4
+        (noise alone). A step by the cube root of the mismatch therefore leaves at most a
+        third of its logarithm.
         """
         snr = np.full(len(y), 1 / self.noise_std)
         for _ in range(_N_ROUNDS):

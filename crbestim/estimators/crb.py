@@ -139,6 +139,8 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
     ----------
     weights_ : dict of ndarray
         Weights of the network by name.
+    network_ : crbestim.network.arrays.Network
+        Its layers, and the scales of its inputs and targets.
     optimizer_ : dict of ndarray
         State of the optimizer, from which ``partial_fit`` continues.
     history_ : list of dict
@@ -395,8 +397,8 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
         Returns
         -------
         y : ndarray of shape (n_samples, n_outputs), or (n_samples,) as in ``fit``
-            Parameters, in SI units; NaN for voxels whose signal is zero throughout or has
-            values that are not finite.
+            Parameters, in SI units; NaN for voxels whose signal is not finite or empty:
+            complex and zero throughout, or magnitudes that are nowhere positive.
         std : ndarray of the same shape
             Standard deviations, only if `return_std`.
 
@@ -410,6 +412,9 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
         -----
         NoiseLevelWarning
             If X is much noisier or less noisy than the training data.
+        UserWarning
+            If a signal has too few numbers to estimate the noise from, and standard
+            deviations are requested without `sigma`.
         """
         X, known, usable = self._check_predict(X, known)
         y, known = np.full((len(X), self.n_outputs_), np.nan), rows_of(known, usable)

@@ -251,6 +251,12 @@ class DictionaryRegressor(BoundedRegressor):
         ValueError
             If X does not fit, or standard deviations are requested without a model, or
             under Rician noise without `sigma`.
+
+        Warns
+        -----
+        UserWarning
+            If a signal has too few numbers to estimate the noise from, and standard
+            deviations are requested without `sigma`.
         """
         X, known, usable = self._check_predict(X, known)
         self._check_neighbors(self.n_neighbors, self._dictionary.n_choices)

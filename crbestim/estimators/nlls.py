@@ -8,7 +8,7 @@ from joblib import Parallel, delayed
 from sklearn.exceptions import ConvergenceWarning
 from tqdm.auto import tqdm
 
-from .._validation import HasMethods, Interval, StrOptions, check_sigma, fit_context
+from .._validation import HasMethods, Interval, StrOptions, fit_context
 from ..least_squares.box import UnitBox, resolve_bounds
 from ..least_squares.driver import (
     VoxelFits,
@@ -87,7 +87,8 @@ class NLLSRegressor(BoundedRegressor):
         does not depend on the distribution of the training data. Where the data say little
         about a parameter, it then ends at a bound.
     noise_std : float, default=0.01
-        Noise, 1/SNR for M0 = 1, of the Cramér-Rao bound in `score`.
+        Noise, 1/SNR for M0 = 1, of the Cramér-Rao bound in `score`; without a model, of
+        the signals too, for standard deviations.
     n_jobs : int, default=None
         Number of joblib workers. The result does not depend on it.
     verbose : bool, default=False
@@ -111,14 +112,15 @@ class NLLSRegressor(BoundedRegressor):
 
     Notes
     -----
-    A voxel that cannot be fitted, because its signal is not finite, or complex and zero
-    everywhere, or because the model is not finite, becomes NaN and does not stop the
-    others. Searches cross the bounds of a parameter if these span its period.
+    A voxel that cannot be fitted becomes NaN and does not stop the others: one whose signal
+    or model is not finite, whose complex signal is zero throughout, or whose magnitudes are
+    nowhere positive. Searches cross the bounds of a parameter if these span its period.
 
-    Magnitudes are fitted as if their noise were Gaussian, also by a model of Rician noise.
-    Where they are below about five times the noise, their mean is above the model's signal
-    and the estimate is biased, which standard deviations do not show. Under Rician noise,
-    they and the covariances of `fit_voxels` are those of the Rician bound and need `sigma`.
+    Data are fitted as if their noise were Gaussian, whatever noise the model has. Standard
+    deviations and the covariances of `fit_voxels` are those of the bound for the model's
+    noise, which least squares does not reach if it is not Gaussian; for Rician noise they
+    need `sigma`. Where magnitudes are below about five times the noise, their mean is above
+    the model's signal and the estimate is biased, which standard deviations do not show.
 
     In fluid, where transverse magnetization outlives many pulses, the cost of a balanced
     sequence has local minima along `omega0`, a few rad/s apart, and the search may miss
@@ -263,8 +265,10 @@ class NLLSRegressor(BoundedRegressor):
             Signals, complex if the model is.
         sigma : float or array-like of shape (n_voxels,), default=None
             Noise of X per channel, for covariances and the weight of a prior. By default
-            estimated voxel by voxel from what the model leaves unexplained; covariances are
-            NaN if a signal has no more real numbers than unknowns.
+            estimated voxel by voxel from what the model leaves unexplained; if a signal has
+            no more real numbers than unknowns, covariances are NaN, and a prior only fills
+            what the data leave open. Under Rician noise covariances need sigma, too, and
+            are NaN without it.
         known : array-like of shape (n_voxels, n_known), default=None
             Values of the parameters that the model is given, as in `fit`. Voxels where they
             are NaN or outside their domain cannot be estimated.
@@ -284,6 +288,9 @@ class NLLSRegressor(BoundedRegressor):
         ConvergenceWarning
             If voxels reached `max_iter`, or stalled, or the model failed in some; once,
             with counts.
+        UserWarning
+            If a signal has too few numbers to estimate the noise from, and no sigma is
+            given.
         """
         return self._fit_voxels(X, sigma, known, wants_covariance=True)
 
@@ -291,8 +298,9 @@ class NLLSRegressor(BoundedRegressor):
         """Fit all voxels that can be fitted, and warn of those that did not converge."""
         X, known, usable = self._check_predict(X, known)
         self._check_has_model("fit_voxels")
-        check = self._check_sigma if wants_covariance else check_sigma
-        sigma = check(sigma, len(X), usable)
+        sigma = self._check_sigma(
+            sigma, len(X), usable, wants_std=wants_covariance, stacklevel=4
+        )
         is_empty = np.isfinite(X).all(axis=1) & ~self._has_signal(X)
         fits = VoxelFits.without_estimate(
             np.where(is_empty, VoxelStatus.EMPTY, VoxelStatus.INVALID),
@@ -356,8 +364,8 @@ class NLLSRegressor(BoundedRegressor):
         return_std : bool, default=False
             Whether to return standard deviations, too.
         sigma : float or array-like of shape (n_voxels,), default=None
-            Noise of X per channel, for standard deviations and the weight of a prior; see
-            `fit_voxels`. Without a model the noise is `noise_std`.
+            Noise of X per channel, for standard deviations and the weight of a prior, or
+            estimated as in `fit_voxels`. Without a model the noise is `noise_std`.
         known : array-like of shape (n_voxels, n_known), default=None
             Values of the parameters that the model is given, as in `fit`. Voxels where they
             are NaN or outside their domain cannot be estimated.
@@ -369,7 +377,7 @@ class NLLSRegressor(BoundedRegressor):
         std : ndarray of the same shape
             Standard deviations that the Cramér-Rao bound predicts at the estimate, for the
             M0 and the noise of each voxel; with a prior, those of the linearized
-            posterior. Only if `return_std`.
+            posterior; NaN if nothing shows the noise. Only if `return_std`.
 
         Raises
         ------
@@ -381,6 +389,9 @@ class NLLSRegressor(BoundedRegressor):
         -----
         ConvergenceWarning
             If voxels did not converge; once, with counts.
+        UserWarning
+            If a signal has too few numbers to estimate the noise from, and no sigma is
+            given.
         """
         if self.model is None:
             y, std = self._invert_linear(X, known)
@@ -465,7 +476,7 @@ class StartValues:
         values, rows = _candidates(initial, model, box, y.reshape(len(y), -1), n_atoms)
         n_values, is_repeated = len(values), rows is None and known is not None
         if is_repeated:
-            # Every candidate is simulated at many of the known values.
+            # Each start value is simulated at up to _N_LEVELS of the known values.
             known = known[evenly_spaced(len(known), _N_LEVELS)]
             values, known = (
                 np.tile(values, (len(known), 1)),
@@ -490,7 +501,7 @@ class StartValues:
         Parameters
         ----------
         X : ndarray of shape (n_voxels, n_features)
-            Signals, finite and if complex not zero throughout.
+            Finite signals that are not empty.
         known : ndarray of shape (n_voxels, n_known), default=None
             Known values.
 
@@ -521,8 +532,8 @@ class StartValues:
         """Return the best matches, all with different start values."""
         if self.n_values is None:
             return self.dictionary.match(X, n_matches, known)[1]
-        # A start value is among the atoms up to _N_LEVELS times, so this number of matches
-        # holds enough different ones.
+        # A start value is among the atoms up to _N_LEVELS times, so this many matches hold
+        # enough distinct ones.
         n_asked = 1 + _N_LEVELS * (n_matches - 1)
         n_asked = min(n_asked, self.dictionary.n_choices)
         found = self.dictionary.match(X, n_asked, known)[1] % self.n_values

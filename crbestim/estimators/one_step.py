@@ -7,7 +7,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.neighbors import NearestNeighbors
 
-from .._validation import HasMethods, Interval, StrOptions, check_sigma, fit_context
+from .._validation import HasMethods, Interval, StrOptions, fit_context
 from ..least_squares.box import UnitBox, resolve_bounds
 from ..least_squares.driver import (
     FisherScoring,
@@ -99,10 +99,10 @@ class OneStepRegressor(BoundedRegressor):
         model's. Estimates outside are first brought to the nearest bound.
     prior : {"gaussian", None} or (mean, covariance), default="gaussian"
         Normal prior of the parameters: that of the training targets, none, or given, in SI
-        units; parameters with a period have none. The prior is the default because a single
-        step has no second chance: where the data say little about a parameter, or nothing,
-        as about the exchange rate of fluid, a step without it runs to the bounds and takes
-        the other parameters along. Where they say much, it changes nothing.
+        units; parameters with a period have none. It is the default because a single step
+        cannot correct itself: without a prior, a parameter that is poorly determined, such
+        as the exchange rate of fluid, runs to its bound and biases the others. Where the
+        data are informative, the prior has no noticeable effect.
     noise_std : float, default=0.01
         Noise, 1/SNR for M0 = 1, of the Cramér-Rao bound in `score`.
     n_jobs : int, default=None
@@ -286,8 +286,9 @@ class OneStepRegressor(BoundedRegressor):
         Returns
         -------
         y : ndarray of shape (n_voxels,) or (n_voxels, n_outputs)
-            Parameters, in SI units; NaN for voxels whose signal is not finite, or complex
-            and zero throughout, or for which the estimator or the model is not finite.
+            Parameters, in SI units; NaN for voxels whose signal is not finite or empty
+            (complex and zero throughout, or magnitudes that are nowhere positive), or for
+            which the estimator or the model is not finite.
         std : ndarray of the same shape
             Standard deviations that the Cramér-Rao bound predicts at the estimate, for the
             M0 and the noise of each voxel; with a prior, those of the linearized
@@ -299,10 +300,15 @@ class OneStepRegressor(BoundedRegressor):
         ValueError
             If X does not fit, or standard deviations are requested under Rician noise
             without `sigma`.
+
+        Warns
+        -----
+        UserWarning
+            If a signal has too few numbers to estimate the noise from, and no sigma is
+            given.
         """
         X, known, usable = self._check_predict(X, known)
-        check = self._check_sigma if return_std else check_sigma
-        sigma = check(sigma, len(X), usable)
+        sigma = self._check_sigma(sigma, len(X), usable, wants_std=return_std)
         y, is_free = np.full((len(X), self.n_outputs_), np.nan), np.ones(len(X), dtype=bool)
         if usable.any():
             some = (rows_of(values, usable) for values in (X, sigma, known))

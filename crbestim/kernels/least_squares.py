@@ -16,7 +16,8 @@ Arrays are (n_rows, n) and (n_rows, n, n); the result of a row does not depend o
 import numpy as np
 from numba import njit
 
-# Times n: most repetitions of 2.; a step is good enough then, even if not the minimum.
+# At most this many repetitions of 2. a variable: the step is then good enough, even if not
+# the minimum.
 _MOST_ROUNDS = 5
 # A slope inwards below this fraction of the gradient is rounding error.
 _PULL = 1e-12

@@ -101,7 +101,7 @@ def nearest(x, leaves, members, centres, radii, projective, tie, atoms, squares)
     k, size = atoms.shape[1], min(BATCH, len(x))
     # Overflow may leave a signal without a nearest centre: the first stands in.
     first, reach = np.zeros(size, np.int64), np.empty(size)
-    # One more than asked for shows whether an atom that ties with the last is left out.
+    # One more than asked for, to detect an atom that ties with the last one.
     best, names = np.empty((size, k + 1)), np.empty((size, k + 1), np.int64)
     for start in range(0, len(x), BATCH):
         batch = x[start : start + BATCH]

@@ -18,14 +18,14 @@ from .box import damped_steps, foreseen_gain, normal_equations
 from .levenberg_marquardt import levenberg_marquardt
 from .variable_projection import VoxelObjective
 
-# A prior is reweighted while the noise changes by more than this share, this often at most.
+# A prior is reweighted until the noise changes by less than this share, at most this often.
 _CHANGE, _MOST_ROUNDS = 0.1, 5
 _LARGEST_CHUNK = 1024
 # Values at which a model is checked to determine its parameters.
 _N_PROBES = 64
 # Share of the width of the bounds within which an estimate counts as at a bound.
 _AT_BOUND = 1e-4
-# Damping of single steps: the first only limits rounding, the last makes a short step down.
+# Damping tried in turn, from practically none to a short step down the gradient.
 _DAMPINGS = (1e-10, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3)
 # Share of the predicted gain that a single step must reach.
 _LEAST_GAIN = 0.1
@@ -36,11 +36,12 @@ _AT_GOAL = 1e-6
 class VoxelStatus(IntEnum):
     """How the fit of a voxel ended.
 
-    ``CONVERGED``, ``ITERATION_LIMIT`` (the estimate is the best so far), ``EMPTY`` (an
-    all-zero complex signal), ``FAILED`` (the model is not finite), ``INVALID`` (the signal
-    has NaN or infinite values) or ``STALLED`` (no step lowers the cost, though the model's
-    derivatives say that one should; the estimate is the best so far). ``EMPTY``,
-    ``FAILED`` and ``INVALID`` have NaN for an estimate.
+    ``CONVERGED``, ``ITERATION_LIMIT`` (the estimate is the best so far), ``EMPTY`` (no
+    signal: complex and zero throughout, or a magnitude that is nowhere positive),
+    ``FAILED`` (the model is not finite), ``INVALID`` (the signal has NaN or infinite
+    values, or its known values are outside their domain) or ``STALLED`` (no step lowers the
+    cost, though the model's derivatives say that one should; the estimate is the best so
+    far). ``EMPTY``, ``FAILED`` and ``INVALID`` have NaN for an estimate.
 
     Examples
     --------
@@ -158,7 +159,7 @@ class VoxelFitter:
         Parameters
         ----------
         X : ndarray of shape (n_voxels, n_features)
-            Data, complex if the model is; finite, and if complex not zero throughout.
+            Finite data with a signal, complex if the model is.
         starts : ndarray of shape (n_starts, n_voxels, n_parameters)
             Start values, in SI units.
         sigma : ndarray of shape (n_voxels,), default=None
@@ -200,7 +201,7 @@ class VoxelFitter:
         return found
 
     def _weigh_anew(self, objective, best):
-        """Search on from the minima with the noise estimated there, while that changes."""
+        """Repeat the search with the noise estimated at the minima until it settles."""
         rows = np.flatnonzero(~best.failed)
         for _ in range(_MOST_ROUNDS):
             if not rows.size:
@@ -278,7 +279,7 @@ class FisherScoring:
         Parameters
         ----------
         X : ndarray of shape (n_voxels, n_features)
-            Data, complex if the model is; finite, and if complex not zero throughout.
+            Finite data with a signal, complex if the model is.
         starts : ndarray of shape (n_starts, n_voxels, n_parameters)
             Estimates, in SI units; they are brought inside the bounds. Steps begin at
             those with the smallest residual.
@@ -394,8 +395,7 @@ def check_determined(model, theta, name):
     """
     if model.n_reals < model.n_unknowns:
         raise ValueError(
-            f"{name} has {model.n_unknowns} unknowns (with M0) for {model.n_reals} real "
-            "numbers a voxel; measure more, fix parameters, or give a prior."
+            f"{name} has {model._counts}; measure more, fix parameters, or give a prior."
         )
     rows = evenly_spaced(len(theta), _N_PROBES)
     signal, jacobian = model.rows(rows)._simulate_voxels(theta[rows], jacobian=True)

@@ -32,7 +32,7 @@ from .box import (
 _START_DAMPING = 1e-2
 _LEAST_DAMPING, _MOST_DAMPING = 1e-12, 1e30
 # A search whose steps have become short without gain has stalled if the predicted gain
-# exceeds this share of the cost, plus what the rounding of data of unit norm leaves.
+# still exceeds this share of the cost plus the rounding error of data of unit norm.
 _EMPTY_PROMISE, _ROUNDING = 1e-3, 1e-20
 
 
@@ -245,7 +245,7 @@ def _updated_bend(bend, step, dg, dj):
     """Curvature S of the residual after a step: symmetric, and S step = dj.
 
     dg : change of the gradient, dj : change of J, transposed, times the residual. S is
-    first shrunk to at most dj along the step, so that it fades with the residuals.
+    first scaled down to at most dj along the step, so that it vanishes as the residuals do.
     """
     bent, along = times(bend, step), (dg * step).sum(axis=1)
     had, has = np.abs((bent * step).sum(axis=1)), np.abs((dj * step).sum(axis=1))

@@ -17,10 +17,11 @@ from ..models.base import m0_by_projection
 from .box import normal_equations
 
 _DECIMALS = 12
-# A start that explains less than this share of the signal does not determine its factor.
+# If a start explains less than this share of the signal, its M0 is not reliable.
 _SHARE = 1e-6
 _RIDGE = 1e-12
-# Noise that weighs a prior where nothing shows the noise: it only fills gaps of the data.
+# Noise that weighs a prior where the noise cannot be estimated, so small that the prior
+# affects only what the data leave undetermined.
 _LEAST_NOISE = 1e-6
 
 
@@ -78,12 +79,13 @@ class VoxelObjective:
     box : UnitBox
         Map between parameters and their fractions.
     X : ndarray of shape (n_voxels, n_features)
-        Data, complex if the model is, finite and if complex not zero throughout.
+        Finite data with a signal, complex if the model is.
     prior : GaussianPrior, default=None
         Prior of the parameters.
     sigma : ndarray of shape (n_voxels,), default=None
-        Noise of X per channel, which weights a prior; by default estimated from what the
-        model leaves unexplained.
+        Noise of X per channel, which weighs a prior; by default estimated from what the
+        model leaves unexplained. If a signal has no more real numbers than unknowns, the
+        prior then only fills what the data leave open.
     """
 
     def __init__(self, model, box, X, *, prior=None, sigma=None):
@@ -155,8 +157,8 @@ class VoxelObjective:
             size = np.linalg.norm(s, axis=1)
             size = np.where((size > 0) & np.isfinite(size), size, 1.0)
             self.factor[rows] = _factor(scaled, s / size[:, None])
-            # Rounded off: digits that depend on the factor alone could grow during the
-            # search, as the cost is almost flat along some combinations of parameters.
+            # Rounded, so that rounding errors that depend on the factor cannot grow during
+            # the search along directions in which the cost is almost flat.
             scaled = np.round(scaled / self.factor[rows, None], _DECIMALS)
         norm = _norm(scaled)
         self.scaled[rows], self.norm[rows] = scaled, np.where(norm > 0, norm, 1.0)

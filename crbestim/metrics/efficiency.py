@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.metrics import make_scorer
 
-from .._validation import check_crb, check_targets
+from .._validation import check_crb, check_sample_weight, check_targets
 from ..parameters import wrapped_error
 
 
@@ -60,9 +60,7 @@ def crb_loss(
     0.5
     """
     ratios = _ratios(y_true, y_pred, crb, periods)
-    weight = np.ones(len(ratios)) if sample_weight is None else np.asarray(sample_weight)
-    if weight.shape != (len(ratios),):
-        raise ValueError(f"sample_weight has shape {weight.shape}; give ({len(ratios)},).")
+    weight = check_sample_weight(sample_weight, len(ratios))
     counts = ~np.isnan(ratios)
     weights = np.where(counts, weight[:, None], 0.0)
     sums = (weights * np.where(counts, ratios, 0.0)).sum(axis=0)

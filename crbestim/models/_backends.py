@@ -17,8 +17,9 @@ from ..kernels.threads import in_threads
 def is_vectorized(f, rows):
     """Return whether a function takes many samples at a time.
 
-    It does if it returns a row for each sample of two batches, neither of which has as many
-    samples as a sample has parameters, and if no row depends on the others.
+    It does if it returns a row for each sample of two batches, and if no row depends on the
+    others. The batches differ in size from the number of parameters, so that the axes of
+    theta cannot be confused.
 
     Examples
     --------

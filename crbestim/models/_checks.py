@@ -23,7 +23,7 @@ def check_noise(noise, is_magnitude):
     found = get_noise(noise)
     if found.needs_magnitude and not is_magnitude:
         raise ValueError(
-            f"noise={found.name!r} is that of magnitudes, and the signal is complex; give "
+            f"noise={found.label!r} is that of magnitudes, and the signal is complex; give "
             "signal='magnitude' or noise='gaussian'."
         )
     return noise

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Weights in the derivative of the four points other than x, a row for each place of the
-# first of the five points, from -4 to 0. The value at x is subtracted from the others, so
-# that it needs no weight.
+# Weights of the four neighbours of x in the derivative there. In row k the first of the
+# five points lies 4 - k steps below x. The value at x is subtracted from the others and
+# needs no weight.
 _WEIGHTS = np.array(
     [
         [1 / 4, -4 / 3, 3, -4],

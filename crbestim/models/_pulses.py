@@ -122,9 +122,10 @@ def _snapshots(tr, lineshape, pulses, ranges):
     """
     low, high = ranges.T
     rng = np.random.default_rng(0)
-    unit = rng.random((_N_SNAPSHOTS, len(ranges)))
-    unit = np.where(rng.random(unit.shape) < 0.3, unit.round(), unit)
-    theta = np.reshape(low + (high - low) * unit, (-1, LANES, len(ranges)))
+    fractions = rng.random((_N_SNAPSHOTS, len(ranges)))
+    ends = rng.random(fractions.shape) < 0.3
+    fractions = np.where(ends, fractions.round(), fractions)
+    theta = np.reshape(low + (high - low) * fractions, (-1, LANES, len(ranges)))
     free = low < high
     columns, d = np.where(free, np.cumsum(free) - 1, -1), free.sum()
     maps = np.empty((len(theta), len(pulses), 1 + d, N_ENTRIES, LANES))

@@ -3,7 +3,6 @@
 import inspect
 import warnings
 from functools import cached_property, partial, wraps
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -73,7 +72,10 @@ class SignalModel:
     @property
     def jacobian_accuracy(self):
         """Error of a column of the Jacobian over its norm, by which bounds judge it."""
-        return 1e-15 if self._has_own_jacobian else 1e-11
+        # A subclass with its own may still pass on differences of its parent.
+        hooks = (_hook_of(vars(kind).get("signal")) for kind in type(self).__mro__)
+        by_differences = any(hasattr(hook, "differentiates") for hook in hooks)
+        return 1e-15 if self._has_own_jacobian and not by_differences else 1e-11
 
     _chosen_bounds = None
 
@@ -85,10 +87,12 @@ class SignalModel:
         for parent in cls.__mro__:
             if "signal" in vars(parent):
                 own = vars(parent)["signal"]
-                if own not in _HOOKS:
+                if _hook_of(own) is None:
                     cls.signal = _checked(own, _as_hook(own))
                 break
-            if "_simulate" in vars(parent):
+            # A user's own `signal` counts, and not a helper of that name.
+            is_hook = getattr(_hook_of(cls.signal), "__name__", None) == "_simulate"
+            if is_hook and "_simulate" in vars(parent):
                 cls.signal = _checked(SignalModel.signal, vars(parent)["_simulate"])
                 break
 
@@ -237,8 +241,8 @@ class SignalModel:
     def _hook(self):
         """What computes the signal: a user's own `signal`, or `_simulate`."""
         signal = type(self).signal
-        # A signal that a class got after it was made is not behind the checks.
-        return _HOOKS.get(signal) or _as_hook(signal)
+        # A `signal` assigned to a class after its definition has no wrapper.
+        return _hook_of(signal) or _as_hook(signal)
 
     def _checked_signal(self, theta, jacobian=False):
         """Do what `signal` does, for theta that has been checked."""
@@ -284,7 +288,7 @@ class SignalModel:
             part = slice(first, first + _BLOCK)
             out = self.rows(part)._checked_signal(theta[part], jacobian)
             s, rest = (out[0], out[1:]) if jacobian else (out, ())
-            # One product a row: how that of a block rounds may depend on its size.
+            # One product a row, because the rounding of a block may depend on its size.
             rows = (s[:, None, :] @ adjoint.T)[:, 0]
             blocks.append([rows, *(adjoint @ part for part in rest)])
         parts = [np.concatenate(part) for part in zip(*blocks, strict=True)]
@@ -299,6 +303,21 @@ class SignalModel:
     def n_unknowns(self):
         """Number of real unknowns of a signal: the parameters, and M0 if it is complex."""
         return self.n_parameters + (2 if self.is_complex else 0)
+
+    @property
+    def _counts(self):
+        """What errors say of the unknowns of a voxel, and of its numbers."""
+        m0 = " (with M0)" if self.is_complex else ""
+        unknowns, numbers = self.n_unknowns, self.n_reals
+        return (
+            f"{unknowns} unknown{'s' * (unknowns > 1)}{m0} for {numbers} real "
+            f"number{'s' * (numbers > 1)} a voxel"
+        )
+
+    @property
+    def _zeros_are_data(self):
+        """Whether a voxel of zeros is a signal like any other, and not an empty voxel."""
+        return not (self.is_complex or self.is_magnitude)
 
     @property
     def _label(self):
@@ -369,11 +388,17 @@ class SignalModel:
     def _jacobian_by_differences(self, simulate, theta, signal):
         """Differentiate `simulate`, with a warning if the result is doubtful."""
         self.require_jacobian("signal(theta, jacobian=True)")
+        if theta.shape[1] != self.n_parameters:
+            raise ValueError(
+                f"super().signal got {theta.shape[1]} of the {self.n_parameters} columns "
+                "of theta, and differences need all; call it without jacobian, and let the "
+                f"signal of {self._label} be differentiated as a whole."
+            )
         found = self._differences(simulate, theta, signal)
         doubtful = (found.error > _INEXACT * found.size).any(axis=0)
         if doubtful.any():
             names = ", ".join(np.array(self.parameter_names)[doubtful])
-            # The text has no values, so that Python shows it once and not for every voxel.
+            # Without values in the text, Python does not repeat it for every voxel.
             warnings.warn(
                 f"the derivative of {self._label} with respect to {names} is uncertain by "
                 f"more than {_INEXACT:g} of its norm: the signal is noisy, of low "
@@ -581,19 +606,15 @@ def main_direction(X):
         The vector, of unit norm.
     """
     norm = np.linalg.norm(X, axis=1, keepdims=True)
-    unit = X / np.where(norm > 0, norm, 1.0)
-    return np.linalg.eigh(unit.T @ unit.conj())[1][:, -1]
-
-
-_HOOKS = WeakKeyDictionary({SignalModel.signal: SignalModel._simulate})
-"""What computes the signal, by the public method that checks theta first."""
+    rows = X / np.where(norm > 0, norm, 1.0)
+    return np.linalg.eigh(rows.T @ rows.conj())[1][:, -1]
 
 
 def _checked(source, hook):
     """Return a public `signal`, described as its source: the checks, then the hook."""
 
     def signal(self, theta, jacobian=False, **options):
-        # Called as super().signal, theta has been checked, and may have other columns.
+        # Called as super().signal, theta has been checked and may have fewer columns.
         if type(self).signal is signal:
             theta = self.check_theta(theta)
         else:
@@ -601,16 +622,43 @@ def _checked(source, hook):
         return hook(self, theta, jacobian=jacobian, **options)
 
     signal.__doc__ = source.__doc__ or SignalModel.signal.__doc__
-    signal.__module__, signal.__qualname__ = hook.__module__, hook.__qualname__
-    _HOOKS[signal] = hook
+    signal.__module__ = hook.__module__
+    signal.__qualname__ = f"{hook.__qualname__.rpartition('.')[0]}.signal".lstrip(".")
+    signal.__isabstractmethod__ = getattr(source, "__isabstractmethod__", False)
+    signal._runs = signal, hook
     return signal
+
+
+SignalModel.signal._runs = SignalModel.signal, SignalModel._simulate
+
+
+def _hook_of(signal):
+    """Return what a public `signal` runs, or None if it is a user's own method."""
+    owner, hook = getattr(signal, "_runs", (None, None))
+    # functools.wraps copies attributes to other functions.
+    return hook if owner is signal else None
 
 
 def _as_hook(signal):
     """Return a method ``signal(theta)``, or one with `jacobian`, as one with `jacobian`."""
-    parameters = inspect.signature(signal).parameters
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    return signal if takes_any or "jacobian" in parameters else _with_differences(signal)
+    if not callable(signal):
+        raise TypeError(
+            f"signal is a {type(signal).__name__}; define it as a method, "
+            "signal(self, theta)."
+        )
+    takes_jacobian = "jacobian" in inspect.signature(signal).parameters
+    if not inspect.isfunction(signal):
+        signal = _as_method(signal)
+    return signal if takes_jacobian else _with_differences(signal)
+
+
+def _as_method(function):
+    """Return a static method, or another callable that takes no `self`, as a method."""
+
+    def signal(self, theta, **options):
+        return function(theta, **options)
+
+    return signal
 
 
 def _with_differences(signal):

@@ -49,8 +49,8 @@ class FISPFingerprinting(CompiledModel):
         Whether the transmit field B1 is a parameter.
     n_states : int, default=None
         Number of configuration orders that are simulated, from 0 on. By default those that
-        can return to the echo, without those that relax before: leaving these out changes
-        no signal by more than 1e-12 of M0.
+        can return to the echo before they decay: the others change no signal by more than
+        1e-12 of M0.
     bounds : dict, default=None
         Bounds that differ from the default, (low, high) by parameter name.
 

@@ -1,5 +1,7 @@
 """A signal model from a function."""
 
+from functools import partial
+
 import numpy as np
 from numba.extending import is_jitted
 
@@ -128,18 +130,19 @@ class FunctionModel(SignalModel):
 
     def _try_out(self):
         """Find the number and type of the samples of a signal; check the Jacobian."""
-        n = self.n_parameters
-        theta = np.tile(self._finite_bounds.mean(axis=1), (n + 1, 1))
-        if not self.vectorized:
-            theta = theta[:1]
-        signal = self._call("f", self.f, theta.copy())
-        self._dtype = np.result_type(signal.dtype, float)
-        m = signal.shape[1] if signal.ndim == 2 else "n_features"
-        self._n_features = self._checked("f", signal, theta, (m,)).shape[1]
-        if self.jacobian is not None:
-            # Called from Python: a compiled loop counts values and does not see shapes.
-            jacobian = self._call("jacobian", self.jacobian, theta.copy())
-            self._checked("jacobian", jacobian, theta, (m, n))
+        n, m = self.n_parameters, "n_features"
+        # Two numbers of rows, because one may equal the number of samples.
+        for n_rows in (n + 1, n + 2) if self.vectorized else (1,):
+            theta = np.tile(self._finite_bounds.mean(axis=1), (n_rows, 1))
+            signal = self._call("f", self.f, theta.copy())
+            self._dtype = np.result_type(signal.dtype, float)
+            if m == "n_features" and signal.ndim == 2:
+                m = signal.shape[1]
+            self._n_features = self._checked("f", signal, theta, (m,)).shape[1]
+            if self.jacobian is not None:
+                # In Python, because a compiled loop checks only the number of values.
+                jacobian = self._call("jacobian", self.jacobian, theta.copy())
+                self._checked("jacobian", jacobian, theta, (m, n))
 
     def _text(self, short=False):
         bare = ("f", "parameter_names")
@@ -184,7 +187,8 @@ class FunctionModel(SignalModel):
         if not jacobian:
             return s
         if self.jacobian is None:
-            return s, self._jacobian_by_differences(self._checked_signal, theta, s)
+            own = partial(FunctionModel._simulate, self)
+            return s, self._jacobian_by_differences(own, theta, s)
         return s, self._values("jacobian", self.jacobian, theta, shapes[1])
 
     def _values(self, what, function, theta, shape):

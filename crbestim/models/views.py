@@ -6,10 +6,12 @@ of standard deviation 1 is therefore Re(J^H C^-1 J), that of the signal in its o
 """
 
 from copy import copy
+from functools import partial
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
+from .._representation import values_or
 from .._validation import check_known
 from ..noise import GaussianNoise, get_noise
 from .base import SignalModel
@@ -22,7 +24,7 @@ class ModelView(SignalModel):
     """
 
     def _text(self, short=False):
-        return (str if short else repr)(self.model) + self._step()
+        return (str if short else repr)(self.model) + self._step(short)
 
     @property
     def n_features(self):
@@ -112,6 +114,10 @@ class LinearView(ModelView):
         """The model of all parameters that are not constants."""
         return self._of(self.model.whole) if self.known_parameters else self
 
+    @property
+    def _zeros_are_data(self):
+        return not self.is_complex and self.model._zeros_are_data
+
     def _of(self, model):
         """Return the same view of another model."""
         view = copy(self)
@@ -162,7 +168,7 @@ class CompressedModel(LinearView):
     """
 
     def __init__(self, model, basis):
-        _refuse_noise(model, "and coefficients of its signal would have another; compress")
+        _refuse_noise(model, "which does not stay so in a basis; compress")
         self.model = model
         basis = np.array(basis)
         if basis.ndim != 2 or basis.shape[0] != model.n_features or not basis.size:
@@ -191,8 +197,9 @@ class CompressedModel(LinearView):
         """Whether the coefficients are complex."""
         return self.model.is_complex or self.basis.dtype.kind == "c"
 
-    def _step(self):
-        return f".compress(<basis of {self.n_features} components>)"
+    def _step(self, short):
+        size = f"basis of {self.n_features} components"
+        return f".compress({values_or(size, self.basis, short)})"
 
     def _simulate(self, theta, jacobian=False):
         return self.model.project(theta, self.basis, jacobian=jacobian)
@@ -236,6 +243,7 @@ class WhitenedModel(LinearView):
     def __init__(self, model, covariance):
         _refuse_noise(model, "which no linear map makes white; whiten")
         self.model = model
+        self.covariance = np.array(covariance)
         self.whitening = whitening_matrix(covariance, model.n_features)
         self.whitening.flags.writeable = False
         if self.whitening.dtype.kind == "c" and not model.is_complex:
@@ -244,8 +252,9 @@ class WhitenedModel(LinearView):
                 "real; give a real covariance."
             )
 
-    def _step(self):
-        return f".whiten(<covariance of {self.n_features} features>)"
+    def _step(self, short):
+        size = f"covariance of {self.n_features} features"
+        return f".whiten({values_or(size, self.covariance, short)})"
 
     def _simulate(self, theta, jacobian=False):
         out = self.model._checked_signal(theta, jacobian)
@@ -395,14 +404,16 @@ class GivenModel(ModelView):
         """The model of all parameters that are not constants."""
         return GivenModel(self.model, self.constants) if self.constants else self.model
 
-    def _step(self):
+    def _step(self, short):
         text = ""
         if self.constants:
             constants = ", ".join(f"{k}={v!r}" for k, v in self.constants.items())
             text += f".fix({constants})"
         if self.known_parameters:
             text += f".given({', '.join(map(repr, self.known_names))})"
-        return text if self.known is None else f"{text}.at(<{len(self.known)} samples>)"
+        if self.known is None:
+            return text
+        return f"{text}.at({values_or(f'{len(self.known)} samples', self.known, short)})"
 
     def fix(self, **values):
         """Hold more parameters at constants; see `SignalModel.fix`."""
@@ -434,8 +445,9 @@ class GivenModel(ModelView):
 
     def _simulate(self, theta, jacobian=False):
         if jacobian and not self._has_own_jacobian:
-            s = self._checked_signal(theta)
-            return s, self._jacobian_by_differences(self._checked_signal, theta, s)
+            own = partial(GivenModel._simulate, self)
+            s = own(theta)
+            return s, self._jacobian_by_differences(own, theta, s)
         out = self.model._checked_signal(self.join(theta), jacobian)
         return self._own(out, jacobian)
 

@@ -97,7 +97,7 @@ class Fingerprints:
         return features, self.targets[rows], precision
 
     def _with_noise(self, x, snr, generator):
-        """Add noise to clean signals, with the reference added back meanwhile if needed."""
+        """Add noise to clean signals; the reference is added back if the noise needs it."""
         n_channels = self.noise.n_channels
         channels = [_normal(x, generator) / snr for _ in range(n_channels)]
         if not self.noise.depends_on_signal:

@@ -192,7 +192,8 @@ def make_loss(loss, settings):
     loss : str or Loss
         Name of a loss; an object is returned as it is.
     settings : dict
-        Parameters by name, of which a loss takes those that are its fields.
+        Parameters by name, of which a loss takes those that are its fields; other fields
+        keep their defaults.
 
     Returns
     -------
@@ -208,4 +209,5 @@ def make_loss(loss, settings):
     if isinstance(loss, Loss):
         return loss
     kind = LOSSES[loss]
-    return kind(**{field.name: settings[field.name] for field in fields(kind)})
+    names = (field.name for field in fields(kind))
+    return kind(**{name: settings[name] for name in names if name in settings})

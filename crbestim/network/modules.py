@@ -22,8 +22,8 @@ ACTIVATIONS = {
     "relu": nn.functional.relu,
     "tanh": torch.tanh,
 }
-# Spread of a feature over its size, and variance of a direction over the sum of all, below
-# which there is nothing but rounding.
+# Relative spread of a feature, and relative variance of a direction, below which either is
+# rounding error.
 _CONSTANT = 1e-12
 
 

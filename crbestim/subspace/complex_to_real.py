@@ -69,7 +69,7 @@ class ComplexToReal(SignalTransformer):
         X, finite = self._check_fit(X, y)
         vars(self).pop("direction_", None)
         if self.normalize and self.is_complex_:
-            parts = (_unit(double(X[p][finite[p]])) for p in blocks(len(X)))
+            parts = (_normalized(double(X[p][finite[p]])) for p in blocks(len(X)))
             vectors = singular_vectors(parts)[1]
             self.direction_ = with_fixed_phase(vectors[:1])[0]
         return self
@@ -93,7 +93,7 @@ class ComplexToReal(SignalTransformer):
             return X
         finite = finite_rows(X)
         if self.normalize:
-            rows = _unit(np.where(finite[:, None], X, 0))
+            rows = _normalized(np.where(finite[:, None], X, 0))
             direction = self.direction_.conj().astype(X.dtype)
             X = rows * _phase(rows @ direction)[:, None].conj()
         parts = np.concatenate([X.real, X.imag], axis=1)
@@ -139,7 +139,7 @@ class ComplexToReal(SignalTransformer):
         return np.array(sum(parts, []), dtype=object)
 
 
-def _unit(rows):
+def _normalized(rows):
     """Return rows scaled to norm 1; rows of zeros stay zero."""
     norm = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(norm > 0, norm, 1).astype(norm.dtype)

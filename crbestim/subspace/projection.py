@@ -274,7 +274,7 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
     def _optimize(self, model, theta, weights):
         n_components = self.n_components
         n_reals = n_components * (2 if self.is_complex_ else 1)
-        n_unknowns = self.model.n_parameters + (2 if self.is_complex_ else 0)
+        n_unknowns = self.model.n_unknowns
         if n_reals < n_unknowns:
             raise ValueError(
                 f"{n_components} components hold {n_reals} real numbers, fewer than the "
@@ -309,7 +309,7 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
             second_moment += coefficients.T @ coefficients.conj()
             total += np.vdot(rows, rows).real
         if len(basis) == basis.shape[1]:
-            # Estimators could not distinguish coefficients of a rotated one from samples.
+            # Estimators could not tell coefficients of a rotated basis from samples.
             energies, self.components_ = np.diag(second_moment).real, basis
         else:
             energies, turn = np.linalg.eigh(second_moment)

@@ -287,13 +287,13 @@ def clear(model, fingerprints):
 
 def test_more_noise_is_noticed(model, fingerprints, clear):
     X = noisy(model, fingerprints[1], 20.0)
-    with pytest.warns(NoiseLevelWarning, match="much noisier .*in truth 500 to 2000"):
+    with pytest.warns(NoiseLevelWarning, match="much noisier .*true ratios 500 to 2000"):
         clear.predict(X)
 
 
 def test_less_noise_is_noticed(model, fingerprints, fitted):
     X = noisy(model, fingerprints[1], 1e6)
-    with pytest.warns(NoiseLevelWarning, match="much less noisy .*in truth 50.* to 199"):
+    with pytest.warns(NoiseLevelWarning, match="much less noisy .*true ratios 50.* to 199"):
         fitted.predict(X)
 
 

@@ -274,6 +274,27 @@ def test_atoms_without_signal_match_nothing():
         DictionaryRegressor().fit(0 * X, y)
 
 
+def test_a_model_that_fails_at_an_estimate_leaves_the_others_alone():
+    class Failing(Precession):
+        def signal(self, theta, jacobian=False):
+            if (theta[:, 0] < limit).any():
+                raise ZeroDivisionError
+            return super().signal(theta, jacobian)
+
+    X, y = measured(20, snr=100)
+    expected = DictionaryRegressor(Precession()).fit(X, y).predict(X, return_std=True)
+    limit = 0.0
+    reg = DictionaryRegressor(Failing()).fit(X, y)
+    limit = np.sort(y[:, 0])[1]
+    fails = y[:, 0] < limit
+    estimate, std = reg.predict(X, return_std=True)
+    np.testing.assert_array_equal(estimate, expected[0])
+    np.testing.assert_allclose(std[~fails], expected[1][~fails], rtol=1e-6)
+    assert not np.isfinite(std[fails]).any()
+    flag = reg.residual(X, sigma=0.01).flag
+    assert flag[fails].all() and not flag[~fails].any()
+
+
 def test_voxels_without_signal_are_nan_and_leave_the_others_alone(regressor):
     X, y = measured(50)
     expected = regressor.fit(X, y).predict(X)

@@ -84,7 +84,7 @@ def test_matching_needs_no_derivatives(data):
     assert reg.score(X[:10], y[:10], crb=crb[:10]) > 0
     with pytest.raises(MissingJacobianError, match="The Cramér-Rao bound needs a Jacob"):
         reg.score(X, y)
-    with pytest.raises(MissingJacobianError, match="What the model leaves unexplained, or"):
+    with pytest.raises(MissingJacobianError, match="The residual or standard deviation"):
         reg.residual(X)
 
 

@@ -296,6 +296,15 @@ def test_columns_of_data_frames_go_by_their_names():
         model.at(1.0)
 
 
+def test_voxels_with_unusable_known_values_leave_the_score(fitted):
+    X, y, known = data(20, 1)
+    expected = fitted.score(X[1:], y[1:], known=known[1:])
+    known = known.copy()
+    known[0] = np.nan
+    with pytest.warns(UserWarning, match="1 of 20 voxels have no estimate.* row 0: score"):
+        assert fitted.score(X, y, known=known) == pytest.approx(expected, rel=1e-5)
+
+
 def test_many_rows_under_two_views():
     whole = mt(24)
     model = whole.whiten(np.ones(24)).compress(orthonormal(24, 10)).given("B1")

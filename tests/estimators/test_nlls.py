@@ -1,5 +1,8 @@
 """NLLSRegressor: recovery, invariance, bounds, status, and scikit-learn's checks."""
 
+import warnings
+from functools import partial
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -407,6 +410,46 @@ def test_magnitudes_without_signal_are_empty(make):
         assert (status[[0, 1, 4]] == VoxelStatus.CONVERGED).all()
 
 
+@pytest.mark.parametrize("view", ["compressed", "whitened"])
+def test_magnitudes_of_zero_are_empty_behind_a_view(view):
+    model = MonoExponential(TE, signal="magnitude")
+    if view == "compressed":
+        signals = model.signal(np.column_stack([np.linspace(0.02, 0.2, 50), np.ones(50)]))
+        model = model.compress(np.linalg.svd(signals)[2][:4].T)
+    else:
+        model = model.whiten(4 * np.eye(8))
+    X, y = make_fingerprints(model, 50, random_state=0)
+    reg, odd = NLLSRegressor(model).fit(X, y), np.stack([X[0], 0 * X[0]])
+    fits = reg.fit_voxels(odd)
+    assert fits.status.tolist() == [VoxelStatus.CONVERGED, VoxelStatus.EMPTY]
+    assert np.isnan(fits.theta[1]).all()
+
+
+@pytest.mark.parametrize("prior", [None, "gaussian"])
+def test_what_follows_without_a_sigma_is_said_where_the_user_calls(prior):
+    model = MonoExponential([0.01, 0.05], signal="magnitude")
+    X, y = make_fingerprints(model, 50, random_state=0)
+    reg = NLLSRegressor(model, prior=prior).fit(X, y)
+    for call, std in (
+        (reg.predict, False),
+        (partial(reg.predict, return_std=True), True),
+        (reg.fit_voxels, True),
+    ):
+        with warnings.catch_warnings(record=True) as record:
+            warnings.simplefilter("always")
+            call(X)
+        said = [str(w.message) for w in record if "to estimate the noise" in str(w.message)]
+        assert len(said) == (std or prior is not None)
+        assert all(w.filename == __file__ for w in record)
+        for text in said:
+            assert "2 unknowns for 2 real numbers a voxel" in text
+            assert ("standard deviations are NaN" in text) == std
+            assert ("the prior only fills" in text) == (prior is not None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            call(X, sigma=0.01)
+
+
 def test_voxels_without_an_estimate_leave_the_score():
     X, y = measured(20, snr=100)
     reg = NLLSRegressor(Precession()).fit(X, y)
@@ -419,6 +462,8 @@ def test_voxels_without_an_estimate_leave_the_score():
     assert found == pytest.approx(expected, rel=1e-12)
     with pytest.raises(ValueError, match="2 of 2 voxels .*; none is left to score"):
         reg.score(X[:2], y[:2])
+    with pytest.raises(ValueError, match=r"sample_weight has shape \(19,\); give \(20,\)"):
+        reg.score(X, y, sample_weight=weight[1:])
 
 
 def test_a_missing_voxel_does_not_stop_a_cross_validation():

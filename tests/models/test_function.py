@@ -119,7 +119,7 @@ def test_wrong_shapes(f, vectorized, message):
 
 def test_shapes_that_change():
     def odd(theta):
-        return np.ones((len(theta), 3 if len(theta) == 4 else 5))
+        return np.ones((len(theta), 3 if len(theta) in (4, 5) else 5))
 
     model = biexponential(odd, vectorized=True)
     message = r"f of FunctionModel 'odd' returned shape \(2, 5\) .* must return \(2, 3\)"
@@ -352,6 +352,19 @@ def test_a_function_that_stacks_its_samples_takes_many():
     model = FunctionModel(stacked, ["T2"], [(0.01, 1.0)])
     assert model.vectorized and model.n_features == 3
     np.testing.assert_allclose(model.signal([[0.05]]), stacked(np.array([[0.05]])))
+
+
+@pytest.mark.parametrize("n_samples", [2, 3])
+def test_samples_along_the_first_axis_are_refused(n_samples):
+    """Also if there are as many samples as rows of the first trial."""
+    rates = np.arange(1, 1 + n_samples) / 100
+    with pytest.raises(ValueError, match=r"it must return \(\d, \d\)"):
+        FunctionModel(
+            lambda theta: np.stack([np.exp(-theta[:, 0] * t) for t in rates]),
+            ["R2"],
+            [(1, 100)],
+            vectorized=True,
+        )
 
 
 def test_doubtful_derivatives_are_told_in_one_warning():

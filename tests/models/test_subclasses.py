@@ -1,7 +1,10 @@
 """Models made from models by inheritance: one verb, checked once, in every generation."""
 
+import abc
 import functools
+import gc
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ from joblib.externals.loky.backend.reduction import dumps
 
 from crbestim.bounds import cramer_rao_bound, crb_from_jacobian
 from crbestim.exceptions import ImplausibleValueWarning
-from crbestim.models import MonoExponential, SignalModel
+from crbestim.models import FunctionModel, GivenModel, MonoExponential, SignalModel
 from crbestim.parameters import Parameter
 from tests.models.conftest import draw, fisp, mt, orthonormal, water
 from tests.models.test_base import TIMES, Decay, exact_jacobian
@@ -188,6 +191,11 @@ def halved(self, theta, jacobian=False):
     return (out[0], out[1] / 2) if jacobian else out
 
 
+def decay_of_one(theta):
+    """Do what a Rate does, for one sample."""
+    return np.exp(-theta * np.array([0.01, 0.02, 0.05])) + 0j
+
+
 def by_decorator():
     def slower(cls):
         cls.signal = halved
@@ -268,6 +276,145 @@ def test_helpers_of_a_user_may_have_any_name():
     np.testing.assert_allclose(
         cramer_rao_bound(Helped(), theta), cramer_rao_bound(Rate(), theta)
     )
+
+
+def test_helpers_of_a_subclass_may_have_any_name():
+    """The user's own `signal` counts, whatever a child or a mixin adds."""
+
+    class Helped(Rate):
+        def _simulate(self, rates):
+            return np.exp(-rates * np.array([0.01, 0.02, 0.05])) + 0j
+
+        def signal(self, theta):
+            return 2 * self._simulate(theta)
+
+    class Slower(Helped):
+        def _simulate(self, rates):
+            return super()._simulate(rates / 2)
+
+    class Mixed(Hook, Rate):
+        pass
+
+    theta = np.array([[20.0]])
+    np.testing.assert_array_equal(Slower().signal(theta), 2 * Rate().signal(theta / 2))
+    np.testing.assert_array_equal(Mixed().signal(theta), Rate().signal(theta))
+
+
+class OfAFunction(Scaled, FunctionModel):
+    pass
+
+
+class OfAView(Scaled, GivenModel):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("model", "plain"),
+    [
+        (OfAFunction(decay_of_one, ["R2"], [(1, 100)]), Rate()),
+        (OfAView(Decay(), {"A": 1.0}), Decay().fix(A=1.0)),
+    ],
+    ids=["function", "view"],
+)
+def test_differences_of_a_parent_are_those_of_its_own_signal(model, plain):
+    theta = np.array([[20.0], [50.0]])
+    s, jacobian = plain.signal(theta, jacobian=True)
+    found = model.signal(theta, jacobian=True)
+    np.testing.assert_allclose(found[0], 5 * s, rtol=1e-14)
+    np.testing.assert_allclose(found[1], 5 * jacobian, rtol=1e-9)
+
+
+def test_a_subclass_that_passes_on_differences_is_as_accurate_as_these():
+    class Passing(Rate):
+        def signal(self, theta, jacobian=False):
+            return super().signal(theta, jacobian)
+
+    assert Passing().jacobian_accuracy == Rate().jacobian_accuracy == 1e-11
+    assert MonoExponential(TIMES).jacobian_accuracy == 1e-15
+
+
+def without_wraps(method):
+    def inner(*args, **kwargs):
+        return method(*args, **kwargs)
+
+    return inner
+
+
+class ByDecorator(Rate):
+    @without_wraps
+    def signal(self, theta):
+        return Rate.signal(self, theta)
+
+
+class Static(Rate):
+    @staticmethod
+    def signal(theta):
+        return np.exp(-theta * np.array([0.01, 0.02, 0.05])) + 0j
+
+
+class StaticWithJacobian(Rate):
+    @staticmethod
+    def signal(theta, jacobian=False):
+        return Rate().signal(theta, jacobian)
+
+
+@pytest.mark.parametrize("kind", [ByDecorator, Static, StaticWithJacobian])
+def test_a_signal_may_be_decorated_or_static(kind):
+    theta = np.array([[20.0]])
+    np.testing.assert_array_equal(kind().signal(theta), Rate().signal(theta))
+    bound = cramer_rao_bound(Rate(), theta)
+    np.testing.assert_allclose(cramer_rao_bound(kind(), theta), bound, rtol=1e-9)
+    with pytest.raises(ValueError, match="R2 = nan in row 0 of theta"):
+        kind().signal([[np.nan]])
+
+
+def test_a_signal_is_a_method():
+    with pytest.raises(TypeError, match=r"signal is a property; define it as a method, s"):
+
+        class Wrong(Rate):
+            @property
+            def signal(self):
+                return 1.0
+
+
+def test_an_abstract_signal_stays_abstract():
+    class Abstract(Rate, abc.ABC):
+        @abc.abstractmethod
+        def signal(self, theta):
+            pass
+
+    class Concrete(Abstract):
+        def signal(self, theta):
+            return Rate.signal(self, theta)
+
+    with pytest.raises(TypeError, match="abstract"):
+        Abstract()
+    theta = [[20.0]]
+    np.testing.assert_array_equal(Concrete().signal(theta), Rate().signal(theta))
+
+
+def test_a_class_that_is_no_longer_used_is_forgotten():
+    class Local(Rate):
+        def signal(self, theta):
+            return super().signal(theta)
+
+    reference = weakref.ref(Local)
+    del Local
+    gc.collect()
+    assert reference() is None
+
+
+def test_derivatives_of_fewer_columns_are_refused():
+    class WithBackground(Rate):
+        parameter_names = ("R2", "background")
+        bounds = np.array([[1.0, 100.0], [0.0, 1.0]])
+
+        def signal(self, theta, jacobian=False):
+            return super().signal(theta[:, :1], jacobian)
+
+    assert WithBackground().signal([[20.0, 0.1]]).shape == (1, 3)
+    with pytest.raises(ValueError, match="got 1 of the 2 columns of theta"):
+        WithBackground().signal([[20.0, 0.1]], jacobian=True)
 
 
 def test_further_arguments_reach_the_signal():

@@ -1,6 +1,7 @@
 """The losses, against numbers worked out by hand."""
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -155,6 +156,15 @@ SETTINGS = dict(
 def test_a_loss_is_found_by_its_name_and_takes_its_settings(name, loss):
     assert make_loss(name, SETTINGS) == loss
     assert make_loss(loss, SETTINGS) is loss
+
+
+def test_a_field_that_is_no_setting_keeps_its_default(monkeypatch):
+    @dataclass(frozen=True)
+    class Wide(CRBLoss):
+        width: float = 3.0
+
+    monkeypatch.setitem(LOSSES, "wide", Wide)
+    assert make_loss("wide", SETTINGS) == Wide(2.0, width=3.0)
 
 
 def test_every_loss_is_in_the_list():

@@ -66,7 +66,7 @@ def test_data_and_model_are_whitened_alike(make, kind):
     )
     assert (small.n_features, small.is_complex) == (model.n_features, model.is_complex)
     assert small.parameters == model.parameters
-    assert repr(small) == f"{model!r}.whiten(<covariance of {model.n_features} features>)"
+    assert str(small) == f"{model}.whiten(<covariance of {model.n_features} features>)"
 
 
 @pytest.mark.parametrize("kind", [float, complex])
