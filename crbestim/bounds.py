@@ -535,14 +535,13 @@ def warn_of_bound(model, theta, crb, noise_std, *, m0=1.0, noise=None):
     """Warn of bounds that are infinite, or far too low for the noise of magnitudes."""
     warn_infinite(crb, model.parameter_names)
     noise = noise_of(model, noise)
-    if noise_of_data(model, noise) is not noise:
+    of_data = noise_of_data(model, noise)
+    if of_data is not noise:
         every = slice(None, None, -(-len(crb) // _MOST_COMPARED) or 1)
         options = {"noise_std": noise_std, "m0": np.abs(m0)}
         options = {k: np.broadcast_to(v, len(crb))[every] for k, v in options.items()}
         model, some = model.rows(every), np.atleast_2d(theta)[every]
-        true = signal_and_bound(model, some, noise=noise_of_data(model, noise), **options)[
-            1
-        ]
+        true = signal_and_bound(model, some, noise=of_data, **options)[1]
         _warn_low(crb[every], true)
 
 

@@ -236,10 +236,13 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _has_signal(self, X):
         """Tell voxels with a signal: complex, not zero; magnitudes, positive somewhere."""
         model = self.model
-        if not self.is_complex_ if model is None else model._zeros_are_data:
-            return np.ones(len(X), dtype=bool)
-        are_magnitudes = self._simulates_X and model.is_magnitude
-        return (X > 0 if are_magnitudes else X != 0).any(axis=1)
+        if model is None:
+            zeros_are_data, are_magnitudes = not self.is_complex_, False
+        else:
+            # Coefficients of magnitudes may be negative.
+            zeros_are_data = model._zeros_are_data
+            are_magnitudes = model.is_magnitude and self._simulates_X
+        return (X > 0 if are_magnitudes else X != 0).any(axis=1) | zeros_are_data
 
     def _check_sigma(self, sigma, n_voxels, usable, *, wants_std=True, stacklevel=3):
         """Return the noise; warn if nothing shows it, and what follows from that."""

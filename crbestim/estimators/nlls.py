@@ -289,8 +289,8 @@ class NLLSRegressor(BoundedRegressor):
             If voxels reached `max_iter`, or stalled, or the model failed in some; once,
             with counts.
         UserWarning
-            If a signal has too few numbers to estimate the noise from, and no sigma is
-            given.
+            If a signal has too few numbers to estimate the noise from, sigma is not given,
+            and standard deviations or a prior need it.
         """
         return self._fit_voxels(X, sigma, known, wants_covariance=True)
 
@@ -390,8 +390,8 @@ class NLLSRegressor(BoundedRegressor):
         ConvergenceWarning
             If voxels did not converge; once, with counts.
         UserWarning
-            If a signal has too few numbers to estimate the noise from, and no sigma is
-            given.
+            If a signal has too few numbers to estimate the noise from, sigma is not given,
+            and standard deviations or a prior need it.
         """
         if self.model is None:
             y, std = self._invert_linear(X, known)

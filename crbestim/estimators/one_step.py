@@ -304,8 +304,8 @@ class OneStepRegressor(BoundedRegressor):
         Warns
         -----
         UserWarning
-            If a signal has too few numbers to estimate the noise from, and no sigma is
-            given.
+            If a signal has too few numbers to estimate the noise from, sigma is not given,
+            and standard deviations or a prior need it.
         """
         X, known, usable = self._check_predict(X, known)
         sigma = self._check_sigma(sigma, len(X), usable, wants_std=return_std)

@@ -75,8 +75,8 @@ class VoxelFits:
     covariance : ndarray of shape (n_voxels, n_parameters, n_parameters)
         Inverse of the Fisher information at the estimate (plus that of the prior, if there
         is one), as if the estimate were inside the bounds; see
-        :func:`~crbestim.bounds.covariance_from_jacobian` where it is singular. NaN under
-        Rician noise without `sigma`.
+        :func:`~crbestim.bounds.covariance_from_jacobian` where it is singular. NaN without
+        `sigma` if the noise is Rician or a signal has no more real numbers than unknowns.
     status : ndarray of int, shape (n_voxels,)
         Codes of :class:`VoxelStatus`.
     n_iterations : ndarray of int, shape (n_voxels,)

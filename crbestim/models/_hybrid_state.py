@@ -26,8 +26,8 @@ class HybridStateModel(CompiledModel):
     m0s, R1f, R2f, Rx, R1s, T2s, omega0 and B1: the name of a parameter, or a number.
     """
 
-    jacobian_accuracy = 1e-10
-    """Error of a column of the Jacobian over its norm: maps of pulses are interpolated."""
+    _own_accuracy = 1e-10
+    """Maps of pulses are interpolated."""
 
     lineshape = None
     """Line shape of the semi-solid pool; None if pulses do not saturate one."""

@@ -14,6 +14,8 @@ from ._differences import differentiate
 
 # Errors of derivatives above this fraction of the norm of a column raise a warning.
 _INEXACT = 1e-4
+# Error of a column by differences over its norm, where the signal is smooth.
+_ACCURACY_OF_DIFFERENCES = 1e-11
 _BLOCK = 256
 
 
@@ -72,10 +74,15 @@ class SignalModel:
     @property
     def jacobian_accuracy(self):
         """Error of a column of the Jacobian over its norm, by which bounds judge it."""
-        # A subclass with its own may still pass on differences of its parent.
+        # A subclass with its own Jacobian may still pass on differences of its parent.
         hooks = (_hook_of(vars(kind).get("signal")) for kind in type(self).__mro__)
         by_differences = any(hasattr(hook, "differentiates") for hook in hooks)
-        return 1e-15 if self._has_own_jacobian and not by_differences else 1e-11
+        if self._has_own_jacobian and not by_differences:
+            return self._own_accuracy
+        return max(self._own_accuracy, _ACCURACY_OF_DIFFERENCES)
+
+    _own_accuracy = 1e-15
+    """The same for the model's own Jacobian: rounding, unless a model says more."""
 
     _chosen_bounds = None
 

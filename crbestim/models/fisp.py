@@ -114,8 +114,8 @@ class FISPFingerprinting(CompiledModel):
                 "that count."
             )
 
-    jacobian_accuracy = 1e-12
-    """Error of a column of the Jacobian over its norm: some orders are left out."""
+    _own_accuracy = 1e-12
+    """Some orders are left out."""
 
     @property
     def n_features(self):

@@ -47,8 +47,7 @@ class ModelView(SignalModel):
         return self.model.difference_step
 
     @property
-    def jacobian_accuracy(self):
-        """Error of a column of the Jacobian of the model over its norm."""
+    def _own_accuracy(self):
         return self.model.jacobian_accuracy
 
     @property

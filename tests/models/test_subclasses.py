@@ -331,6 +331,15 @@ def test_a_subclass_that_passes_on_differences_is_as_accurate_as_these():
 
     assert Passing().jacobian_accuracy == Rate().jacobian_accuracy == 1e-11
     assert MonoExponential(TIMES).jacobian_accuracy == 1e-15
+    for model in (fisp(24), mt(24), mt(24).fix(B1=1.0)):
+
+        class Weighted(type(model)):
+            def signal(self, theta):
+                return 2 * super().signal(theta)
+
+        accuracy = model.jacobian_accuracy
+        model.__class__ = Weighted
+        assert model.jacobian_accuracy == max(accuracy, 1e-11)
 
 
 def without_wraps(method):
