@@ -19,6 +19,7 @@ import warnings
 
 import numpy as np
 
+from ._linear_algebra import inverse_squares, plain_inverses, pseudo_inverses, root_of
 from ._validation import as_double
 from .exceptions import LowSignalWarning, SingularInformationWarning
 from .noise import get_noise, noise_of, noise_of_data
@@ -33,19 +34,6 @@ __all__ = [
     "signal_and_bound",
 ]
 
-# Below this eigenvalue of the information scaled to a unit diagonal, a combination of
-# parameters counts as not determined: rounding alone makes eigenvalues of 1e-15.
-_SINGULAR = 1e-13
-# Up to this trace of its inverse, a matrix of unit diagonal is far from singular.
-_DOUBTFUL = 1e6
-# Precisions tried in turn on a doubtful matrix, each with the least pivot that it resolves,
-# in units of its rounding error. Extended precision helps only if the Jacobian is accurate
-# to better than _HIDES; its least pivot is the rounding error of the columns.
-_STAGES = ((np.float64, 1e6), (np.longdouble, 1e3))
-_HIDES = 1e-12
-# In units of the accuracy of the Jacobian: the largest pivot of a column that depends on
-# others, and the largest coefficients that count as zero, the last for columns left out.
-_INDISTINCT, _LEANS, _LEANS_ON_NOTHING = 1e3, 32.0, 2.0
 _BLOCK = 512
 # Largest number of samples at which bounds of magnitudes are compared.
 _MOST_COMPARED = 4096
@@ -209,10 +197,10 @@ def covariance_from_jacobian(
         signal = scale[:, None] * signal
     columns = _weighted_columns(jacobian, signal, sigma[:, None], noise)
     if prior_precision is not None:
-        rows = relative[:, None, None] * _root(prior_precision, n_parameters)
+        rows = relative[:, None, None] * root_of(prior_precision, n_parameters)
         rows = np.pad(rows, ((0, 0), (0, 0), (0, columns.shape[2] - n_parameters)))
         columns = np.concatenate([columns, rows], axis=1)
-    covariance = _inverse_squares(columns, accuracy)[:, :n_parameters, :n_parameters]
+    covariance = inverse_squares(columns, accuracy)[:, :n_parameters, :n_parameters]
     return covariance * relative[:, None, None] ** 2
 
 
@@ -240,121 +228,6 @@ def covariance_of_estimates(
     return np.where(has_noise[:, None, None], covariance, np.nan)
 
 
-def _root(precision, n):
-    """Return a factor of a symmetric matrix without negative eigenvalues, root^T root."""
-    precision = np.broadcast_to(np.asarray(precision, dtype=float), (n, n))
-    size = np.sqrt(np.diag(precision))
-    safe = np.where(size > 0, size, 1.0)
-    values, vectors = np.linalg.eigh(precision / safe / safe[:, None])
-    return np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * safe
-
-
-def _inverse_squares(columns, accuracy):
-    """Return the inverses of C^T C for columns C, (n_samples, n_rows, n_columns).
-
-    A column that depends on the others, within a thousand times the accuracy of the
-    columns, has an infinite variance, and so have those that it depends on.
-    """
-    inverse, doubtful = _plain_inverses(np.swapaxes(columns, 1, 2) @ columns)
-    rows = np.flatnonzero(doubtful)
-    size = _sizes(columns[rows])
-    scaled, outer = columns[rows] / size[:, None, :], size[:, :, None] * size[:, None, :]
-    for dtype, digits in _STAGES:
-        factor, order = _pivoted_factor(scaled.astype(dtype))
-        least = digits * np.finfo(dtype).eps
-        found = _from_triangular_factor(factor, order, accuracy, least)
-        inverse[rows] = found / outer
-        pivots = np.einsum("nii->ni", factor)
-        # Extended precision cannot undo errors of the model.
-        again = ((pivots > 0) & (pivots < least)).any(axis=1) & (accuracy < _HIDES)
-        rows, scaled, outer = rows[again], scaled[again], outer[again]
-    return inverse
-
-
-def _plain_inverses(information):
-    """Return inverses of information matrices, and whether they are doubtful."""
-    # Columns differ by 1e7 in scale, so the matrix is scaled to a unit diagonal first.
-    norm = np.sqrt(np.einsum("nii->ni", information))
-    safe = np.where(norm > 0, norm, 1.0)
-    inverse = _inverses(information / (safe[:, :, None] * safe[:, None, :]))
-    diagonal = np.einsum("nii->ni", inverse)
-    # The trace of the inverse exceeds 1/(least eigenvalue) for positive matrices.
-    doubtful = ~((diagonal > 0.5).all(axis=1) & (diagonal.sum(axis=1) < _DOUBTFUL))
-    inverse = 0.5 * (inverse + np.swapaxes(inverse, 1, 2))
-    return inverse / safe[:, :, None] / safe[:, None, :], doubtful
-
-
-def _sizes(columns):
-    """Return powers of two near the norms of columns, to divide by without rounding."""
-    largest = np.abs(columns).max(axis=1, initial=0.0, keepdims=True)
-    safe = np.where(largest > 0, largest, 1.0)
-    norm = np.linalg.norm(columns / safe, axis=1)
-    exponent = np.log2(safe[:, 0]) + np.log2(np.where(norm > 0, norm, 1.0))
-    return np.exp2(np.round(np.nan_to_num(exponent)))
-
-
-def _from_triangular_factor(r, order, accuracy, least):
-    """Return the inverses of C^T C, where C P = Q R, from R and the order of the columns.
-
-    A pivot is the norm that remains of a unit column once the columns before it are
-    projected out. Up to a thousand times the accuracy, the column depends on these; up to
-    `least`, the pivot is rounding error, and the column is left out.
-    """
-    n, p, _ = r.shape
-    pivots = np.einsum("nii->ni", r).copy()
-    depends = pivots <= max(_INDISTINCT * accuracy, least)
-    is_out = pivots <= least
-    r = np.where(is_out[:, None, :] & is_out[:, :, None], 0.0, r)
-    r[:, range(p), range(p)] = np.where(is_out, 1.0, pivots)
-    inverse = _inverse_triangles(r)
-    # Column k of the inverse has the coefficients of column k on those before, over r_kk.
-    coefficients = np.abs(inverse) * np.einsum("nii->ni", r)[:, None, :]
-    spread = np.sqrt((np.where(depends[:, None, :], 0.0, inverse) ** 2).sum(axis=2))
-    error = max(accuracy, np.finfo(r.dtype).eps)
-    # A column that is left out adds no variance to what it depends on: be strict there.
-    most = error * np.where(is_out, _LEANS_ON_NOTHING, _LEANS)[:, None, :]
-    leans = depends[:, None, :] & (coefficients > most * spread[:, :, None])
-    is_open = depends | leans.any(axis=2)
-    inverse = np.where(is_out[:, None, :], 0.0, inverse)
-    covariance = (inverse[:, :, None, :] * inverse[:, None, :, :]).sum(axis=3)
-    covariance[is_open[:, :, None] | is_open[:, None, :]] = np.nan
-    row, column = np.nonzero(is_open)
-    covariance[row, column, column] = np.inf
-    out = np.empty((n, p, p))
-    out[np.arange(n)[:, None, None], order[:, :, None], order[:, None, :]] = covariance
-    return out
-
-
-def _pivoted_factor(columns):
-    """Return R and the order of the columns in C P = Q R; C is overwritten."""
-    n, _, p = columns.shape
-    r, order = np.zeros((n, p, p), columns.dtype), np.tile(np.arange(p), (n, 1))
-    every = np.arange(n)
-    for k in range(p):
-        pivot = k + (columns[:, :, k:] ** 2).sum(axis=1).argmax(axis=1)
-        for array in (columns, r, order[:, None]):
-            first, second = array[every, :, k].copy(), array[every, :, pivot].copy()
-            array[every, :, pivot], array[every, :, k] = first, second
-        size = np.sqrt((columns[:, :, k] ** 2).sum(axis=1))
-        direction = columns[:, :, k, None] / np.where(size > 0, size, 1.0)[:, None, None]
-        r[:, k, k] = size
-        r[:, k, k + 1 :] = (direction * columns[:, :, k + 1 :]).sum(axis=1)
-        columns[:, :, k + 1 :] -= direction * r[:, k, None, k + 1 :]
-    return r, order
-
-
-def _inverse_triangles(r):
-    """Return the inverses of upper triangular matrices, in their own precision."""
-    n, p, _ = r.shape
-    inverse = np.zeros_like(r)
-    for k in range(p):
-        inverse[:, k, k] = 1 / r[:, k, k]
-        for i in range(k - 1, -1, -1):
-            rest = (r[:, i, i + 1 : k + 1] * inverse[:, i + 1 : k + 1, k]).sum(axis=1)
-            inverse[:, i, k] = -rest / r[:, i, i]
-    return inverse
-
-
 def covariance_from_information(information):
     """Inverse of information matrices, even where they are singular.
 
@@ -377,34 +250,11 @@ def covariance_from_information(information):
     array([[[0.25,  nan],
             [ nan,   inf]]])
     """
-    inverse, doubtful = _plain_inverses(information)
+    inverse, doubtful = plain_inverses(information)
     norm = np.sqrt(np.einsum("nii->ni", information[doubtful]))
     safe = np.where(norm > 0, norm, 1.0)
     outer = safe[:, :, None] * safe[:, None, :]
-    inverse[doubtful] = _pseudo_inverses(information[doubtful] / outer) / outer
-    return inverse
-
-
-def _inverses(matrices):
-    """Return inverses, NaN where there is none; no matrix affects the others."""
-    try:
-        return np.linalg.inv(matrices)
-    except np.linalg.LinAlgError:
-        if len(matrices) == 1:
-            return np.full(matrices.shape, np.nan)
-        return np.concatenate([_inverses(matrix[None]) for matrix in matrices])
-
-
-def _pseudo_inverses(scaled):
-    """Return covariances of matrices that are singular, or close to it."""
-    values, vectors = np.linalg.eigh(scaled)
-    null = values <= _SINGULAR * scaled.shape[1]
-    weights = np.where(null, 0.0, 1 / np.where(null, 1.0, values))
-    inverse = (vectors * weights[:, None, :]) @ np.swapaxes(vectors, 1, 2)
-    open_ = np.einsum("nij,nj->ni", vectors**2, null.astype(float)) > 1e-8
-    inverse[open_[:, :, None] | open_[:, None, :]] = np.nan
-    rows, columns = np.nonzero(open_)
-    inverse[rows, columns, columns] = np.inf
+    inverse[doubtful] = pseudo_inverses(information[doubtful] / outer) / outer
     return inverse
 
 
@@ -418,8 +268,10 @@ def cramer_rao_bound(model, theta, noise_std=1.0, *, m0=1.0, noise=None):
     theta : array-like of shape (n_samples, n_parameters)
         Parameters, in SI units.
     noise_std : float or array-like of shape (n_samples,), default=1.0
-        Standard deviation of the noise per (real or imaginary) channel; 1/SNR for
-        M0 = 1.
+        Standard deviation of the noise per (real or imaginary) channel, 1/SNR, of signals
+        with M0 = 1 or, if the model has an amplitude, an amplitude of 1. At other
+        amplitudes the noise is as many times larger: the bound of the amplitude grows with
+        its square, and the others do not depend on it.
     m0 : complex or array-like of shape (n_samples,), default=1.0
         The factor M0; its phase has no effect.
     noise : {"gaussian", "rician"} or Noise, default=None
@@ -474,9 +326,9 @@ def signal_and_bound(model, theta, noise_std=1.0, *, m0=1.0, noise=None):
     theta : array-like of shape (n_samples, n_parameters)
         Parameters, in SI units.
     noise_std : float or array-like of shape (n_samples,), default=1.0
-        Standard deviation of the noise per (real or imaginary) channel.
+        Standard deviation of the noise, as in :func:`cramer_rao_bound`.
     m0 : complex or array-like of shape (n_samples,), default=1.0
-        The factor M0; its phase has no effect.
+        The factor M0 of a complex signal; its phase has no effect.
     noise : {"gaussian", "rician"} or Noise, default=None
         The noise, by default ``model.noise``.
 
@@ -489,7 +341,7 @@ def signal_and_bound(model, theta, noise_std=1.0, *, m0=1.0, noise=None):
     """
     model.require_jacobian("The Cramér-Rao bound")
     theta, noise = model.check_theta(theta), noise_of(model, noise)
-    sigma = _positive(noise_std, "noise_std", len(theta))
+    sigma = noise_of_signals(model, theta, noise_std)
     scale = _positive(np.abs(m0), "abs(m0)", len(theta))
     signals, bounds = [], []
     for first in range(0, max(len(theta), 1), _BLOCK):
@@ -506,6 +358,48 @@ def signal_and_bound(model, theta, noise_std=1.0, *, m0=1.0, noise=None):
         signals.append(signal)
         bounds.append(crb_from_jacobian(jacobian, needed, **options))
     return np.concatenate(signals), np.concatenate(bounds)
+
+
+def noise_of_signals(model, theta, noise_std):
+    """Noise of signals whose amplitudes differ from 1.
+
+    Parameters
+    ----------
+    model : SignalModel
+        The model.
+    theta : ndarray of shape (n_samples, n_parameters)
+        Parameters that have been checked.
+    noise_std : float or array-like of shape (n_samples,)
+        Standard deviation of the noise per channel of signals with an amplitude of 1.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        `noise_std` times the amplitudes of a real model; `noise_std` if it has none.
+
+    Raises
+    ------
+    ValueError
+        If `noise_std` is not positive and finite, or an amplitude is zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.bounds import noise_of_signals
+    >>> from crbestim.models import MonoExponential
+    >>> model = MonoExponential([0.01, 0.05], signal="magnitude")
+    >>> noise_of_signals(model, np.array([[0.08, 1500.0]]), 0.01)
+    array([15.])
+    """
+    sigma = _positive(noise_std, "noise_std", len(theta))
+    amplitude = model._amplitudes(theta)
+    if not (amplitude > 0).all():
+        row = int(np.argmin(amplitude > 0))
+        raise ValueError(
+            f"the amplitude is {amplitude[row]:g} in row {row} of theta, where noise_std, "
+            "the noise at an amplitude of 1, says nothing; leave such rows out."
+        )
+    return sigma * amplitude
 
 
 def implied_snr(reference, crb, default):

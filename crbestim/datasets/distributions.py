@@ -5,6 +5,11 @@ import numpy as np
 FLUID_SHARE = 0.1
 """Share of fluid in draws from the brain distribution."""
 
+# Draws from truncated distributions may exceed the bounds by a rounding error.
+_SLACK = 1e-9
+# What the bounds of an amplitude span if one of them is zero or infinite.
+_OPEN_SPAN = 100.0
+
 
 def draw_parameters(model, n_samples, rng, distributions=None):
     """Draw parameters of a model.
@@ -19,8 +24,8 @@ def draw_parameters(model, n_samples, rng, distributions=None):
         Source of randomness.
     distributions : dict, default=None
         SciPy frozen distributions by parameter name. The others, or all by default,
-        follow the model's own. Fluid, a tenth of the draws, is mixed in by default
-        only.
+        follow the model's own, inside its bounds. Fluid, a tenth of the draws, is mixed
+        in by default only, and alone or not at all where the bounds ask for that.
 
     Returns
     -------
@@ -30,7 +35,7 @@ def draw_parameters(model, n_samples, rng, distributions=None):
     Raises
     ------
     ValueError
-        If a name is unknown, or a parameter has no distribution.
+        If a name is unknown, or a parameter has no distribution inside its bounds.
 
     Examples
     --------
@@ -44,17 +49,86 @@ def draw_parameters(model, n_samples, rng, distributions=None):
     (5, 7)
     """
     given = check_distributions(model, distributions)
+    kinds = _kinds_to_draw(model, given)
     theta = np.empty((n_samples, model.n_parameters))
     for k, parameter in enumerate(model.parameters):
-        frozen = given.get(parameter.name, parameter.distribution)
-        theta[:, k] = frozen.rvs(size=n_samples, random_state=rng)
-    if distributions is None:
-        fluid = rng.random(n_samples) < FLUID_SHARE
+        if parameter.name in given:
+            theta[:, k] = given[parameter.name].rvs(size=n_samples, random_state=rng)
+        elif k == model._amplitude_column:
+            theta[:, k] = _draw_amplitude(parameter, n_samples, rng)
+        elif "distribution" in kinds or parameter.fluid is None:
+            theta[:, k] = _draw(parameter, parameter.distribution, n_samples, rng)
+    if distributions is None and "fluid" in kinds:
+        is_fluid = rng.random(n_samples) < (FLUID_SHARE if len(kinds) > 1 else 1.0)
         for k, parameter in enumerate(model.parameters):
             if parameter.fluid is not None:
-                values = parameter.fluid.rvs(size=n_samples, random_state=rng)
-                theta[:, k] = np.where(fluid, values, theta[:, k])
+                values = _draw(parameter, parameter.fluid, n_samples, rng)
+                theta[:, k] = np.where(is_fluid, values, theta[:, k])
     return theta
+
+
+def can_draw(model):
+    """Return whether all parameters of a model have a distribution inside its bounds."""
+    return not _missing(model, ()) and not all(_outside(model, ()).values())
+
+
+def _missing(model, given):
+    """Return the names of the parameters that have no distribution."""
+    drawn = (*given, model.amplitude)
+    return [p.name for p in model.parameters if not p.distribution and p.name not in drawn]
+
+
+def _outside(model, given):
+    """Return, by kind of tissue, the parameters without such values inside the bounds."""
+    own = [p for p in model.parameters if p.name not in given and p.distribution]
+    outside = {"distribution": [p for p in own if not _reaches(p, p.distribution)]}
+    if any(p.fluid for p in own):
+        outside["fluid"] = [p for p in own if not _reaches(p, p.fluid or p.distribution)]
+    return outside
+
+
+def _kinds_to_draw(model, given):
+    """Return the kinds of tissue that have values inside the bounds of all parameters."""
+    outside = _outside(model, given)
+    kinds = [kind for kind, parameters in outside.items() if not parameters]
+    if not kinds:
+        parameter = outside["distribution"][0]
+        low, high = parameter.distribution.support()
+        bounds = "{:g} to {:g}".format(*parameter.bounds)
+        raise ValueError(
+            f"the distribution of {parameter.name} in the brain, {low:g} to {high:g}, has "
+            f"nothing inside the bounds {bounds}; give distributions={{"
+            f"{parameter.name!r}: scipy.stats.uniform(...)}} or another one."
+        )
+    return kinds
+
+
+def _reaches(parameter, frozen):
+    """Return whether a distribution has values inside the bounds of its parameter."""
+    low, high = parameter.bounds
+    return frozen.cdf(high) > frozen.cdf(low)
+
+
+def _draw(parameter, frozen, n_samples, rng):
+    """Draw values inside the bounds; those outside are replaced by others."""
+    low, high = parameter.bounds
+    values = frozen.rvs(size=n_samples, random_state=rng)
+    slack = _SLACK * max(abs(low), abs(high))
+    outside = (values < low - slack) | (values > high + slack)
+    if outside.any():
+        shares = rng.uniform(frozen.cdf(low), frozen.cdf(high), outside.sum())
+        values[outside] = np.clip(frozen.ppf(shares), low, high)
+    return values
+
+
+def _draw_amplitude(parameter, n_samples, rng):
+    """Draw amplitudes: 1 by default, or spread over the bounds on a logarithmic scale."""
+    low, high = parameter.bounds
+    if low == 0 and high == np.inf:
+        return np.ones(n_samples)
+    low = low if low > 0 else high / _OPEN_SPAN
+    high = high if np.isfinite(high) else low * _OPEN_SPAN
+    return np.exp(rng.uniform(np.log(low), np.log(high), n_samples))
 
 
 def check_distributions(model, distributions):
@@ -72,9 +146,7 @@ def check_distributions(model, distributions):
                 f"distributions[{name!r}] is {frozen!r}; give a SciPy frozen "
                 "distribution such as scipy.stats.uniform(0, 1)."
             )
-    missing = [
-        p.name for p in model.parameters if p.distribution is None and p.name not in given
-    ]
+    missing = _missing(model, given)
     if missing:
         raise ValueError(
             f"{type(model).__name__} has no distribution for {', '.join(missing)}; give "

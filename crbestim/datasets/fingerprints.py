@@ -5,7 +5,7 @@ from joblib import Parallel, delayed
 from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
 
-from ..bounds import signal_and_bound, warn_of_bound
+from ..bounds import noise_of_signals, signal_and_bound, warn_of_bound
 from ..noise import add_noise, check_snr, noise_of_data
 from .distributions import check_distributions, draw_parameters
 
@@ -33,11 +33,14 @@ def make_fingerprints(
         Number of fingerprints.
     snr : float or tuple of float, default=100.0
         abs(M0)/sigma, one number or a range from which each sample draws uniformly.
-        M0 has magnitude 1, and a random phase if the signal is complex. The noise of
-        magnitudes is Rician whatever ``model.noise``, which concerns the bound only.
+        M0 has magnitude 1, and a random phase, if the signal is complex; of a real model
+        it is the amplitude, if there is one. The noise of magnitudes is Rician whatever
+        ``model.noise``, which concerns the bound only.
     distributions : dict, default=None
         SciPy frozen distributions by parameter name. The others, or all by default,
-        follow the model's own; by default a tenth of the draws is fluid.
+        follow the model's own inside its bounds; by default a tenth of the draws is fluid.
+        The amplitude of a real model is 1, or spread over its bounds on a logarithmic
+        scale if these are not (0, inf).
     return_crb : bool, default=False
         Whether to also return the Cramér-Rao bound at each sample's noise.
     random_state : int, RandomState instance or None, default=None
@@ -117,7 +120,8 @@ def _chunk(model, size, snr_range, distributions, return_crb, seed):
         signal, *bounds = signal_and_bound(model, theta, noise_std=1 / snr)
     else:
         signal, bounds = model._checked_signal(model.check_theta(theta)), ()
-    X = add_noise(signal, snr, rng, noise=noise_of_data(model))
+    sigma = noise_of_signals(model, theta, 1 / snr)
+    X = add_noise(signal, 1 / sigma, rng, noise=noise_of_data(model))
     return X, theta, snr, *bounds, *known
 
 

@@ -51,11 +51,13 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     1.5
     """
 
-    def _check_fit(self, X, y, crb, known=None, *, reset=True):
+    def _check_fit(self, X, y, crb, known=None, *, reset=True, needs_y=True):
         """Check the training data; return X, y, crb and known as arrays or None.
 
         Their kind and width are stored, or compared with those stored if not `reset`.
         """
+        if y is None and not needs_y:
+            return self._check_images(X, crb, known)
         # Targets first, so that complex y is refused in scikit-learn's own words.
         if y is None:
             raise ValueError(
@@ -85,6 +87,32 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self._check_kind(X)
         self.fitted_with_crb_ = crb is not None
         return X, y_array, crb, known
+
+    def _check_images(self, X, crb, known):
+        """Check data without targets; return what `_check_fit` does."""
+        if crb is not None:
+            raise ValueError("crb holds the bounds of y, but y is None; give both or none.")
+        X = check_features(self, X, reset=True)
+        self._check_model(X, None)
+        known = self._check_known(known, len(X), reset=True)
+        if known is not None:
+            usable = self._are_known(known)
+            X, known = X[usable], known[usable]
+            if not len(known):
+                raise ValueError(
+                    "known has no row inside the domains of "
+                    f"{', '.join(self.model.known_names)}; check its units."
+                )
+        self._remember(X, np.zeros((1, self.model.n_parameters)), 2)
+        self.fitted_with_crb_ = False
+        return X, None, None, known
+
+    def _are_known(self, known):
+        """Return which rows of known values are inside their domains."""
+        usable = np.isfinite(known).all(axis=1)
+        for k, parameter in enumerate(self._known_parameters):
+            usable &= parameter.holds(known[:, k])
+        return usable
 
     def _leave_out(self, X, y, crb, known):
         """Leave out rows of X and known that are not finite, with a warning."""
@@ -149,7 +177,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             )
 
     def _check_model(self, X, y):
-        """Check that the data match the model, if there is one."""
+        """Check that the data, with or without targets, match the model."""
         if self.model is None:
             return
         if not isinstance(self.model, SignalModel):
@@ -171,6 +199,8 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             raise ValueError(
                 f"X is {kinds}, but the signal of {self.model} is not{advice}."
             )
+        if y is None:
+            return
         if y.shape[1] != self.model.n_parameters:
             raise ValueError(
                 f"y has {y.shape[1]} columns; the model's parameters are "
@@ -191,31 +221,6 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """Whether there is a model that simulates the features of X."""
         return self.model is not None and self.n_features_in_ == self.model.n_features
 
-    def _check_finite_bounds(self):
-        """Refuse a model whose bounds cannot serve as scales."""
-        finite = np.isfinite(self.model.bounds).all(axis=1)
-        if not finite.all():
-            name = self.model.parameter_names[np.argmin(finite)]
-            raise ValueError(
-                f"{type(self).__name__} scales parameters by their bounds, and those of "
-                f"{name} are not finite; give the model finite bounds."
-            )
-
-    def _check_targets_inside_bounds(self, y):
-        """Refuse targets outside the bounds, which no estimate can reach."""
-        self._check_finite_bounds()
-        low, high = self.model.bounds.T
-        # Draws from truncated distributions may exceed the ends by a rounding error.
-        slack = 1e-9 * np.abs(self.model.bounds).max(axis=1)
-        outside = (y < low - slack) | (y > high + slack)
-        if outside.any():
-            row, k = np.argwhere(outside)[0]
-            raise ValueError(
-                f"{self.model.parameter_names[k]} = {y[row, k]:g} in row {row} of y is "
-                f"outside the model's bounds {low[k]:g} to {high[k]:g}, which estimates "
-                "never leave; give the model wider bounds, or leave these rows out."
-            )
-
     def _check_predict(self, X, known=None):
         """Check new data; return X and known as arrays, and which rows can be estimated.
 
@@ -228,9 +233,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         usable = np.isfinite(X).all(axis=1) & self._has_signal(X)
         known = self._check_known(known, len(X), reset=False)
         if known is not None:
-            usable &= np.isfinite(known).all(axis=1)
-            for k, parameter in enumerate(self._known_parameters):
-                usable &= parameter.holds(known[:, k])
+            usable &= self._are_known(known)
         return X, known, usable
 
     def _has_signal(self, X):

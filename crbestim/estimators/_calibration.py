@@ -14,11 +14,19 @@ _WIDTHS, _COVERAGES = (1.0, 1.96), (0.6827, 0.95)
 _LEAST_SPREAD = 1e-6
 
 
-def prior_precision(y, scale):
-    """Return the inverse covariance of targets, finite even for constant ones."""
-    covariance = np.atleast_2d(np.cov((y / scale).T, bias=True))
-    covariance += _LEAST_SPREAD**2 * np.eye(len(covariance))
-    return np.linalg.inv(covariance) / scale / scale[:, None]
+def prior_precision(y, scale, column=None):
+    """Return the inverse covariance of targets, finite even for constant ones.
+
+    It is zero in the column of an amplitude, of which nothing is known beforehand.
+    """
+    free = np.array([k != column for k in range(y.shape[1])])
+    precision, scale = np.zeros((len(free), len(free))), scale[free]
+    if free.any():
+        covariance = np.atleast_2d(np.cov((y[:, free] / scale).T, bias=True))
+        covariance += _LEAST_SPREAD**2 * np.eye(len(covariance))
+        inverse = np.linalg.inv(covariance) / scale / scale[:, None]
+        precision[np.ix_(free, free)] = inverse
+    return precision
 
 
 def calibrate(model, y, estimate, snr_range, precision, rng):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from joblib import Parallel, delayed
 
+from .._linear_algebra import norms
 from ..kernels.lanes import LANES
 from ..kernels.matching import (
     WIDTH,
@@ -20,6 +21,7 @@ from ..kernels.matching import (
 )
 from ..parameters import fold
 
+_TINY = np.finfo(float).tiny
 _TIE = 64 * np.finfo(float).eps
 # Most splits per known value, and fewest atoms in a cell, so that each cell still samples
 # the other parameters densely.
@@ -189,7 +191,7 @@ class Dictionary:
     Attributes
     ----------
     atoms : ndarray of shape (n_atoms, n_features)
-        Signals, of unit norm if complex; NaN where one cannot be matched.
+        Signals, of unit norm if known up to a factor; NaN where one cannot be matched.
     parameters : ndarray of shape (n_atoms, n_outputs)
         Their parameters, in SI units.
     tree : BallTree or BallTreeCells
@@ -198,6 +200,10 @@ class Dictionary:
         Bounds and periods of the parameters; infinite where there are none.
     known_parameters : tuple of Parameter
         The known parameters, some of which may have a period.
+    column : int, default=None
+        Column of an amplitude, if there is one.
+    amplitudes : ndarray of shape (n_atoms,), default=None
+        Amplitudes at which the atoms have unit norm.
     """
 
     atoms: np.ndarray
@@ -206,18 +212,27 @@ class Dictionary:
     bounds: np.ndarray
     periods: np.ndarray
     known_parameters: tuple
+    column: int | None = None
+    amplitudes: np.ndarray | None = None
 
     @classmethod
     def of(cls, atoms, parameters, model=None, known=None):
         """Make a dictionary of signals; with None, of those that the model simulates."""
+        column = None if model is None else model._amplitude_column
+        parameters = parameters.copy()
         if atoms is None:
+            if column is not None:
+                parameters[:, column] = 1.0
             atoms = _simulated(model if known is None else model.at(known), parameters)
         atoms = np.array(atoms, order="C")
         atoms[~np.isfinite(atoms).all(axis=1)] = np.nan
         usable, rows = np.isfinite(atoms[:, 0]), atoms.view(np.float64)
-        is_complex = atoms.dtype.kind == "c"
-        if is_complex:
+        is_complex, amplitudes = atoms.dtype.kind == "c", None
+        if is_complex or column is not None:
             usable &= atoms.any(axis=1)
+            if not is_complex:
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    amplitudes = parameters[:, column] / norms(atoms)
             unit_rows(rows, rows)
         if not usable.any():
             raise ValueError(
@@ -234,7 +249,9 @@ class Dictionary:
         n = parameters.shape[1]
         bounds = np.tile([-np.inf, np.inf], (n, 1)) if model is None else model.bounds
         periods = np.full(n, np.inf) if model is None else model.periods
-        return cls(atoms, parameters.copy(), tree, bounds, periods, known_parameters)
+        column = None if amplitudes is None else column
+        fields = bounds, periods, known_parameters, column, amplitudes
+        return cls(atoms, parameters, tree, *fields)
 
     @property
     def n_choices(self):
@@ -245,16 +262,27 @@ class Dictionary:
         """Return signals as real rows, and numbers and squared distances of best matches.
 
         X : (n_voxels, n_features), finite, with a signal in every row. The numbers are -1
-        where the distances are not finite.
+        where the distances are not finite. Rows have unit norm if signals are known up to
+        a factor, and what is left after the best factor counts as distance.
         """
         rows = np.ascontiguousarray(X).view(np.float64)
-        if X.dtype.kind == "c":
+        if X.dtype.kind == "c" or self.column is not None:
             signals, rows = rows, np.empty_like(rows)
             unit_rows(signals, rows)
         known = _folded(known, self.known_parameters)
         numbers, squares = self.tree.nearest(rows, n_neighbors, known)
         numbers[~np.isfinite(squares[:, -1])] = -1
+        if self.column is not None:
+            # For unit vectors at a distance d, the squared sine is d^2 (1 - d^2 / 4).
+            squares = np.where(squares < 2, squares * (1 - squares / 4), 1.0)
         return rows, numbers, squares
+
+    def best(self, X, known=None):
+        """Return the best atom of each signal, and the share of the norm that it leaves."""
+        _, numbers, squares = self.match(X, 1, known)
+        misfit = np.sqrt(np.maximum(squares[:, 0], 0.0))
+        is_free = X.dtype.kind == "c" or self.column is not None
+        return numbers[:, 0], misfit if is_free else misfit / np.maximum(norms(X), _TINY)
 
     def estimate(self, X, n_neighbors, interpolate, known=None):
         """Return parameters from the best matches: their mean, or interpolated.
@@ -274,9 +302,21 @@ class Dictionary:
             low, high = self.bounds[k]
             folded = fold(found[:, k], low, high, self.periods[k])
             found[:, k] = np.minimum(folded, high)
+        if self.column is not None:
+            amplitude = norms(X[finite]) * self._amplitudes(rows, numbers, weights)
+            found[:, self.column] = np.clip(amplitude, *self.bounds[self.column])
         y = np.full((len(X), len(self.periods)), np.nan)
         y[finite] = found
         return y
+
+    def _amplitudes(self, rows, numbers, weights):
+        """Return amplitudes of signals of unit norm, projected onto weighted matches."""
+        matched = np.zeros_like(rows)
+        for k in range(numbers.shape[1]):
+            matched += weights[:, k, None] * self.atoms[numbers[:, k]]
+        energy = (matched**2).sum(axis=1)
+        share = (matched * rows).sum(axis=1) / np.where(energy > 0, energy, 1.0)
+        return share * (weights * self.amplitudes[numbers]).sum(axis=1)
 
 
 def in_blocks(task, n_voxels, block_size, n_jobs):

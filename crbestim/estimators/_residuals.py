@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import chi2
 
+from .._linear_algebra import norms
 from .._validation import check_sigma
 from ..bounds import covariance_of_estimates
 from ..exceptions import LowSignalWarning, NoiseLevelWarning
@@ -34,7 +35,7 @@ class ResidualAnalysis:
     Parameters
     ----------
     m0 : ndarray of shape (n_voxels,)
-        Factor of the signal; 1 for models of real signals.
+        Factor of the signal, M0 or an amplitude; 1 for other real signals.
     unexplained : ndarray of shape (n_voxels,)
         Norm of what no change of the parameters can explain.
     snr : ndarray of shape (n_voxels,)
@@ -96,7 +97,7 @@ def analyze_residuals(model, X, theta, *, sigma=None, prior_precision=None):
     for first in range(0, len(X), _BLOCK):
         part = slice(first, first + _BLOCK)
         signal, jacobian = _simulate(model.rows(part), theta[part])
-        m0[part], norm = _factor(model, X[part], signal)
+        m0[part], norm = _factor(model.rows(part), X[part], theta[part], signal)
         unexplained[part] = _outside(model, X[part], signal, jacobian, m0[part])
         noise = unexplained[part] / np.sqrt(max(n_free, 1))
         snr[part] = _snr(X[part], norm, noise, n_real)
@@ -108,7 +109,7 @@ def analyze_residuals(model, X, theta, *, sigma=None, prior_precision=None):
                 signal,
                 jacobian,
                 noise_std=level,
-                m0=m0[part],
+                m0=m0[part] if model.is_complex else 1.0,
                 prior_precision=prior_precision,
             )
             std[part] = np.sqrt(np.einsum("nii->ni", covariance))
@@ -123,12 +124,16 @@ def _simulate(model, theta):
     return signal, np.where(finite[:, None, None], jacobian, 0)
 
 
-def _factor(model, X, signal):
-    """Factors M0, 0 where there is no signal, and norms of the signals for M0 = 1."""
-    if not model.is_complex:
+def _factor(model, X, theta, signal):
+    """Factors, 0 where there is no signal, and norms of the signals for a factor of 1."""
+    if not model.has_factor:
         return np.ones(len(X)), np.full(len(X), np.nan)
-    norm = np.linalg.norm(signal, axis=1)
-    return np.where(norm > 0, m0_by_projection(X, signal), 0), norm
+    if model.is_complex:
+        norm = np.linalg.norm(signal, axis=1)
+        return np.where(norm > 0, m0_by_projection(X, signal), 0), norm
+    amplitude = theta[:, model._amplitude_column]
+    size = norms(signal) / np.where(amplitude > 0, amplitude, 1.0)
+    return amplitude, np.where(amplitude > 0, size, np.inf)
 
 
 def _snr(X, norm, noise, n_real):

@@ -7,7 +7,11 @@ from numbers import Integral
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from .._linear_algebra import norms
 from ..bounds import implied_snr, signal_and_bound
+from ..models._amplitude import with_amplitude
+from ..models.base import main_direction
+from ..network.arrays import KnownInputs, Network, unit_amplitude
 from ..noise import check_snr, noise_of, noise_of_data
 
 # Bounds that depend on the signal are interpolated between signal-to-noise ratios a fifth
@@ -119,6 +123,49 @@ class TrainingData:
         )
 
 
+def at_unit_amplitude(model, X, y, crb):
+    """Return data scaled to an amplitude of 1; complex X, to its largest part.
+
+    A bound of the amplitude is in units of its square, and the others do not depend on it.
+    """
+    column = None if model is None else model._amplitude_column
+    if column is None:
+        return unit_amplitude(X), y, crb
+    amplitude = y[:, column]
+    if not (amplitude > 0).all():
+        row = np.argmin(amplitude > 0)
+        raise ValueError(
+            f"{model.amplitude} = {amplitude[row]:g} in row {row} of y: a signal without "
+            "amplitude shows nothing; leave such rows out of fit."
+        )
+    size = with_amplitude(np.ones((len(y), y.shape[1] - 1)), column, amplitude)
+    return X / amplitude[:, None], y / size, None if crb is None else crb / size**2
+
+
+def new_network(estimator, X, y, known):
+    """Return the network of CRBRegressor, with its scales."""
+    model, is_complex = estimator.model, estimator.is_complex_
+    column = None if model is None else model._amplitude_column
+    offset, scale = target_scales(model, y)
+    if column is not None:
+        X = X / norms(X)[:, None]
+    reference = main_direction(X) if is_complex else X.mean(axis=0)
+    if column is not None:
+        offset[column], scale[column] = 0.0, 1 / np.abs(reference).max()
+    known_periods = [parameter.period for parameter in estimator._known_parameters]
+    return Network(
+        hidden_layer_sizes=tuple(estimator.hidden_layer_sizes),
+        activation=estimator.activation,
+        dtype=estimator.dtype,
+        offset=offset,
+        scale=scale,
+        periods=np.full(len(scale), np.inf) if model is None else model.periods,
+        reference=reference,
+        known_inputs=KnownInputs.learn(known, known_periods),
+        column=column,
+    )
+
+
 def split_rows(n_samples, validation_fraction, rng):
     """Return rows to train on, and rows held out; `validation_fraction` may be None."""
     if validation_fraction is None:
@@ -149,6 +196,36 @@ def target_scales(model, y):
     return model.bounds.mean(axis=1), np.diff(model.bounds, axis=1).ravel()
 
 
+def check_finite_bounds(estimator):
+    """Refuse a model whose bounds cannot serve as scales."""
+    model = estimator.model
+    shape = model._shape
+    finite = np.isfinite(shape.bounds).all(axis=1)
+    if not finite.all():
+        name = shape.parameter_names[np.argmin(finite)]
+        raise ValueError(
+            f"{type(estimator).__name__} scales parameters by their bounds, and those of "
+            f"{name} are not finite; give the model finite bounds."
+        )
+
+
+def check_targets_inside_bounds(estimator, y):
+    """Refuse targets outside the bounds, which no estimate can reach."""
+    check_finite_bounds(estimator)
+    model = estimator.model
+    low, high = model.bounds.T
+    # Draws from truncated distributions may exceed the ends by a rounding error.
+    slack = 1e-9 * np.nan_to_num(np.abs(model.bounds).max(axis=1), posinf=0.0)
+    outside = (y < low - slack) | (y > high + slack)
+    if outside.any():
+        row, k = np.argwhere(outside)[0]
+        raise ValueError(
+            f"{model.parameter_names[k]} = {y[row, k]:g} in row {row} of y is "
+            f"outside the model's bounds {low[k]:g} to {high[k]:g}, which estimates "
+            "never leave; give the model wider bounds, or leave these rows out."
+        )
+
+
 def check_output_weights(estimator, n_outputs):
     """Return the weight of each output; without a model, outputs have no names."""
     output_weights, model = estimator.output_weights, estimator.model
@@ -176,8 +253,9 @@ def check_output_weights(estimator, n_outputs):
 
 def check_settings(estimator, loss, X):
     """Check X and the settings of CRBRegressor, beyond their types."""
-    filled = (X != 0).any(axis=1)
-    if X.dtype.kind == "c" and not filled.all():
+    filled, model = (X != 0).any(axis=1), estimator.model
+    has_factor = X.dtype.kind == "c" or (model is not None and model.has_factor)
+    if has_factor and not filled.all():
         raise ValueError(
             f"X is zero throughout in {np.sum(~filled)} rows, the first is row "
             f"{np.argmin(filled)}; leave voxels without signal out of fit."

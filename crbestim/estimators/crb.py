@@ -12,8 +12,6 @@ from .._validation import (
     StrOptions,
     fit_context,
 )
-from ..models.base import main_direction
-from ..network.arrays import KnownInputs, Network, unit_amplitude
 from ..network.losses import LOSSES, Loss, make_loss
 from ..noise import check_snr
 from ._base import BoundedRegressor, rows_of, undone_by_errors
@@ -26,16 +24,18 @@ from ._calibration import (
 from ._residuals import analyze_residuals, warn_of_noise_level
 from ._training import (
     TrainingData,
+    at_unit_amplitude,
     check_first_part,
     check_output_weights,
     check_same_network,
     check_settings,
     check_something_counts,
+    check_targets_inside_bounds,
     epoch_reporter,
+    new_network,
     report_end,
     resolve_batch_size,
     split_rows,
-    target_scales,
     warn_of_interruption,
 )
 
@@ -53,7 +53,8 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
 
     With a model, the clean signal of each row of y is simulated once, and every epoch
     draws fresh noise. The estimate does not depend on a complex factor of complex X,
-    ``predict(c * X) == predict(X)``, and stays inside the model's bounds.
+    ``predict(c * X) == predict(X)``, and stays inside the model's bounds. The amplitude of
+    a real model is estimated in units of the norm of X, so that data may have any scale.
 
     Parameters
     ----------
@@ -448,9 +449,9 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
         loss = make_loss(self.loss, vars(self))
         check_settings(self, loss, X)
         if self.model is not None:
-            self._check_targets_inside_bounds(y)
+            check_targets_inside_bounds(self, y)
         self._output_weights = check_output_weights(self, self.n_outputs_)
-        X = unit_amplitude(X)
+        X, y, crb = at_unit_amplitude(self.model, X, y, crb)
         if goes_on:
             check_same_network(self, self.network_)
         else:
@@ -459,19 +460,11 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
 
     def _set_up(self, X, y, known):
         """Set what further training keeps: scales, reference, prior."""
-        offset, scale = target_scales(self.model, y)
-        known_periods = [parameter.period for parameter in self._known_parameters]
-        self.network_ = Network(
-            hidden_layer_sizes=tuple(self.hidden_layer_sizes),
-            activation=self.activation,
-            dtype=self.dtype,
-            offset=offset,
-            scale=scale,
-            periods=np.full(len(scale), np.inf) if self.model is None else self._periods,
-            reference=main_direction(X) if self.is_complex_ else X.mean(axis=0),
-            known_inputs=KnownInputs.learn(known, known_periods),
-        )
-        self.prior_precision_ = prior_precision(y, scale)
+        self.network_ = new_network(self, X, y, known)
+        scale, column = self.network_.scale, self.network_.column
+        if column is not None:
+            self.target_variance_[column] = 1.0
+        self.prior_precision_ = prior_precision(y, scale, column)
         self.history_ = []
         self._random_state = check_random_state(self.random_state)
 
@@ -549,13 +542,18 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
         self.apparent_snr_range_, self.std_factors_ = calibrate(
             self._model_at(known),
             y,
-            lambda X: self._estimate(X, known),
+            lambda X: self._estimate(X, known, limits=False),
             self.snr_range_,
             self.prior_precision_,
             self._random_state,
         )
 
-    def _estimate(self, X, known):
-        """Return estimates of voxels that can be estimated."""
+    def _estimate(self, X, known, *, limits=True):
+        """Return estimates of voxels that can be estimated, without limits of amplitude."""
         y = self.network_.estimate(self.weights_, X, known, self.n_jobs)
-        return y if self.model is None else np.clip(y, *self.model.bounds.T)
+        if self.model is None:
+            return y
+        low, high = self.model.bounds.T.copy()
+        if not limits and self.network_.column is not None:
+            low[self.network_.column], high[self.network_.column] = 0.0, np.inf
+        return np.clip(y, low, high)

@@ -5,8 +5,10 @@ from numbers import Integral, Real
 import numpy as np
 
 from .._validation import Interval, fit_context
+from ..models.base import amplitude_by_projection
 from ._base import BoundedRegressor, rows_of, undone_by_errors
 from ._matching import N_MATCHES, Dictionary, in_blocks
+from ._start_values import most_atoms, values_without_targets
 
 __all__ = ["DictionaryRegressor"]
 
@@ -17,10 +19,11 @@ class DictionaryRegressor(BoundedRegressor):
     The atoms of the dictionary are the training samples: with a model the clean signals
     that it simulates for them, else the signals as given. A complex signal, known up to a
     complex factor, is matched by the normalized inner product abs(<atom, x>) (Ma et al.
-    2013, doi 10.1038/nature11971). A real signal has no such factor: it is matched by
-    Euclidean distance. The result is that of comparing each voxel with all atoms, at a
-    fraction of the cost: atoms lie in the leaves of a ball tree, of which the triangle
-    inequality excludes most (Omohundro 1989, ICSI report TR-89-063).
+    2013, doi 10.1038/nature11971), and a real signal whose model has an amplitude by
+    <atom, x>; its amplitude is that which fits best. Other real signals have no factor:
+    they are matched by Euclidean distance. The result is that of comparing each voxel with
+    all atoms, at a fraction of the cost: atoms lie in the leaves of a ball tree, of which
+    the triangle inequality excludes most (Omohundro 1989, ICSI report TR-89-063).
 
     Parameters
     ----------
@@ -45,9 +48,9 @@ class DictionaryRegressor(BoundedRegressor):
     Attributes
     ----------
     atoms_ : ndarray of shape (n_atoms, n_features)
-        Signals of the dictionary, of unit norm if complex.
+        Signals of the dictionary, of unit norm if they are known up to a factor.
     parameters_ : ndarray of shape (n_atoms, n_outputs)
-        Their parameters, in SI units.
+        Their parameters, in SI units; simulated signals have an amplitude of 1.
     ball_tree_ : BallTree or BallTreeCells
         The leaves; with known values, a tree for each cell.
     n_features_in_ : int
@@ -119,15 +122,18 @@ class DictionaryRegressor(BoundedRegressor):
         self.n_jobs = n_jobs
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, crb=None, known=None):
+    def fit(self, X, y=None, crb=None, known=None):
         """Make the dictionary.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Signals, real or complex: the atoms. With a model they are checked, not used.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Parameters, in SI units.
+            Signals, real or complex: the atoms. With a model they are checked, not used;
+            the images to be mapped will do.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Parameters, in SI units. Without them, which needs a model, half of the atoms
+            follow its distribution in the brain, if it has one, and the others cover its
+            bounds: 20,000 in all, fewer for long signals.
         crb : array-like of shape (n_samples, n_outputs), default=None
             Cramér-Rao bounds, accepted and checked as by all estimators. Matching does
             not depend on them.
@@ -152,7 +158,10 @@ class DictionaryRegressor(BoundedRegressor):
 
     def _learn(self, X, y, crb, known):
         """Do what `fit` does; an error leaves the estimator half fitted."""
-        X, y, _, known = self._check_fit(X, y, crb, known)
+        X, y, _, known = self._check_fit(X, y, crb, known, needs_y=self.model is None)
+        if y is None:
+            n_atoms = most_atoms(self.n_features_in_)
+            y, known = values_without_targets(self.model, known, n_atoms)
         atoms = None if self._simulates_X else X
         dictionary = Dictionary.of(atoms, y, self.model, known)
         self._check_neighbors(self.n_neighbors, dictionary.n_choices)
@@ -188,8 +197,8 @@ class DictionaryRegressor(BoundedRegressor):
         Returns
         -------
         distances : ndarray of shape (n_voxels, n_neighbors)
-            Euclidean distance between signal and match. For complex signals, the share of
-            the norm that is left after fitting the match times a complex factor,
+            Euclidean distance between signal and match. For signals known up to a factor,
+            the share of the norm that is left after fitting the match times that factor,
             ``sqrt(1 - similarity**2)``; rounding errors make it 1e-8 instead of 0. NaN for
             voxels without signal.
         indices : ndarray of shape (n_voxels, n_neighbors)
@@ -264,9 +273,14 @@ class DictionaryRegressor(BoundedRegressor):
 
         def estimate(part):
             rows = np.flatnonzero(usable[part]) + part.start
+            given = rows_of(known, rows)
             y[rows] = self._dictionary.estimate(
-                X[rows], self.n_neighbors, self.interpolate, rows_of(known, rows)
+                X[rows], self.n_neighbors, self.interpolate, given
             )
+            if self._dictionary.column is not None and self._simulates_X:
+                rows = rows[np.isfinite(y[rows]).all(axis=1)]
+                model = self._model_at(rows_of(known, rows))
+                y[rows] = amplitude_by_projection(model, X[rows], y[rows])
 
         in_blocks(estimate, len(X), self.block_size, self.n_jobs)
         if not return_std:

@@ -9,43 +9,33 @@ from sklearn.exceptions import ConvergenceWarning
 from tqdm.auto import tqdm
 
 from .._validation import HasMethods, Interval, StrOptions, fit_context
-from ..least_squares.box import UnitBox, resolve_bounds
+from ..least_squares.box import amplitude_limits, resolve_bounds, search_box
 from ..least_squares.driver import (
     VoxelFits,
     VoxelFitter,
     VoxelStatus,
     check_determined,
     chunks,
-    evenly_spaced,
 )
 from ..least_squares.prior import resolve_prior
+from ..models._amplitude import without_amplitude
 from ._base import BoundedRegressor, rows_of, undone_by_errors
 from ._linear_calibration import LinearCalibration, joined
-from ._matching import N_MATCHES, Dictionary, in_blocks
 from ._residuals import require_sigma
-from ._sub_estimators import fit_clone, predict_columns
+from ._start_values import StartValues, most_atoms, values_or_spread
 
 __all__ = ["NLLSRegressor", "VoxelFits", "VoxelStatus"]
-
-# Limits of a dictionary of start values: atoms, and samples of all atoms.
-_MOST_ATOMS, _MOST_SAMPLES = 20_000, 5_000_000
-# Number of known values at which start values without known values are simulated.
-_N_LEVELS = 64
-# Voxels that are matched at a time.
-_BLOCK = 8192
-# Draws from truncated distributions may exceed the bounds by a rounding error.
-_SLACK = 1e-9
 
 
 class NLLSRegressor(BoundedRegressor):
     """Nonlinear least squares with bounds, each voxel on its own.
 
     Finds the parameters whose signal, times a free complex factor M0, is nearest to the
-    measured one; M0 is eliminated by variable projection. A real signal has no such
-    factor: a real model carries its amplitude as a parameter. White Gaussian noise makes
-    this the maximum-likelihood estimator, efficient at high SNR. The search is Levenberg
-    and Marquardt's with the model's Jacobian, extended by the curvature of the residual
-    (Dennis, Gay and Welsch 1981, doi 10.1145/355958.355965).
+    measured one; M0 is eliminated by variable projection. So is the amplitude of a real
+    model, which may have any scale, inside its bounds if there are any. White Gaussian
+    noise makes this the maximum-likelihood estimator, efficient at high SNR. The search is
+    Levenberg and Marquardt's with the model's Jacobian, extended by the curvature of the
+    residual (Dennis, Gay and Welsch 1981, doi 10.1145/355958.355965).
 
     Without a model it learns a linear one from (y, X), the classical calibration of
     chemometrics, and inverts it by linear least squares, without bounds. Complex
@@ -59,10 +49,13 @@ class NLLSRegressor(BoundedRegressor):
         `verbose`, have no effect.
     initial : {"dictionary", "centre"}, array-like or estimator, default="dictionary"
         Where searches start: between the best matches among the training targets (see
-        :class:`DictionaryRegressor`; up to 20 are interpolated), at the centre of the
-        bounds, at the best matches among the rows of an array of shape (n, n_parameters),
-        in SI units, or at what an estimator predicts. The estimator is cloned and fitted to
-        the same data; in scikit-learn's ``FrozenEstimator`` it stays as it is.
+        :class:`DictionaryRegressor`; up to 20 are interpolated), or among values that cover
+        the bounds where the targets match poorly, leaving more than twice as much; at the
+        centre of the bounds; at the best matches among the rows of an array of shape (n,
+        n_parameters), in SI units; or at what an estimator predicts. The estimator is
+        cloned and fitted to the same data; in scikit-learn's ``FrozenEstimator`` it stays
+        as it is. A search from matches that ends with more residual than the best of all
+        matches has begins anew there.
     bounds : dict or array-like of shape (n_parameters, 2), default=None
         Limits of the search, for some parameters by name or for all; by default the
         model's.
@@ -70,8 +63,9 @@ class NLLSRegressor(BoundedRegressor):
         Number of starts per voxel: after the first, the best matches themselves. The
         lowest of their minima counts.
     n_atoms : int or "auto", default="auto"
-        Maximum number of training targets to match with, evenly spaced in their order;
-        "auto" is 20,000, or fewer for long signals, with five million samples in all.
+        Maximum number of training targets to match with, evenly spaced in their order, and
+        of values that cover the bounds, which are 4096 at most; "auto" is 20,000, or fewer
+        for long signals, with five million samples in all.
     max_iter : int, default=200
         Maximum number of steps that a search tries. Voxels that reach it are reported in a
         warning and in the status that `fit_voxels` returns.
@@ -81,11 +75,12 @@ class NLLSRegressor(BoundedRegressor):
         more real numbers than unknowns, the estimate is then about ``sqrt(n * tol)``
         standard deviations from the minimum.
     prior : {None, "gaussian"} or (mean, covariance), default=None
-        Normal prior of the parameters: none, that of the training targets, or given, in SI
-        units; parameters with a period have none. By default there is none, so that the
-        fit is the maximum-likelihood estimator, to which the Cramér-Rao bound applies, and
-        does not depend on the distribution of the training data. Where the data say little
-        about a parameter, it then ends at a bound.
+        Normal prior of the parameters: none, that of the training targets (without any, of
+        values that cover the bounds), or given, in SI units; an amplitude and parameters
+        with a period have none. By default there is none, so that the fit is the
+        maximum-likelihood estimator, to which the Cramér-Rao bound applies, and does not
+        depend on the distribution of the training data. Where the data say little about a
+        parameter, it then ends at a bound.
     noise_std : float, default=0.01
         Noise, 1/SNR for M0 = 1, of the Cramér-Rao bound in `score`; without a model, of
         the signals too, for standard deviations.
@@ -189,16 +184,17 @@ class NLLSRegressor(BoundedRegressor):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, crb=None, known=None):
+    def fit(self, X, y=None, crb=None, known=None):
         """Prepare the starts; without a model, learn a linear one.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Signals, real or complex. With a model they are checked, and used only to fit
-            an estimator given as `initial`.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Parameters, in SI units.
+            an estimator given as `initial`; the images to be mapped will do.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Parameters, in SI units. Without them, which needs a model, searches start from
+            its distribution in the brain, if it has one, and from all over the bounds.
         crb : array-like of shape (n_samples, n_outputs), default=None
             Cramér-Rao bounds, for an estimator given as `initial`.
         known : array-like of shape (n_samples, n_known), default=None
@@ -224,37 +220,38 @@ class NLLSRegressor(BoundedRegressor):
 
     def _learn(self, X, y, crb, known):
         """Do what `fit` does; an error leaves the estimator half fitted."""
-        X, y, crb, known = self._check_fit(X, y, crb, known)
+        X, y, crb, known = self._check_fit(X, y, crb, known, needs_y=self.model is None)
         self.n_iter_ = 1
         if self.model is None:
             self.linear_ = LinearCalibration.learn(X, joined(y, known))
             return
         self.model.require_jacobian(type(self).__name__)
         self.bounds_ = resolve_bounds(self.model, self.bounds)
-        self.prior_ = resolve_prior(self.prior, self.model, y, self.bounds_)
+        values, known_of_values = values_or_spread(self.model, self._box, y, known)
+        self.prior_ = resolve_prior(self.prior, self.model, values, self.bounds_)
         self._starts = StartValues.learn(
             self.initial,
             self.model,
             self._box,
             n_starts=self.n_starts,
             n_atoms=self._most_atoms(),
-            data=(X, self._shape_like_targets(y), crb, known),
+            data=(X, None if y is None else self._shape_like_targets(y), crb, known),
         )
-        if self._starts.dictionary is not None:
-            self.start_values_ = self._starts.dictionary.parameters
-            y, known = self.start_values_, self._starts.known
+        if self._starts.candidates:
+            values, known_of_values = self._starts.values()
+            self.start_values_ = values
         if self.prior_ is None:
-            model = self._model_at(known)
-            check_determined(model, self._box.inside(y), type(self).__name__)
+            values = without_amplitude(values, self.model._amplitude_column)
+            model = self._model_at(known_of_values)
+            check_determined(model, self._box.inside(values), type(self).__name__)
 
     def _most_atoms(self):
-        if self.n_atoms != "auto":
-            return self.n_atoms
-        return max(min(_MOST_ATOMS, _MOST_SAMPLES // self.n_features_in_), 1)
+        is_auto = self.n_atoms == "auto"
+        return most_atoms(self.n_features_in_) if is_auto else self.n_atoms
 
     @property
     def _box(self):
-        return UnitBox.from_bounds(self.bounds_, self.model.periods)
+        return search_box(self.model, self.bounds_)
 
     def fit_voxels(self, X, *, sigma=None, known=None):
         """Fit voxels, and report how each fit ended.
@@ -315,6 +312,7 @@ class NLLSRegressor(BoundedRegressor):
                 self.tol,
                 self.prior_,
                 wants_covariance,
+                amplitude_limits(self.model, self.bounds_),
             )
             parts = self._run(fitter, X, sigma, known)
             fits.put(np.flatnonzero(usable), VoxelFits.concatenate(parts))
@@ -323,9 +321,13 @@ class NLLSRegressor(BoundedRegressor):
 
     def _run(self, fitter, X, sigma, known):
         """Fit chunks of voxels, in parallel."""
-        starts = self._starts.find(X, known)
+        starts, *others = self._starts.find(X, known)
         results = Parallel(n_jobs=self.n_jobs, return_as="generator")(
-            delayed(fitter.of(rows).fit)(X[rows], starts[:, rows], rows_of(sigma, rows))
+            delayed(fitter.of(rows).fit)(
+                X[rows],
+                starts[:, rows],
+                *(rows_of(values, rows) for values in (sigma, *others)),
+            )
             for rows in chunks(len(X), self.n_jobs)
         )
         parts = []
@@ -412,168 +414,3 @@ class NLLSRegressor(BoundedRegressor):
             y[usable] = self.linear_.invert(X[usable], rows_of(known, usable))
         std = np.sqrt(self.linear_.crb(self.noise_std, self.n_known_))
         return y, np.where(np.isnan(y), np.nan, std)
-
-
-class StartValues:
-    """Start values of searches: the first estimate, then the best matches.
-
-    Parameters
-    ----------
-    first : estimator, "interpolate" or None
-        The first start: the estimate of a fitted estimator, the interpolation between the
-        best matches, or neither.
-    dictionary : Dictionary or None
-        Start values with their signals, whose best matches come next, if any.
-    n_starts : int
-        Number of starts of a voxel.
-    box : UnitBox
-        Bounds of the search; starts are brought inside.
-    known : ndarray of shape (n_atoms, n_known) or None
-        Known values of the dictionary's atoms.
-    n_values : int or None
-        Number of different start values, if the atoms repeat them at other known values.
-    """
-
-    def __init__(self, first, dictionary, n_starts, box, known=None, n_values=None):
-        self.first, self.dictionary = first, dictionary
-        self.n_starts, self.box, self.known = n_starts, box, known
-        self.n_values = n_values
-
-    @classmethod
-    def learn(cls, initial, model, box, *, n_starts, n_atoms, data):
-        """Choose what searches start from.
-
-        Parameters
-        ----------
-        initial : {"dictionary", "centre"}, array-like or estimator
-            The user's choice.
-        model : SignalModel
-            The model.
-        box : UnitBox
-            Bounds of the search.
-        n_starts : int
-            Number of starts of a voxel.
-        n_atoms : int
-            Maximum number of training targets in a dictionary.
-        data : tuple of ndarray
-            Training signals, targets, bounds and known values, the last two of which may
-            be None.
-
-        Returns
-        -------
-        StartValues
-            The starts.
-
-        Raises
-        ------
-        ValueError
-            If start values lie outside the bounds, or are fewer than `n_starts`.
-        """
-        first = fit_clone(initial, *data) if _is_estimator(initial) else None
-        if first is not None and n_starts == 1:
-            return cls(first, None, n_starts, box)
-        _, y, _, known = data
-        values, rows = _candidates(initial, model, box, y.reshape(len(y), -1), n_atoms)
-        n_values, is_repeated = len(values), rows is None and known is not None
-        if is_repeated:
-            # Each start value is simulated at up to _N_LEVELS of the known values.
-            known = known[evenly_spaced(len(known), _N_LEVELS)]
-            values, known = (
-                np.tile(values, (len(known), 1)),
-                np.repeat(known, len(values), 0),
-            )
-        elif rows is not None:
-            known = rows_of(known, rows)
-        dictionary = Dictionary.of(None, values, model, known)
-        if isinstance(initial, str) and initial == "dictionary":
-            first = "interpolate"
-        n_given = min(n_values, dictionary.n_choices) + (first is not None)
-        if n_given < n_starts:
-            raise ValueError(
-                f"n_starts = {n_starts}, but initial gives only {n_given} start values."
-            )
-        n_values = n_values if is_repeated else None
-        return cls(first, dictionary, n_starts, box, known, n_values)
-
-    def find(self, X, known=None):
-        """Return start values of voxels.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_voxels, n_features)
-            Finite signals that are not empty.
-        known : ndarray of shape (n_voxels, n_known), default=None
-            Known values.
-
-        Returns
-        -------
-        ndarray of shape (n_starts, n_voxels, n_parameters)
-            Start values inside the bounds, the most promising first.
-        """
-        starts = np.empty((self.n_starts, len(X), len(self.box.low)))
-        n_matches = self.n_starts - (self.first is not None)
-        if self.first not in (None, "interpolate"):
-            starts[0] = predict_columns(self.first, X, starts.shape[2], known)
-
-        def match(part):
-            some, values = X[part], rows_of(known, part)
-            if self.first == "interpolate":
-                n = min(N_MATCHES, self.dictionary.n_choices)
-                starts[0, part] = self.dictionary.estimate(some, n, n > 1, values)
-            if n_matches:
-                matches = self._matches(some, n_matches, values)
-                starts[-n_matches:, part] = self.dictionary.parameters[matches.T]
-
-        if self.dictionary is not None:
-            in_blocks(match, len(X), _BLOCK, n_jobs=None)
-        return self.box.inside(starts)
-
-    def _matches(self, X, n_matches, known):
-        """Return the best matches, all with different start values."""
-        if self.n_values is None:
-            return self.dictionary.match(X, n_matches, known)[1]
-        # A start value is among the atoms up to _N_LEVELS times, so this many matches hold
-        # enough distinct ones.
-        n_asked = 1 + _N_LEVELS * (n_matches - 1)
-        n_asked = min(n_asked, self.dictionary.n_choices)
-        found = self.dictionary.match(X, n_asked, known)[1] % self.n_values
-        distinct = [list(dict.fromkeys(row))[:n_matches] for row in found.tolist()]
-        return np.array([row + row[:1] * (n_matches - len(row)) for row in distinct])
-
-
-def _is_estimator(value):
-    """Whether a value has `fit` and `predict`."""
-    return hasattr(value, "fit") and hasattr(value, "predict")
-
-
-def _candidates(initial, model, box, y, n_atoms):
-    """Return the start values that all voxels choose from, and their rows in y.
-
-    The rows are None if the start values do not come from y.
-    """
-    if isinstance(initial, str) and initial == "centre":
-        return box.theta(np.full((1, len(box.low)), 0.5)), None
-    if not isinstance(initial, str) and not _is_estimator(initial):
-        return _check_inside(model, box, model.check_theta(initial)), None
-    slack = _SLACK * np.maximum(np.abs(box.low), np.abs(box.high))
-    inside = ((y >= box.low - slack) & (y <= box.high + slack)).all(axis=1)
-    if not inside.any():
-        raise ValueError(
-            "none of the training targets lies inside the bounds of the search; give "
-            "wider bounds, or other start values."
-        )
-    rows = np.flatnonzero(inside)
-    rows = rows[evenly_spaced(len(rows), n_atoms)]
-    return np.clip(y[rows], box.low, box.high), rows
-
-
-def _check_inside(model, box, theta):
-    outside = (theta < box.low) | (theta > box.high)
-    if outside.any():
-        row, k = np.argwhere(outside)[0]
-        raise ValueError(
-            f"{model.parameter_names[k]} = {theta[row, k]:g} in row {row} of initial is "
-            f"outside the bounds {box.low[k]:g} to {box.high[k]:g} of the search; start "
-            "inside them, or give wider bounds."
-        )
-    return theta

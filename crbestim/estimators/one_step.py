@@ -8,7 +8,7 @@ from joblib import Parallel, delayed
 from sklearn.neighbors import NearestNeighbors
 
 from .._validation import HasMethods, Interval, StrOptions, fit_context
-from ..least_squares.box import UnitBox, resolve_bounds
+from ..least_squares.box import amplitude_limits, resolve_bounds, search_box
 from ..least_squares.driver import (
     FisherScoring,
     check_determined,
@@ -16,9 +16,11 @@ from ..least_squares.driver import (
     evenly_spaced,
 )
 from ..least_squares.prior import resolve_prior
+from ..models._amplitude import without_amplitude
 from ..parameters import wrapped_error
 from ._base import BoundedRegressor, rows_of, undone_by_errors
 from ._linear_calibration import LinearModel
+from ._start_values import values_or_spread
 from ._sub_estimators import fit_clone, predict_columns
 from .dictionary import interpolating_dictionary
 
@@ -99,10 +101,10 @@ class OneStepRegressor(BoundedRegressor):
         model's. Estimates outside are first brought to the nearest bound.
     prior : {"gaussian", None} or (mean, covariance), default="gaussian"
         Normal prior of the parameters: that of the training targets, none, or given, in SI
-        units; parameters with a period have none. It is the default because a single step
-        cannot correct itself: without a prior, a parameter that is poorly determined, such
-        as the exchange rate of fluid, runs to its bound and biases the others. Where the
-        data are informative, the prior has no noticeable effect.
+        units; an amplitude and parameters with a period have none. It is the default
+        because a single step cannot correct itself: without a prior, a parameter that is
+        poorly determined, such as the exchange rate of fluid, runs to its bound and biases
+        the others. Where the data are informative, the prior has no noticeable effect.
     noise_std : float, default=0.01
         Noise, 1/SNR for M0 = 1, of the Cramér-Rao bound in `score`.
     n_jobs : int, default=None
@@ -192,15 +194,17 @@ class OneStepRegressor(BoundedRegressor):
         self.n_jobs = n_jobs
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, crb=None, known=None):
+    def fit(self, X, y=None, crb=None, known=None):
         """Fit the estimator, and learn the prior and, if needed, a model.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Signals, real or complex.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Parameters, in SI units.
+            Signals, real or complex; the images to be mapped will do, unless the estimator
+            learns from them.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Parameters, in SI units. Without them, which needs a model, the estimator is
+            fitted without, and a prior is that of values that cover the bounds.
         crb : array-like of shape (n_samples, n_outputs), default=None
             Cramér-Rao bounds, passed to the estimator if its ``fit`` takes them, also
             through pipelines with metadata routing.
@@ -228,16 +232,19 @@ class OneStepRegressor(BoundedRegressor):
 
     def _learn(self, X, y, crb, known):
         """Do what `fit` does; an error leaves the estimator half fitted."""
-        X, y, crb, known = self._check_fit(X, y, crb, known)
+        X, y, crb, known = self._check_fit(X, y, crb, known, needs_y=self.model is None)
         self.model_ = self.model
         if self.model is None:
             self.model_ = LinearModel.learn(X, y, known)
         self.model_.require_jacobian(type(self).__name__)
         self.bounds_ = resolve_bounds(self.model_, self.bounds)
-        self.prior_ = resolve_prior(self.prior, self.model_, y, self.bounds_)
+        values, known_of_values = values_or_spread(self.model_, self._box, y, known)
+        self.prior_ = resolve_prior(self.prior, self.model_, values, self.bounds_)
         if self.prior_ is None:
-            check_determined(self._model_at(known), y, type(self).__name__)
-        targets = self._shape_like_targets(y)
+            values = without_amplitude(values, self.model_._amplitude_column)
+            model = self._model_at(known_of_values)
+            check_determined(model, values, type(self).__name__)
+        targets = None if y is None else self._shape_like_targets(y)
         if self.estimator is None:
             self.estimator_ = interpolating_dictionary(self.model, X, targets, known)
         else:
@@ -251,19 +258,30 @@ class OneStepRegressor(BoundedRegressor):
 
     @property
     def _box(self):
-        return UnitBox.from_bounds(self.bounds_, self.model_.periods)
+        return search_box(self.model_, self.bounds_)
 
     def _learn_errors(self, X, y, known):
         """Store the errors of the estimator at training samples, evenly spaced."""
+        if y is None:
+            raise ValueError(
+                f"n_starts = {self.n_starts} begins where past errors lead, which need "
+                "training samples: give y, or n_starts=1."
+            )
         rows = evenly_spaced(len(y), _N_ERRORS)
         known = rows_of(known, rows)
-        estimates = predict_columns(self.estimator_, X[rows], self.n_outputs_, known)
+        estimates = self._predicted(X[rows], known)
         if np.sum(np.isfinite(estimates).all(axis=1)) < self.n_starts - 1:
             raise ValueError(
                 f"n_starts = {self.n_starts}, but there are only {len(y)} training samples "
                 "to take errors from; give more, or ask for fewer starts."
             )
-        self.errors_ = PastErrors.learn(y[rows], estimates, self._box)
+        y = without_amplitude(y[rows], self.model_._amplitude_column)
+        self.errors_ = PastErrors.learn(y, estimates, self._box)
+
+    def _predicted(self, X, known):
+        """Return what the estimator predicts, without an amplitude."""
+        columns = predict_columns(self.estimator_, X, self.n_outputs_, known)
+        return without_amplitude(columns, self.model_._amplitude_column)
 
     def predict(self, X, return_std=False, *, sigma=None, known=None):
         """Estimate parameters.
@@ -330,7 +348,7 @@ class OneStepRegressor(BoundedRegressor):
 
     def _find_starts(self, X, known):
         """Return estimates, and the same corrected for past errors."""
-        estimates = predict_columns(self.estimator_, X, self.n_outputs_, known)
+        estimates = self._predicted(X, known)
         if self.n_starts == 1:
             return estimates[None]
         starts = np.repeat(estimates[None], self.n_starts, axis=0)
@@ -343,7 +361,8 @@ class OneStepRegressor(BoundedRegressor):
     def _refine(self, X, sigma, known):
         """Step from the estimator's predictions, chunk by chunk."""
         starts, model = self._find_starts(X, known), self._model_at(known)
-        options = self._box, self.n_steps, self.prior_
+        limits = amplitude_limits(self.model_, self.bounds_)
+        options = self._box, self.n_steps, self.prior_, limits
         parts = Parallel(n_jobs=self.n_jobs)(
             delayed(FisherScoring(model.rows(c), *options).refine)(
                 X[c], starts[:, c], rows_of(sigma, c)

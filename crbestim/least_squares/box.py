@@ -7,6 +7,7 @@ gradient g, the curvature H and the scale D of the quadratic model.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats.qmc import Halton
 
 from ..kernels.least_squares import steps_in_box
 from ..parameters import fold
@@ -67,6 +68,30 @@ class UnitBox:
         period = np.where(finite, self.periods, 1.0)
         return finite & (np.abs(self.high - self.low - period) <= _MEET * period)
 
+    def spread(self, n, n_more=0):
+        """Return parameters that cover the box evenly: a low-discrepancy sequence.
+
+        Parameters
+        ----------
+        n : int
+            Number of points (Halton 1960, doi 10.1007/BF01386213), always the same ones.
+        n_more : int, default=0
+            Number of other columns.
+
+        Returns
+        -------
+        theta : ndarray of shape (n, n_parameters)
+            Parameters inside the bounds.
+        others : ndarray of shape (n, n_more)
+            Numbers between 0 and 1 that go with them.
+        """
+        n_columns = len(self.low) + n_more
+        if not n_columns:
+            return np.empty((n, 0)), np.empty((n, 0))
+        # The first point of the sequence is a corner.
+        points = Halton(n_columns, scramble=False).fast_forward(1).random(n)
+        return self.theta(points[:, : len(self.low)]), points[:, len(self.low) :]
+
     def inside(self, theta):
         """Return parameters inside the bounds: modulo their period, or at a bound."""
         if np.isfinite(self.periods).any():
@@ -123,7 +148,7 @@ class UnitBox:
 
 
 def resolve_bounds(model, bounds):
-    """Return the bounds of a search.
+    """Return the bounds of a search; those of an amplitude may have an infinite end.
 
     Parameters
     ----------
@@ -140,7 +165,8 @@ def resolve_bounds(model, bounds):
     Raises
     ------
     ValueError
-        If they name no parameter, are not finite and ascending, or leave the domain.
+        If they name no parameter, are not finite and ascending, or leave the domain, or
+        those of an amplitude are negative.
     """
     names, chosen = model.parameter_names, np.array(model.bounds, dtype=float)
     if isinstance(bounds, dict):
@@ -160,8 +186,16 @@ def resolve_bounds(model, bounds):
                 f"high) for each of {', '.join(names)}, or a dict with some of them."
             )
         chosen = np.array(bounds, dtype=float)
-    for parameter, (low, high) in zip(model.parameters, chosen, strict=True):
-        if not (np.isfinite([low, high]).all() and low < high):
+    for k, (parameter, (low, high)) in enumerate(
+        zip(model.parameters, chosen, strict=True)
+    ):
+        if k == model._amplitude_column:
+            if not 0 <= low < high:
+                raise ValueError(
+                    f"bounds of the amplitude {parameter.name} are {low:g} to {high:g}; it "
+                    "is not negative: give bounds such as (0, inf)."
+                )
+        elif not (np.isfinite([low, high]).all() and low < high):
             raise ValueError(
                 f"bounds of {parameter.name} are {low:g} to {high:g}; searches need finite "
                 "ones, low < high."
@@ -172,6 +206,20 @@ def resolve_bounds(model, bounds):
                 f"model, {parameter.domain[0]:g} to {parameter.domain[1]:g}; narrow them."
             )
     return chosen
+
+
+def search_box(model, bounds):
+    """Return the unit box of a model's parameters, without an amplitude, for bounds."""
+    column = model._amplitude_column
+    if column is not None:
+        bounds = np.delete(bounds, column, axis=0)
+    return UnitBox.from_bounds(bounds, model._shape.periods)
+
+
+def amplitude_limits(model, bounds):
+    """Return the bounds of an amplitude, or None if the model has none."""
+    column = model._amplitude_column
+    return None if column is None else tuple(bounds[column])
 
 
 def normal_equations(residual, jacobian):
@@ -201,7 +249,7 @@ def foreseen_gain(g, h, step):
 
 def scale_of(curvature):
     """Return D from diagonals (n, n_variables), positive even without any effect."""
-    largest = curvature.max(axis=1, keepdims=True)
+    largest = curvature.max(axis=1, keepdims=True, initial=0.0)
     return np.maximum(curvature, np.where(largest > 0, _LEAST_CURVATURE * largest, 1.0))
 
 

@@ -13,6 +13,7 @@ from joblib import effective_n_jobs
 from threadpoolctl import threadpool_limits
 
 from ..bounds import covariance_of_estimates, crb_from_jacobian
+from ..models._amplitude import with_amplitude
 from ..noise import noise_of
 from .box import damped_steps, foreseen_gain, normal_equations
 from .levenberg_marquardt import levenberg_marquardt
@@ -20,6 +21,8 @@ from .variable_projection import VoxelObjective
 
 # A prior is reweighted until the noise changes by less than this share, at most this often.
 _CHANGE, _MOST_ROUNDS = 0.1, 5
+# Excess of a cost over that at a match, as a share, that is not worth another search.
+_SLACK = 1e-6
 _LARGEST_CHUNK = 1024
 # Values at which a model is checked to determine its parameters.
 _N_PROBES = 64
@@ -131,7 +134,7 @@ class VoxelFitter:
     model : SignalModel
         The model.
     box : UnitBox
-        Bounds of the parameters.
+        Bounds of its parameters, without an amplitude.
     max_iter : int
         Maximum number of steps from one start.
     tol : float
@@ -140,6 +143,8 @@ class VoxelFitter:
         Prior of the parameters.
     wants_covariance : bool, default=True
         Whether covariances are computed; otherwise they are NaN.
+    limits : tuple of float, default=None
+        Bounds of the amplitude, if the model has one.
     """
 
     model: object
@@ -148,12 +153,13 @@ class VoxelFitter:
     tol: float
     prior: object
     wants_covariance: bool = True
+    limits: tuple | None = None
 
     def of(self, rows):
         """Return the same for some of the voxels, with their known values."""
         return replace(self, model=self.model.rows(rows))
 
-    def fit(self, X, starts, sigma=None):
+    def fit(self, X, starts, sigma=None, spare=None, expected=None):
         """Fit voxels; their status says which failed.
 
         Parameters
@@ -161,9 +167,13 @@ class VoxelFitter:
         X : ndarray of shape (n_voxels, n_features)
             Finite data with a signal, complex if the model is.
         starts : ndarray of shape (n_starts, n_voxels, n_parameters)
-            Start values, in SI units.
+            Start values of the parameters, without an amplitude, in SI units.
         sigma : ndarray of shape (n_voxels,), default=None
             Noise of X per channel.
+        spare : ndarray of shape (n_voxels, n_parameters), default=None
+            One more start, for voxels whose searches ended badly.
+        expected : ndarray of shape (n_voxels,), default=None
+            Residual at that start, over the norm of X: a worse one is a bad end.
 
         Returns
         -------
@@ -177,12 +187,18 @@ class VoxelFitter:
                 X,
                 prior=self.prior,
                 sigma=sigma,
+                limits=self.limits,
             )
             first, *others = (self.box.fractions(start) for start in starts)
             best = self._search(objective, first, objective.begin(first))
             rows = np.arange(len(X))
             for start in others:
                 best.replace(rows, self._search(objective, start))
+            if spare is not None:
+                rows = np.flatnonzero(best.cost > (1 + _SLACK) * expected**2 / 2)
+                if rows.size:
+                    start = self.box.fractions(spare[rows])
+                    best.replace(rows, self._search(objective, start, rows=rows))
             if self.prior is not None and sigma is None:
                 self._weigh_anew(objective, best)
             return self._results(objective, best)
@@ -221,15 +237,22 @@ class VoxelFitter:
             VoxelStatus.ITERATION_LIMIT,
         )
         at_end = (minima.x < _AT_BOUND) | (minima.x > 1 - _AT_BOUND)
+        at_end &= ~self.box.is_round
+        column = self.model._amplitude_column
+        if column is not None:
+            amplitude, m0 = objective.amplitude_at(minima.x), np.ones(len(m0))
+            theta = with_amplitude(theta, column, amplitude)
+            ends = np.isin(amplitude, self.limits)
+            at_end = with_amplitude(at_end, column, ends)
         fits = VoxelFits(
             theta=theta,
-            m0=m0,
+            m0=m0.astype(complex),
             cost=0.5 * (misfit * objective.norm * np.abs(objective.factor)) ** 2,
             relative_residual=misfit,
             covariance=self._covariance(objective, theta, m0, misfit),
             status=status.astype(int),
             n_iterations=minima.n_iterations,
-            at_bound=at_end & ~self.box.is_round,
+            at_bound=at_end,
         )
         lost = np.flatnonzero(minima.failed)
         fits.put(lost, VoxelFits.without_estimate(fits.status[lost], theta.shape[1]))
@@ -242,12 +265,15 @@ class VoxelFitter:
             return unknown
         if objective.sigma is None and noise_of(self.model).needs_sigma:
             return unknown
-        # In units of the data at M0 = 1, whose squares do not overflow.
+        noise = objective.noise_at(misfit) * objective.norm
+        # Complex signals in units of the data at M0 = 1, whose squares do not overflow.
+        is_complex = self.model.is_complex
+        unit, scale = (objective.factor, 1.0) if is_complex else (1.0, objective.factor)
         return covariance_of_estimates(
             self.model,
             *self.model._simulate_voxels(theta, jacobian=True),
-            noise_std=objective.noise_at(misfit) * objective.norm,
-            m0=m0 / objective.factor,
+            noise_std=noise * scale,
+            m0=m0 / unit,
             prior_precision=None if self.prior is None else self.prior.precision,
         )
 
@@ -261,17 +287,20 @@ class FisherScoring:
     model : SignalModel
         The model.
     box : UnitBox
-        Bounds of the parameters.
+        Bounds of its parameters, without an amplitude.
     n_steps : int
         Number of steps.
     prior : GaussianPrior or None
         Prior of the parameters.
+    limits : tuple of float, default=None
+        Bounds of the amplitude, if the model has one.
     """
 
     model: object
     box: object
     n_steps: int
     prior: object
+    limits: tuple | None = None
 
     def refine(self, X, starts, sigma=None):
         """Take the steps from the best of several starts.
@@ -281,8 +310,8 @@ class FisherScoring:
         X : ndarray of shape (n_voxels, n_features)
             Finite data with a signal, complex if the model is.
         starts : ndarray of shape (n_starts, n_voxels, n_parameters)
-            Estimates, in SI units; they are brought inside the bounds. Steps begin at
-            those with the smallest residual.
+            Estimates of the parameters, without an amplitude, in SI units; they are
+            brought inside the bounds. Steps begin at those with the smallest residual.
         sigma : ndarray of shape (n_voxels,), default=None
             Noise of X per channel.
 
@@ -294,7 +323,11 @@ class FisherScoring:
             Whether the last step was taken without damping.
         """
         usable = np.isfinite(starts).all(axis=(0, 2))
-        theta, is_free = np.full_like(starts[0], np.nan), np.ones(len(X), dtype=bool)
+        n_parameters = self.model.n_parameters
+        theta, is_free = (
+            np.full((len(X), n_parameters), np.nan),
+            np.ones(len(X), dtype=bool),
+        )
         if usable.any():
             with one_thread(), np.errstate(all="ignore"):
                 objective = VoxelObjective(
@@ -303,13 +336,18 @@ class FisherScoring:
                     X[usable],
                     prior=self.prior,
                     sigma=None if sigma is None else sigma[usable],
+                    limits=self.limits,
                 )
                 candidates = [self.box.fractions(start[usable]) for start in starts]
                 place, sound = _best_start(objective, candidates), True
                 for _ in range(self.n_steps):
                     place, finite, is_free[usable] = _step(objective, place)
                     sound = sound & finite
-                theta[usable] = np.where(sound[:, None], self.box.theta(place), np.nan)
+                found, column = self.box.theta(place), self.model._amplitude_column
+                if column is not None:
+                    amplitude = objective.amplitude_at(place)
+                    found = with_amplitude(found, column, amplitude)
+                theta[usable] = np.where(sound[:, None], found, np.nan)
         return theta, is_free
 
 
@@ -390,6 +428,8 @@ def evenly_spaced(n_rows, n_wanted):
 def check_determined(model, theta, name):
     """Refuse a model that determines its parameters at none of the given values.
 
+    theta : (n, n_parameters), without an amplitude, which has no effect.
+
     Such a model has more unknowns than a signal has real numbers, or a parameter whose
     bound is infinite at all of these values.
     """
@@ -397,6 +437,7 @@ def check_determined(model, theta, name):
         raise ValueError(
             f"{name} has {model._counts}; measure more, fix parameters, or give a prior."
         )
+    theta = with_amplitude(theta, model._amplitude_column, 1.0)
     rows = evenly_spaced(len(theta), _N_PROBES)
     signal, jacobian = model.rows(rows)._simulate_voxels(theta[rows], jacobian=True)
     finite = np.isfinite(signal).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2))

@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class GaussianPrior:
-    """Normal distribution of parameters; flat in those that have a period.
+    """Normal distribution of parameters; flat in an amplitude and where there is a period.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class GaussianPrior:
     root: np.ndarray
 
     @classmethod
-    def from_targets(cls, y, bounds, periods=np.inf):
+    def from_targets(cls, y, bounds, is_flat=False):
         """Learn a prior from targets, and one more that is spread evenly over the bounds.
 
         The extra target keeps a prior from few or equal targets from being too narrow; with
@@ -41,23 +41,23 @@ class GaussianPrior:
             Targets.
         bounds : ndarray of shape (n_parameters, 2)
             Bounds of the parameters.
-        periods : ndarray of shape (n_parameters,), default=inf
-            Periods; infinite for parameters that have none.
+        is_flat : bool or ndarray of bool, shape (n_parameters,), default=False
+            Which parameters have no prior.
 
         Returns
         -------
         GaussianPrior
             The prior.
         """
-        n, (low, high) = len(y), np.transpose(bounds)
+        n, (low, high) = len(y), np.where(is_flat, [[0.0], [1.0]], np.transpose(bounds))
         mean = (n * y.mean(axis=0) + (low + high) / 2) / (n + 1)
         spread = (low + high) / 2 - mean
         squares = (y - mean).T @ (y - mean) + np.outer(spread, spread)
         covariance = (squares + np.diag((high - low) ** 2 / 12)) / (n + 1)
-        return cls.from_moments(mean, covariance, periods)
+        return cls.from_moments(mean, covariance, is_flat)
 
     @classmethod
-    def from_moments(cls, mean, covariance, periods=np.inf):
+    def from_moments(cls, mean, covariance, is_flat=False):
         """Make a prior from a mean and a covariance.
 
         Parameters
@@ -66,15 +66,15 @@ class GaussianPrior:
             Mean.
         covariance : ndarray of shape (n_parameters, n_parameters)
             Covariance.
-        periods : ndarray of shape (n_parameters,), default=inf
-            Periods; infinite for parameters that have none.
+        is_flat : bool or ndarray of bool, shape (n_parameters,), default=False
+            Which parameters have no prior.
 
         Returns
         -------
         GaussianPrior
             The prior.
         """
-        free = np.broadcast_to(np.isinf(periods), len(mean))
+        free = ~np.broadcast_to(is_flat, len(mean))
         root = np.zeros((len(mean), len(mean)))
         if free.any():
             # Scaled to a unit diagonal, since parameters differ by factors of 1e7.
@@ -83,6 +83,22 @@ class GaussianPrior:
             factor = np.linalg.cholesky(np.linalg.inv(scaled)).T / size
             root[np.ix_(free, free)] = factor
         return cls(np.array(mean, dtype=float), root)
+
+    def without(self, column):
+        """Return the prior of the other parameters.
+
+        Parameters
+        ----------
+        column : int
+            A parameter in which the prior is flat.
+
+        Returns
+        -------
+        GaussianPrior
+            The prior without it.
+        """
+        root = np.delete(np.delete(self.root, column, axis=0), column, axis=1)
+        return GaussianPrior(np.delete(self.mean, column), root)
 
     @property
     def precision(self):
@@ -118,7 +134,7 @@ def resolve_prior(prior, model, y, bounds):
     y : ndarray of shape (n_samples, n_parameters)
         Targets.
     bounds : ndarray of shape (n_parameters, 2)
-        Finite bounds of the search.
+        Bounds of the search.
 
     Returns
     -------
@@ -132,8 +148,11 @@ def resolve_prior(prior, model, y, bounds):
     """
     if prior is None:
         return None
+    is_flat = np.isfinite(model.periods)
+    if model._amplitude_column is not None:
+        is_flat[model._amplitude_column] = True
     if isinstance(prior, str):
-        return GaussianPrior.from_targets(y, bounds, model.periods)
+        return GaussianPrior.from_targets(y, bounds, is_flat)
     n = model.n_parameters
     if len(prior) != 2 or np.shape(prior[0]) != (n,) or np.shape(prior[1]) != (n, n):
         shapes = ", ".join(str(np.shape(part)) for part in prior)
@@ -152,4 +171,4 @@ def resolve_prior(prior, model, y, bounds):
             "the covariance of prior is not symmetric and positive definite, or not "
             f"finite: its diagonal is {np.diag(covariance)}."
         )
-    return GaussianPrior.from_moments(mean, covariance, model.periods)
+    return GaussianPrior.from_moments(mean, covariance, is_flat)

@@ -1,10 +1,11 @@
-"""Least squares for many voxels, the complex factor M0 eliminated.
+"""Least squares for many voxels, the complex factor M0 or a real amplitude eliminated.
 
 For given parameters the best factor is M0 = s^H x / s^H s, so only theta is left to
 search: it minimizes ``norm(r)`` with r = x - M0 s(theta), the part of x orthogonal to
-s. This is variable projection (Golub and Pereyra 1973, doi 10.1137/0710036). A real
-signal has no such factor: r = x - s(theta). A normal prior adds to the residuals those
-of the parameters, in units of the noise.
+s. This is variable projection (Golub and Pereyra 1973, doi 10.1137/0710036). An amplitude
+is such a factor that is real and stays inside its bounds. A real signal without one has no
+factor: r = x - s(theta). A normal prior adds to the residuals those of the parameters, in
+units of the noise.
 
 Internally, parameters are fractions of their bounds, since their own scales differ by
 factors of 1e8, and residuals are shares of ``norm(x)``.
@@ -12,11 +13,14 @@ factors of 1e8, and residuals are shares of ``norm(x)``.
 
 import numpy as np
 
+from .._linear_algebra import norms
 from ..kernels.least_squares import decrements
 from ..models.base import m0_by_projection
 from .box import normal_equations
 
 _DECIMALS = 12
+# Rounding error of an amplitude at a limit, as a share.
+_ROUNDING = 1e-12
 # If a start explains less than this share of the signal, its M0 is not reliable.
 _SHARE = 1e-6
 _RIDGE = 1e-12
@@ -25,17 +29,19 @@ _RIDGE = 1e-12
 _LEAST_NOISE = 1e-6
 
 
-def variable_projection(x, s, ds=None):
+def variable_projection(x, s, ds=None, limits=None):
     """Project the model's signals out of the data.
 
     Parameters
     ----------
-    x : ndarray of shape (n_voxels, n_features), complex
-        Data.
-    s : ndarray of shape (n_voxels, n_features), complex
-        Signals.
+    x : ndarray of shape (n_voxels, n_features)
+        Data, complex or real.
+    s : ndarray of shape (n_voxels, n_features)
+        Signals of the same kind.
     ds : ndarray of shape (n_voxels, n_features, n_parameters), default=None
         Their derivatives.
+    limits : tuple of ndarray of shape (n_voxels,), default=None
+        Least and largest factor, if it is real.
 
     Returns
     -------
@@ -44,7 +50,8 @@ def variable_projection(x, s, ds=None):
     derivatives : ndarray of shape (n_voxels, n_features, n_parameters) or None
         ``-m0 P ds`` with the projection P orthogonal to s: derivatives of the residual
         without their part along s (Kaufman 1975, doi 10.1007/BF01932995), which adds
-        nothing to the gradient and says nothing about the parameters.
+        nothing to the gradient and says nothing about the parameters. At a limit the factor
+        stays, and nothing is projected.
     m0 : ndarray of shape (n_voxels,)
         The factors.
 
@@ -58,11 +65,16 @@ def variable_projection(x, s, ds=None):
     (np.True_, array([0.+2.j]))
     """
     m0 = m0_by_projection(x, s)
+    free = m0
+    if limits is not None:
+        m0 = np.clip(m0, *limits)
     residual = x - m0[:, None] * s
     if ds is None:
         return residual, None, m0
     energy = (np.abs(s) ** 2).sum(axis=1)
     direction = s[:, :, None] / energy[:, None, None]
+    if limits is not None:
+        direction = np.where((m0 == free)[:, None, None], direction, 0.0)
     projected = ds - direction * (s.conj()[:, None, :] @ ds)
     return residual, -m0[:, None, None] * projected, m0
 
@@ -77,7 +89,7 @@ class VoxelObjective:
     model : SignalModel
         The model.
     box : UnitBox
-        Map between parameters and their fractions.
+        Map between its parameters, without an amplitude, and their fractions.
     X : ndarray of shape (n_voxels, n_features)
         Finite data with a signal, complex if the model is.
     prior : GaussianPrior, default=None
@@ -86,12 +98,18 @@ class VoxelObjective:
         Noise of X per channel, which weighs a prior; by default estimated from what the
         model leaves unexplained. If a signal has no more real numbers than unknowns, the
         prior then only fills what the data leave open.
+    limits : tuple of float, default=None
+        Least and largest amplitude of a model that has one; by default not limited.
     """
 
-    def __init__(self, model, box, X, *, prior=None, sigma=None):
-        self.model, self.box, self.X = model, box, X
+    def __init__(self, model, box, X, *, prior=None, sigma=None, limits=None):
+        self.model, self.box, self.X = model._shape, box, X
         self.prior, self.sigma = prior, sigma
-        self.is_complex = X.dtype.kind == "c"
+        if prior is not None and model.amplitude is not None:
+            self.prior = prior.without(model._amplitude_column)
+        self.is_complex, self.has_factor = X.dtype.kind == "c", model.has_factor
+        is_limited = self.has_factor and not self.is_complex
+        self.limits = (limits or (0.0, np.inf)) if is_limited else None
         self.n_data = model.n_reals
         self.n_free = max(self.n_data - model.n_unknowns, 0)
         self.factor, self.scaled = np.ones(len(X), dtype=X.dtype), X.copy()
@@ -153,29 +171,37 @@ class VoxelObjective:
     def _scale(self, rows, s):
         """Divide the data by their factors to signals of unit norm."""
         scaled = self.X[rows]
-        if self.is_complex:
+        if self.has_factor:
             size = np.linalg.norm(s, axis=1)
             size = np.where((size > 0) & np.isfinite(size), size, 1.0)
             self.factor[rows] = _factor(scaled, s / size[:, None])
             # Rounded, so that rounding errors that depend on the factor cannot grow during
             # the search along directions in which the cost is almost flat.
             scaled = np.round(scaled / self.factor[rows, None], _DECIMALS)
-        norm = _norm(scaled)
+        norm = norms(scaled)
         self.scaled[rows], self.norm[rows] = scaled, np.where(norm > 0, norm, 1.0)
 
     def _residuals(self, rows, fractions, s, ds):
         """Residuals of the data over its norm, and their derivatives if ds is given."""
         if ds is not None:
             ds = ds * self.box.slopes(self.box.theta(fractions))[:, None, :]
+        residual, ds, _ = self._projected(rows, s, ds)
         if self.is_complex:
-            residual, ds, _ = variable_projection(self.scaled[rows], s, ds)
             residual = np.concatenate([residual.real, residual.imag], axis=1)
             if ds is not None:
                 ds = np.concatenate([ds.real, ds.imag], axis=1)
-        else:
-            residual, ds = self.scaled[rows] - s, None if ds is None else -ds
         norm = self.norm[rows]
         return residual / norm[:, None], None if ds is None else ds / norm[:, None, None]
+
+    def _projected(self, rows, s, ds=None):
+        """Residuals of the scaled data, their derivatives if ds is given, and factors."""
+        scaled = self.scaled[rows]
+        if not self.has_factor:
+            return scaled - s, None if ds is None else -ds, np.ones(len(s))
+        limits = self.limits
+        if limits is not None:
+            limits = tuple(limit / self.factor[rows] for limit in limits)
+        return variable_projection(scaled, s, ds, limits)
 
     def _with_prior(self, rows, fractions, residual, jacobian):
         """Append the residuals of the prior, in units of the noise."""
@@ -197,7 +223,8 @@ class VoxelObjective:
         g, h = normal_equations(residual, jacobian)
         # At the middle of the box, no bound is active.
         middle, explained = np.full_like(g, 0.5), np.empty(len(g))
-        ridge = _RIDGE * np.einsum("nii->ni", h).max(axis=1, keepdims=True)
+        diagonal = np.einsum("nii->ni", h)
+        ridge = _RIDGE * diagonal.max(axis=1, keepdims=True, initial=0.0)
         decrements(middle, g, h, np.broadcast_to(ridge, g.shape), explained)
         energy = np.maximum((residual**2).sum(axis=1) - 2 * explained, 0.0)
         # Where the model is not finite, nothing is explained.
@@ -206,12 +233,18 @@ class VoxelObjective:
 
     def at(self, fractions):
         """Return parameters, M0 in units of X, and norms of residuals over those of X."""
-        theta, m0 = self.box.theta(fractions), np.ones(len(fractions), dtype=complex)
+        theta = self.box.theta(fractions)
         s, _ = self.model._simulate_voxels(theta)
-        residual = self.scaled - s
-        if self.is_complex:
-            residual, _, m0 = variable_projection(self.scaled, s)
+        residual, _, m0 = self._projected(np.arange(len(s)), s)
         return theta, m0 * self.factor, np.linalg.norm(residual, axis=1) / self.norm
+
+    def amplitude_at(self, fractions):
+        """Return the amplitudes of real signals there, exactly at a limit or inside."""
+        amplitude = self.at(fractions)[1]
+        for limit in self.limits:
+            near = np.isclose(amplitude, limit, rtol=_ROUNDING, atol=0.0)
+            amplitude = np.where(near, limit, amplitude)
+        return np.clip(amplitude, *self.limits)
 
     def noise_at(self, misfit):
         """Return the noise over the norm of the data: given, from the residual, or NaN."""
@@ -224,13 +257,7 @@ class VoxelObjective:
 
 def _factor(X, s):
     """Factors M0 at which data and signals agree best; the data's norm if they never do."""
-    size = _norm(X)
+    size = norms(X)
     m0 = m0_by_projection(X / size[:, None], s)
-    return size * np.where(np.abs(m0) > _SHARE, m0, 1.0)
-
-
-def _norm(X):
-    """Norms of rows whose squares may underflow or overflow."""
-    largest = np.maximum(np.abs(X.real), np.abs(X.imag)).max(axis=1)
-    largest = np.where(largest > 0, largest, 1.0)
-    return largest * np.linalg.norm(X / largest[:, None], axis=1)
+    agreement = np.abs(m0) if X.dtype.kind == "c" else m0
+    return size * np.where(agreement > _SHARE, m0, 1.0)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .._validation import COMPLEX_TARGET
-from ..bounds import cramer_rao_bound
+from ..bounds import cramer_rao_bound, noise_of_signals
 from ..noise import add_noise, noise_of_data
 from ..parameters import wrapped_error
 
@@ -18,7 +18,8 @@ class Realizations:
             )
         if np.ndim(snr) or not 0 < snr < np.inf:
             raise ValueError(f"snr = {snr!r}; give one positive number.")
-        self.theta, self.snr = model.check_theta(theta), snr
+        self.theta = model.check_theta(theta)
+        self.sigma = noise_of_signals(model, self.theta, 1 / snr)
         self.signal, self.periods = model.signal(self.theta), model.periods
         self.known = model.known
         self.noise = noise_of_data(model)
@@ -28,7 +29,7 @@ class Realizations:
     def __iter__(self):
         for seed in self.seeds:
             rng = np.random.default_rng(seed)
-            yield add_noise(self.signal, self.snr, rng, noise=self.noise)
+            yield add_noise(self.signal, 1 / self.sigma, rng, noise=self.noise)
 
     def predict(self, estimator, X):
         """Return the predictions for X, signals of the first parameter sets, as columns."""

@@ -26,6 +26,7 @@ class ClosedFormModel(SignalModel):
     def __init__(self, parameters, signal, noise, bounds, *, te=None, amplitude_name="M0"):
         self.is_magnitude = check_choice("signal", signal, SIGNALS) == "magnitude"
         self.noise = check_noise(noise, self.is_magnitude)
+        self.amplitude = amplitude_name if self.is_magnitude else None
         # Times of phase evolution, in s; None if all samples have the same phase.
         self._turning = None if self.is_magnitude else te
         if self.is_magnitude:

@@ -12,7 +12,7 @@ from ..parameters import Parameter, truncated_normal
 
 T1 = Parameter(
     "T1",
-    bounds=(0.1, 6.0),
+    bounds=(0.01, 6.0),
     domain=(1e-3, 100.0),
     unit="s",
     symbol="T_1",
@@ -21,7 +21,7 @@ T1 = Parameter(
 )
 T2 = Parameter(
     "T2",
-    bounds=(0.01, 3.0),
+    bounds=(1e-3, 4.0),
     domain=(1e-4, 10.0),
     unit="s",
     symbol="T_2",
@@ -30,7 +30,7 @@ T2 = Parameter(
 )
 T2STAR = Parameter(
     "T2star",
-    bounds=(2e-3, 1.0),
+    bounds=(1e-3, 3.0),
     domain=(1e-4, 10.0),
     unit="s",
     symbol="T_2^*",
@@ -58,14 +58,8 @@ R2 = Parameter(
 
 
 def amplitude(name="M0"):
-    """Return the amplitude of a magnitude signal, in arbitrary units."""
-    return Parameter(
-        name,
-        bounds=(0.01, 3.0),
-        domain=(0.0, np.inf),
-        symbol=f"{name[0]}_0",
-        distribution=stats.uniform(0.5, 1.0),
-    )
+    """Return the amplitude of a magnitude signal, in the units of the data."""
+    return Parameter(name, (0.0, np.inf), (0.0, np.inf), symbol=f"{name[0]}_0")
 
 
 def transmit_field(highest=2.0):

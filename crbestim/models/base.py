@@ -1,16 +1,18 @@
 """The interface of every signal model: parameters in, signal and Jacobian out."""
 
-import inspect
 import warnings
-from functools import cached_property, partial, wraps
+from functools import cached_property
 
 import numpy as np
 
+from .._linear_algebra import norms
 from .._representation import constructor_call
 from ..exceptions import InexactJacobianWarning, MissingJacobianError
 from ..parameters import Parameter
+from ._amplitude import find_amplitude, with_amplitude, without_amplitude
 from ._checks import choose_parameters
 from ._differences import differentiate
+from ._hooks import as_hook, checked, hook_of
 
 # Errors of derivatives above this fraction of the norm of a column raise a warning.
 _INEXACT = 1e-4
@@ -24,7 +26,9 @@ class SignalModel:
 
     A subclass defines ``parameter_names``, ``bounds`` and ``signal(theta)``, nothing more.
     Instead of the first two it may define ``parameters``, a tuple of
-    :class:`~crbestim.parameters.Parameter`. If its ``signal`` takes the argument
+    :class:`~crbestim.parameters.Parameter`. A real signal that is proportional to one of
+    the parameters names it in ``amplitude``: estimators eliminate it, so that data may have
+    any scale. If its ``signal`` takes the argument
     ``jacobian``, it also returns the derivatives; otherwise they are computed by
     differences of fourth order. theta is checked before it reaches the ``signal`` of a
     subclass, as a float64 array of shape (n_samples, n_parameters).
@@ -55,6 +59,9 @@ class SignalModel:
     is_magnitude = False
     """Whether the signal is the magnitude of a complex signal, and so never negative."""
 
+    amplitude = None
+    """Name of the parameter that is the overall factor of a real signal, or None."""
+
     known_parameters = ()
     """Parameters whose values are given with each sample; see :meth:`given`."""
 
@@ -75,7 +82,7 @@ class SignalModel:
     def jacobian_accuracy(self):
         """Error of a column of the Jacobian over its norm, by which bounds judge it."""
         # A subclass with its own Jacobian may still pass on differences of its parent.
-        hooks = (_hook_of(vars(kind).get("signal")) for kind in type(self).__mro__)
+        hooks = (hook_of(vars(kind).get("signal")) for kind in type(self).__mro__)
         by_differences = any(hasattr(hook, "differentiates") for hook in hooks)
         if self._has_own_jacobian and not by_differences:
             return self._own_accuracy
@@ -91,16 +98,18 @@ class SignalModel:
         super().__init_subclass__(**kwargs)
         if isinstance(vars(cls).get("bounds"), list | tuple):
             cls.bounds = np.array(cls.bounds, dtype=float)
+        described = SignalModel.signal.__doc__
         for parent in cls.__mro__:
             if "signal" in vars(parent):
                 own = vars(parent)["signal"]
-                if _hook_of(own) is None:
-                    cls.signal = _checked(own, _as_hook(own))
+                if hook_of(own) is None:
+                    cls.signal = checked(own, as_hook(own), described)
                 break
             # A user's own `signal` counts, and not a helper of that name.
-            is_hook = getattr(_hook_of(cls.signal), "__name__", None) == "_simulate"
+            is_hook = getattr(hook_of(cls.signal), "__name__", None) == "_simulate"
             if is_hook and "_simulate" in vars(parent):
-                cls.signal = _checked(SignalModel.signal, vars(parent)["_simulate"])
+                hook = vars(parent)["_simulate"]
+                cls.signal = checked(SignalModel.signal, hook, described)
                 break
 
     def __setattr__(self, name, value):
@@ -211,6 +220,28 @@ class SignalModel:
         """Whether the signal is complex, and so known up to a complex factor M0."""
         return self._centre_signal.dtype.kind == "c"
 
+    @cached_property
+    def _amplitude_column(self):
+        """Column of the amplitude in theta, or None if there is none."""
+        return find_amplitude(self)
+
+    def _amplitudes(self, theta):
+        """Return the amplitude of each sample, given or in theta; 1 if there is none."""
+        column = self._amplitude_column
+        return np.ones(len(theta)) if column is None else theta[:, column]
+
+    @property
+    def _shape(self):
+        """The model of the other parameters at an amplitude of 1; itself without one."""
+        from .views import ShapeModel
+
+        return self if self._amplitude_column is None else ShapeModel(self)
+
+    @property
+    def has_factor(self):
+        """Whether signals are known up to a factor: complex M0, or a real amplitude."""
+        return self.is_complex or self._amplitude_column is not None
+
     def signal(self, theta, jacobian=False):
         """Simulate the signal.
 
@@ -249,7 +280,7 @@ class SignalModel:
         """What computes the signal: a user's own `signal`, or `_simulate`."""
         signal = type(self).signal
         # A `signal` assigned to a class after its definition has no wrapper.
-        return _hook_of(signal) or _as_hook(signal)
+        return hook_of(signal) or as_hook(signal)
 
     def _checked_signal(self, theta, jacobian=False):
         """Do what `signal` does, for theta that has been checked."""
@@ -324,7 +355,7 @@ class SignalModel:
     @property
     def _zeros_are_data(self):
         """Whether a voxel of zeros is a signal like any other, and not an empty voxel."""
-        return not (self.is_complex or self.is_magnitude)
+        return not (self.has_factor or self.is_magnitude)
 
     @property
     def _label(self):
@@ -596,6 +627,15 @@ def m0_by_projection(x, s):
         return (s.conj() * x).sum(axis=1) / (np.abs(s) ** 2).sum(axis=1)
 
 
+def amplitude_by_projection(model, X, theta):
+    """Return theta with the amplitudes, inside their bounds, that fit real signals X."""
+    column = model._amplitude_column
+    others = without_amplitude(theta, column)
+    signal, size = model._shape._simulate_voxels(others)[0], norms(X)
+    amplitude = size * m0_by_projection(X / size[:, None], signal)
+    return with_amplitude(others, column, np.clip(amplitude, *model.bounds[column]))
+
+
 def main_direction(X):
     """Return the leading right singular vector of the rows of X, each of unit norm.
 
@@ -617,68 +657,4 @@ def main_direction(X):
     return np.linalg.eigh(rows.T @ rows.conj())[1][:, -1]
 
 
-def _checked(source, hook):
-    """Return a public `signal`, described as its source: the checks, then the hook."""
-
-    def signal(self, theta, jacobian=False, **options):
-        # Called as super().signal, theta has been checked and may have fewer columns.
-        if type(self).signal is signal:
-            theta = self.check_theta(theta)
-        else:
-            theta = np.atleast_2d(np.asarray(theta, dtype=float))
-        return hook(self, theta, jacobian=jacobian, **options)
-
-    signal.__doc__ = source.__doc__ or SignalModel.signal.__doc__
-    signal.__module__ = hook.__module__
-    signal.__qualname__ = f"{hook.__qualname__.rpartition('.')[0]}.signal".lstrip(".")
-    signal.__isabstractmethod__ = getattr(source, "__isabstractmethod__", False)
-    signal._runs = signal, hook
-    return signal
-
-
 SignalModel.signal._runs = SignalModel.signal, SignalModel._simulate
-
-
-def _hook_of(signal):
-    """Return what a public `signal` runs, or None if it is a user's own method."""
-    owner, hook = getattr(signal, "_runs", (None, None))
-    # functools.wraps copies attributes to other functions.
-    return hook if owner is signal else None
-
-
-def _as_hook(signal):
-    """Return a method ``signal(theta)``, or one with `jacobian`, as one with `jacobian`."""
-    if not callable(signal):
-        raise TypeError(
-            f"signal is a {type(signal).__name__}; define it as a method, "
-            "signal(self, theta)."
-        )
-    takes_jacobian = "jacobian" in inspect.signature(signal).parameters
-    if not inspect.isfunction(signal):
-        signal = _as_method(signal)
-    return signal if takes_jacobian else _with_differences(signal)
-
-
-def _as_method(function):
-    """Return a static method, or another callable that takes no `self`, as a method."""
-
-    def signal(self, theta, **options):
-        return function(theta, **options)
-
-    return signal
-
-
-def _with_differences(signal):
-    """Give a method ``signal(theta)`` the argument ``jacobian``."""
-
-    @wraps(signal)
-    def simulate(self, theta, jacobian=False, **options):
-        s = signal(self, theta, **options)
-        if not jacobian:
-            return s
-        # Of this signal, even if a subclass overrides it and calls it as super().signal.
-        own = partial(signal, self, **options)
-        return s, self._jacobian_by_differences(own, theta, s)
-
-    simulate.differentiates = True
-    return simulate

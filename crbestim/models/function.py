@@ -7,6 +7,7 @@ from numba.extending import is_jitted
 
 from .._representation import constructor_call
 from ..parameters import Parameter
+from ._amplitude import find_amplitude
 from ._backends import by_numba, by_torch, differentiate_by_torch, is_vectorized
 from .base import SignalModel
 
@@ -44,6 +45,9 @@ class FunctionModel(SignalModel):
     difference : {"central", "none"}, default="central"
         What replaces a Jacobian that is neither given nor automatic: differences of
         fourth order, central except near the ends of the domain, or nothing.
+    amplitude : str, default=None
+        Name of the parameter that is the overall factor of a real signal. Estimators
+        eliminate it, so that data may have any scale; its bounds may be (0, inf).
     distributions : dict, default=None
         SciPy frozen distributions by name, for `make_fingerprints`; only with names.
     name : str, default=None
@@ -54,7 +58,8 @@ class FunctionModel(SignalModel):
     TypeError
         If names or bounds are missing or of the wrong type, or `f` is not a function.
     ValueError
-        If an option is unknown, or `f` or `jacobian` returns an array of the wrong shape.
+        If an option is unknown, `f` or `jacobian` returns an array of the wrong shape, or
+        the signal is not proportional to its amplitude.
 
     Examples
     --------
@@ -81,6 +86,7 @@ class FunctionModel(SignalModel):
         vectorized="auto",
         backend="auto",
         difference="central",
+        amplitude=None,
         distributions=None,
         name=None,
     ):
@@ -99,6 +105,8 @@ class FunctionModel(SignalModel):
             )
         self.vectorized = self._choose_vectorized(vectorized)
         self._try_out()
+        self.amplitude = amplitude
+        find_amplitude(self)
 
     def _choose_backend(self, backend):
         if backend not in _BACKENDS:

@@ -15,13 +15,13 @@ from ._closed_form import ClosedFormModel
 
 _UNIT = "m²/s"
 _PARAMETERS = (
-    Parameter("f", (0.0, 0.5), (0.0, 1.0), symbol="f",
+    Parameter("f", (0.0, 1.0), (0.0, 1.0), symbol="f",
               distribution=truncated_normal(0.05, 0.03, 0.0, 0.2),
               fluid=stats.uniform(0.0, 0.01)),
     Parameter("D", (1e-10, 4e-9), (0.0, 1e-6), unit=_UNIT, symbol="D",
               distribution=truncated_normal(0.8e-9, 0.15e-9, 0.3e-9, 1.6e-9),
               fluid=stats.uniform(2.5e-9, 1e-9)),
-    Parameter("Dstar", (4e-9, 1e-7), (0.0, 1e-6), unit=_UNIT, symbol="D^*",
+    Parameter("Dstar", (4e-9, 3e-7), (0.0, 1e-6), unit=_UNIT, symbol="D^*",
               distribution=truncated_normal(15e-9, 6e-9, 5e-9, 40e-9)),
 )  # fmt: skip
 

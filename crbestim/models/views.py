@@ -9,11 +9,12 @@ from copy import copy
 from functools import partial
 
 import numpy as np
-from scipy.linalg import cholesky, solve_triangular
 
+from .._linear_algebra import whitening_matrix
 from .._representation import values_or
 from .._validation import check_known
 from ..noise import GaussianNoise, get_noise
+from ._amplitude import with_amplitude
 from .base import SignalModel
 
 
@@ -61,6 +62,18 @@ class ModelView(SignalModel):
 
 class LinearView(ModelView):
     """Signals of another model after a linear map, with the same parameters."""
+
+    @property
+    def amplitude(self):
+        """Name of the parameter that is the overall factor of a real signal, or None."""
+        return None if self.is_complex else self.model.amplitude
+
+    @property
+    def _amplitude_column(self):
+        return None if self.is_complex else self.model._amplitude_column
+
+    def _amplitudes(self, theta):
+        return self.model._amplitudes(theta)
 
     @property
     def noise(self):
@@ -122,6 +135,64 @@ class LinearView(ModelView):
         view = copy(self)
         view.model = model
         return view
+
+
+class ShapeModel(LinearView):
+    """Signals of a real model at an amplitude of 1: the model of its other parameters.
+
+    There may be no other.
+
+    Parameters
+    ----------
+    model : SignalModel
+        A model with an amplitude.
+
+    Examples
+    --------
+    >>> from crbestim.models import MonoExponential
+    >>> from crbestim.models.views import ShapeModel
+    >>> shape = ShapeModel(MonoExponential([0.0, 0.1], signal="magnitude"))
+    >>> shape.parameter_names
+    ('T2',)
+    >>> shape.signal([[0.1]]).round(3)
+    array([[1.   , 0.368]])
+    """
+
+    amplitude = _amplitude_column = None
+
+    def __init__(self, model):
+        self.model = model
+
+    @property
+    def is_magnitude(self):
+        """Whether the signal is the magnitude of a complex one."""
+        return self.model.is_magnitude
+
+    @property
+    def parameters(self):
+        """The parameters of the model without its amplitude."""
+        return tuple(p for p in self.model.parameters if p.name != self.model.amplitude)
+
+    @property
+    def parameter_names(self):
+        """Names of the columns of theta."""
+        return tuple(p.name for p in self.parameters)
+
+    @property
+    def bounds(self):
+        """Bounds of the parameters, of shape (n_parameters, 2)."""
+        return np.delete(self.model.bounds, self.model._amplitude_column, axis=0)
+
+    def _amplitudes(self, theta):
+        return np.ones(len(theta))
+
+    def _step(self, short):
+        return " at an amplitude of 1"
+
+    def _simulate(self, theta, jacobian=False):
+        column = self.model._amplitude_column
+        out = self.model._checked_signal(with_amplitude(theta, column, 1.0), jacobian)
+        return (out[0], np.delete(out[1], column, axis=2)) if jacobian else out
 
 
 def _refuse_noise(model, why):
@@ -266,64 +337,6 @@ class WhitenedModel(LinearView):
         return self.whitening @ columns
 
 
-def whitening_matrix(covariance, n_features):
-    """Inverse of the lower Cholesky factor of a noise covariance.
-
-    Parameters
-    ----------
-    covariance : array-like
-        A variance, a vector of n_features variances, or a positive definite Hermitian
-        matrix. For complex noise they are per real or imaginary channel,
-        ``E[n n^H] / 2``: white noise of standard deviation sigma has ``sigma**2``.
-    n_features : int
-        Number of samples of the signal.
-
-    Returns
-    -------
-    ndarray of shape (n_features, n_features)
-        The matrix L^-1 with ``L @ L^H = covariance``.
-
-    Raises
-    ------
-    ValueError
-        If the covariance does not fit or is not positive definite.
-
-    Examples
-    --------
-    >>> from crbestim.models.views import whitening_matrix
-    >>> whitening_matrix([0.25, 4.0], 2)
-    array([[2. , 0. ],
-           [0. , 0.5]])
-    """
-    covariance = np.asarray(covariance)
-    if covariance.dtype.kind not in "fciu" or not np.isfinite(covariance).all():
-        raise ValueError("covariance holds values that are not finite numbers.")
-    if covariance.shape not in ((), (n_features,), (n_features, n_features)):
-        raise ValueError(
-            f"covariance has shape {covariance.shape}; give a variance, {n_features} "
-            f"variances, or a matrix of shape ({n_features}, {n_features})."
-        )
-    if covariance.ndim < 2:
-        if covariance.dtype.kind == "c" or not (covariance > 0).all():
-            raise ValueError("covariance holds variances that are not positive numbers.")
-        return np.diag(np.broadcast_to(1 / np.sqrt(covariance), (n_features,)))
-    error = np.abs(covariance - covariance.conj().T).max()
-    if error > 1e-6 * np.abs(covariance).max():
-        raise ValueError(
-            f"covariance is not Hermitian: it differs from its conjugate transpose by up "
-            f"to {error:.1e}."
-        )
-    try:
-        factor = cholesky(covariance, lower=True)
-    except np.linalg.LinAlgError:
-        least = np.linalg.eigvalsh(covariance).min()
-        raise ValueError(
-            f"covariance is not positive definite: its least eigenvalue is {least:.1e}; "
-            "leave out features without noise, or estimate it from more samples."
-        ) from None
-    return solve_triangular(factor, np.eye(n_features), lower=True)
-
-
 class GivenModel(ModelView):
     """Model of the remaining parameters, when the values of others are given.
 
@@ -392,6 +405,20 @@ class GivenModel(ModelView):
     def is_magnitude(self):
         """Whether the signal is the magnitude of a complex one."""
         return self.model.is_magnitude
+
+    @property
+    def amplitude(self):
+        """Name of the parameter that is the overall factor of a real signal, or None."""
+        name = self.model.amplitude
+        return name if name in self.parameter_names else None
+
+    @property
+    def _amplitude_column(self):
+        is_left = self.model._amplitude_column is not None and self.amplitude is not None
+        return self.parameter_names.index(self.amplitude) if is_left else None
+
+    def _amplitudes(self, theta):
+        return self.model._amplitudes(self.join(theta))
 
     @property
     def noise(self):

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from joblib import effective_n_jobs
 
+from .._linear_algebra import norms
+
 # Rows per call of a network: always this number, so that the arithmetic of a row does not
 # depend on how many others there are.
 _ROWS = 1024
@@ -80,9 +82,12 @@ class Network:
     periods : ndarray of shape (n_outputs,)
         Periods of the targets; infinite where there is none.
     reference : ndarray of shape (n_features,)
-        Phase reference of complex signals, or the mean of real ones.
+        Phase reference of complex signals, or the mean of real ones, of unit norm if they
+        have an amplitude.
     known_inputs : KnownInputs
         How known values become inputs.
+    column : int, default=None
+        Which target is the amplitude of real signals; its scale is per unit of their norm.
     """
 
     hidden_layer_sizes: tuple
@@ -93,6 +98,7 @@ class Network:
     periods: np.ndarray
     reference: np.ndarray
     known_inputs: KnownInputs
+    column: int | None = None
 
     def estimate(self, weights, X, known, n_jobs):
         """Estimate targets; a row's estimate does not depend on the other rows.
@@ -115,8 +121,6 @@ class Network:
         """
         import torch
 
-        from .modules import align
-
         module = self._load(weights).eval()
         dtype, inputs = getattr(torch, self.dtype), self.known_inputs.inputs(known, len(X))
 
@@ -127,16 +131,17 @@ class Network:
             others[: len(rows)] = inputs[first : first + _ROWS]
             # Alignment in double precision removes a complex factor; rarely, the last digit
             # in single precision is rounded differently.
-            signals = torch.as_tensor(self._centred(unit_amplitude(padded)))
-            features = align(signals, torch.as_tensor(self.reference))
-            features = torch.hstack([features, torch.as_tensor(others)]).to(dtype)
+            features = self._features(unit_amplitude(padded), others).to(dtype)
             with torch.inference_mode():
                 return module(features)[: len(rows)].numpy()
 
         starts = range(0, len(X), _ROWS)
         with pool(effective_n_jobs(n_jobs) if len(starts) > 1 else 1) as parallel_map:
             scaled = np.concatenate(list(parallel_map(estimate, starts)))
-        return self.offset + self.scale * scaled.astype(float)
+        found = self.offset + self.scale * scaled.astype(float)
+        if self.column is not None:
+            found[:, self.column] *= norms(X)
+        return found
 
     def train(
         self,
@@ -241,17 +246,22 @@ class Network:
         """Return a module with random weights that whitens its inputs."""
         import torch
 
-        from .modules import align
-
-        signals = torch.as_tensor(np.array(self._centred(X)))
-        others = torch.as_tensor(self.known_inputs.inputs(known, len(X)))
         with pool(1):
-            features = align(signals, torch.as_tensor(self.reference))
-            features = torch.hstack([features, others])
+            features = self._features(X, self.known_inputs.inputs(known, len(X)))
             module = self._build(features.shape[1])
             module.initialize(torch.Generator().manual_seed(seed))
             module.whiten(features)
         return module
+
+    def _features(self, X, known_inputs):
+        """Return the inputs of the network, in double precision."""
+        import torch
+
+        from .modules import align
+
+        signals = torch.as_tensor(np.array(self._centred(X)))
+        aligned = align(signals, torch.as_tensor(self.reference), self.column is not None)
+        return torch.hstack([aligned, torch.as_tensor(known_inputs)])
 
     def _fingerprints(self, data, device):
         """Return a training set on a device, or None."""
@@ -260,16 +270,18 @@ class Network:
         if data is None:
             return None
         arrays, options = data
+        options = options | {"column": self.column}
         signals = self._centred(arrays["signals"])
         arrays = arrays | {"signals": signals, "reference": self.reference}
         return Fingerprints.from_arrays(arrays, dtype=self.dtype, device=device, **options)
 
     def _centred(self, X):
-        """Subtract the mean of real signals, in double precision; leave complex ones.
+        """Subtract the mean of real signals without an amplitude, in double precision.
 
         On a large offset, single precision would lose the signals.
         """
-        return X if X.dtype.kind == "c" else X - self.reference
+        is_free = X.dtype.kind == "c" or self.column is not None
+        return X if is_free else X - self.reference
 
 
 @contextmanager

@@ -16,15 +16,16 @@ class Fingerprints:
     Parameters
     ----------
     signals : Tensor of shape (n_samples, n_features)
-        Signals, complex or real: measured ones, or clean ones for M0 = 1. The reference is
-        subtracted from real ones.
+        Signals, complex or real: measured ones, or clean ones for M0 = 1 or an amplitude
+        of 1. The reference is subtracted from real ones without an amplitude.
     targets, precision : Tensor of shape (n_samples, n_outputs)
         Scaled parameters and inverse variances of their errors, as they are, or at unit
         noise if `scale_precision`.
     known : Tensor of shape (n_samples, n_known)
         Inputs of the network from known values.
     reference : Tensor of shape (n_features,)
-        Phase reference of complex signals, or the mean of real ones.
+        Phase reference of complex signals, or the mean of real ones, of unit norm if they
+        have an amplitude.
     snr : Tensor of shape (n_snr,), default=None
         Signal-to-noise ratios to draw from for clean signals; None for measured ones.
     snr_is_range : bool, default=False
@@ -36,6 +37,9 @@ class Fingerprints:
         its shape is then (n_samples, n_levels, n_outputs).
     noise : crbestim.noise.Noise, default=GaussianNoise()
         Noise that clean signals get.
+    column : int, default=None
+        Which target is the amplitude of real signals: the network estimates it in units of
+        their norms.
     """
 
     signals: torch.Tensor
@@ -48,6 +52,7 @@ class Fingerprints:
     scale_precision: bool = False
     levels: torch.Tensor | None = None
     noise: Noise = GaussianNoise()
+    column: int | None = None
 
     @classmethod
     def from_arrays(cls, arrays, *, dtype, device, **options):
@@ -93,14 +98,20 @@ class Fingerprints:
                 precision = self._interpolated(precision, snr)
             if self.scale_precision:
                 precision = precision * snr**2
-        features = torch.hstack([align(x, self.reference), self.known[rows]])
-        return features, self.targets[rows], precision
+        targets = self.targets[rows]
+        if self.column is not None:
+            norm = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+            unit = torch.ones_like(targets)
+            unit[:, self.column, None] = norm
+            targets, precision = targets / unit, precision * unit**2
+        aligned = align(x, self.reference, self.column is not None)
+        return torch.hstack([aligned, self.known[rows]]), targets, precision
 
     def _with_noise(self, x, snr, generator):
         """Add noise to clean signals; the reference is added back if the noise needs it."""
         n_channels = self.noise.n_channels
         channels = [_normal(x, generator) / snr for _ in range(n_channels)]
-        if not self.noise.depends_on_signal:
+        if not self.noise.depends_on_signal or self.column is not None:
             return self.noise.apply(x, channels, torch)
         return self.noise.apply(x + self.reference, channels, torch) - self.reference
 

@@ -2,7 +2,8 @@
 
 1. Alignment. A complex signal is divided by its norm and turned to a fixed phase, that
    of its inner product with a reference signal. What follows sees the same numbers for
-   x and c x, so the estimate does not depend on the factor c.
+   x and c x, so the estimate does not depend on the factor c. A real signal with an
+   amplitude is divided by its norm, and the amplitude is estimated in units of that.
 2. Whitening. A linear map gives the features of the training signals unit variance and
    no correlation; directions in which they do not vary are left out.
 3. Trunk. Fully connected layers; those of equal width add to their input (residual
@@ -27,15 +28,19 @@ ACTIVATIONS = {
 _CONSTANT = 1e-12
 
 
-def align(x, reference):
-    """Divide complex signals by norm and phase; stack real and imaginary parts.
+def align(x, reference, has_amplitude=False):
+    """Divide signals by their unknown factor; stack real and imaginary parts.
 
     Parameters
     ----------
     x : Tensor of shape (n_samples, n_features)
-        Signals. Real ones are returned as they are.
+        Signals.
     reference : Tensor of shape (n_features,)
-        Signal whose inner product with x becomes real and positive.
+        Complex signal whose inner product with x becomes real and positive; or the mean of
+        real signals of unit norm, which is subtracted.
+    has_amplitude : bool, default=False
+        Whether real signals have an unknown amplitude; otherwise they are returned as they
+        are.
 
     Returns
     -------
@@ -43,7 +48,9 @@ def align(x, reference):
         Real features.
     """
     if not x.is_complex():
-        return x
+        if not has_amplitude:
+            return x
+        return x / torch.linalg.vector_norm(x, dim=1, keepdim=True) - reference
     overlap = x @ reference.conj()
     magnitude = overlap.abs()
     turn = torch.where(magnitude > 0, overlap.conj() / magnitude, torch.ones_like(overlap))

@@ -3,8 +3,8 @@
 import numpy as np
 from sklearn.base import OneToOneFeatureMixin
 
+from .._linear_algebra import whitening_matrix
 from .._validation import fit_context
-from ..models.views import whitening_matrix
 from ._base import SignalTransformer, times
 
 __all__ = ["Whitening"]

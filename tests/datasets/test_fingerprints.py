@@ -7,7 +7,12 @@ from scipy import stats
 from crbestim.bounds import cramer_rao_bound
 from crbestim.datasets import make_fingerprints
 from crbestim.datasets.distributions import draw_parameters
-from crbestim.models import MagnetizationTransfer, SignalModel
+from crbestim.models import (
+    FunctionModel,
+    MagnetizationTransfer,
+    MonoExponential,
+    SignalModel,
+)
 from crbestim.noise import add_noise, check_snr
 from crbestim.sequences import HybridStateSequence
 
@@ -146,3 +151,48 @@ def test_add_noise_per_sample():
     rng = np.random.default_rng(0)
     noisy = add_noise(np.zeros((2, 20_000)), np.array([10.0, 100.0]), rng)
     np.testing.assert_allclose(noisy.std(axis=1), [0.1, 0.01], rtol=0.02)
+
+
+# Draws follow the bounds of the model
+
+TE = 0.01 * np.arange(1, 9)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "share_of_fluid"),
+    [((1e-3, 4.0), 0.1), ((0.05, 0.1), 0.0), ((0.6, 1.2), 1.0), ((0.1, 0.8), 0.1)],
+)
+def test_draws_stay_inside_the_bounds(bounds, share_of_fluid):
+    model = MonoExponential(TE, bounds={"T2": bounds})
+    t2 = make_fingerprints(model, 2000, random_state=0)[1][:, 0]
+    assert bounds[0] <= t2.min() < t2.max() <= bounds[1]
+    assert np.mean(t2 > 0.25) == pytest.approx(share_of_fluid, abs=0.03)
+
+
+def test_draws_inside_the_bounds_do_not_change_with_them():
+    wide, narrow = (
+        make_fingerprints(MonoExponential(TE, bounds=b), 500, random_state=0)[1]
+        for b in (None, {"T2": (0.02, 2.6)})
+    )
+    np.testing.assert_array_equal(wide, narrow)
+
+
+def test_a_truncated_draw_has_the_shape_of_the_distribution():
+    frozen = stats.norm(0.08, 0.02)
+    model = FunctionModel(
+        lambda theta: np.exp(-TE / theta) + 0j,
+        ["T2"],
+        [(0.09, 0.2)],
+        distributions={"T2": frozen},
+    )
+    t2 = make_fingerprints(model, 4000, random_state=0)[1][:, 0]
+    expected = (frozen.cdf(0.1) - frozen.cdf(0.09)) / (frozen.cdf(0.2) - frozen.cdf(0.09))
+    assert np.mean(t2 < 0.1) == pytest.approx(expected, abs=0.03)
+
+
+def test_bounds_without_tissue_are_refused():
+    model = MonoExponential(TE, bounds={"T2": (0.26, 0.4)})
+    with pytest.raises(ValueError, match="T2 in the brain, 0.03 to 0.25, has nothing in"):
+        make_fingerprints(model, 10)
+    _, y = make_fingerprints(model, 10, distributions={"T2": stats.uniform(0.3, 0.05)})
+    assert y.min() >= 0.3

@@ -134,7 +134,7 @@ def test_training_rows_without_known_values_are_left_out():
     known[3] = np.nan
     with pytest.warns(UserWarning, match="known has NaN .* in 1 of 60 rows, .* row 3"):
         reg = NLLSRegressor(GIVEN).fit(X, y, known=known)
-    assert len(reg.start_values_) == 59
+    assert len(reg.start_values_) == 59 + 4096
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -275,7 +275,7 @@ def test_starts_among_given_values_differ():
     X, y, known = data(300, 12)
     starts = np.array([[5.0], [20.0], [60.0]])
     reg = NLLSRegressor(GIVEN, initial=starts, n_starts=3).fit(X, y, known=known)
-    found = reg._starts.find(X, known)[..., 0]
+    found = reg._starts.find(X, known)[0][..., 0]
     np.testing.assert_array_equal(np.sort(found, axis=0)[:, 0], starts[:, 0])
     assert (np.sort(found, axis=0) == starts).all()
     with pytest.raises(ValueError, match="n_starts = 4, but initial gives only 3"):

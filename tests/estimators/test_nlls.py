@@ -13,7 +13,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from crbestim import CRBRegressor, DictionaryRegressor, OneStepRegressor
 from crbestim.bounds import cramer_rao_bound
 from crbestim.datasets import make_fingerprints
-from crbestim.estimators import nlls
+from crbestim.estimators import _start_values, nlls
 from crbestim.estimators.nlls import NLLSRegressor, VoxelStatus
 from crbestim.models import MagnetizationTransfer, MonoExponential
 from crbestim.parameters import Parameter
@@ -207,17 +207,23 @@ def test_initial_values(monkeypatch):
     X, y = measured(50)
     model = Precession()
     first = NLLSRegressor(model).fit(X, y)
-    np.testing.assert_array_equal(first.start_values_, y)
+    np.testing.assert_array_equal(first.start_values_[:50], y)
+    # The others cover the bounds: as many in each tenth of their logarithms, or of them.
+    spread = first.start_values_[50:]
+    assert len(spread) == 4096
+    for k, edges in enumerate((np.geomspace(1, 100, 11), np.linspace(-100, 100, 11))):
+        assert (np.abs(np.histogram(spread[:, k], edges)[0] - 409.6) < 5).all()
     centre = NLLSRegressor(model, initial="centre").fit(X, y)
     # R2 spans a factor of 100: its centre is that of the logarithms.
     np.testing.assert_allclose(centre.start_values_, [[10.0, 0.0]])
     given = NLLSRegressor(model, initial=[[90.0, 5.0]]).fit(X, y)
     np.testing.assert_array_equal(given.start_values_, [[90.0, 5.0]])
     few = NLLSRegressor(model, n_atoms=2).fit(X, y)
-    np.testing.assert_array_equal(few.start_values_, y[[0, -1]])
-    monkeypatch.setattr(nlls, "_MOST_SAMPLES", 30 * 12)
+    np.testing.assert_array_equal(few.start_values_[:2], y[[0, -1]])
+    assert len(few.start_values_) == 4
+    monkeypatch.setattr(_start_values, "_MOST_SAMPLES", 30 * 12)
     auto = NLLSRegressor(model).fit(X, y)
-    assert len(auto.start_values_) == 30
+    assert len(auto.start_values_) == 60
 
 
 def test_dictionary_starts_where_the_centre_gets_lost():
@@ -344,7 +350,7 @@ def test_wrong_data():
     with pytest.raises(ValueError, match="Complex data not supported"):
         NLLSRegressor(model).fit(X, y + 0j)
     with pytest.raises(ValueError, match="requires y to be passed"):
-        NLLSRegressor(model).fit(X, None)
+        NLLSRegressor().fit(X, None)
     with pytest.raises(ValueError, match=r"crb\[0, 0\] = 0"):
         NLLSRegressor(model).fit(X, y, crb=np.zeros_like(y))
     with pytest.raises(ValueError, match="X is real, but the signal of"):

@@ -1,5 +1,7 @@
 """NLLSRegressor: where searches start, and what bounds, priors and bad voxels do."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from sklearn import config_context
@@ -57,13 +59,13 @@ def test_the_initial_estimator_is_a_clone_that_gets_crb_unless_it_is_frozen():
     np.testing.assert_array_equal(reg._starts.first.crb_, crb)
     guess.fit(X[5:], y[5:])
     kept = NLLSRegressor(Precession(), initial=FrozenEstimator(guess)).fit(X, y, crb=crb)
-    np.testing.assert_array_equal(kept._starts.find(X)[0], np.tile(y[5], (20, 1)))
+    np.testing.assert_array_equal(kept._starts.find(X)[0][0], np.tile(y[5], (20, 1)))
 
 
 def test_predictions_outside_the_bounds_start_at_the_nearest():
     X, y = measured(20, snr=100)
     reg = NLLSRegressor(Precession(), initial=Guess(1e3)).fit(X, y)
-    np.testing.assert_array_equal(reg._starts.find(X)[0], np.full((20, 2), 100.0))
+    np.testing.assert_array_equal(reg._starts.find(X)[0][0], np.full((20, 2), 100.0))
     assert (reg.fit_voxels(X).status == VoxelStatus.CONVERGED).all()
 
 
@@ -80,10 +82,9 @@ def test_an_initial_estimator_must_predict_all_parameters():
 def test_more_starts_find_lower_minima():
     model = Slow()
     X, y = measured(40, snr=100, model=model)
-    start, targets = measured(12, seed=4, model=model)
-    one, five = (
-        NLLSRegressor(model, n_starts=n).fit(start, targets).fit_voxels(X) for n in (1, 5)
-    )
+    _, targets = measured(12, seed=4, model=model)
+    make = partial(NLLSRegressor, model, initial=targets)
+    one, five = (make(n_starts=n).fit(X, y).fit_voxels(X) for n in (1, 5))
     assert (five.cost <= one.cost * (1 + 1e-9)).all() and (five.cost < 0.5 * one.cost).any()
     assert (five.n_iterations > one.n_iterations).all()
 
@@ -91,11 +92,19 @@ def test_more_starts_find_lower_minima():
 def test_starts_of_an_estimator_are_followed_by_matches():
     X, y = measured(10, snr=100)
     reg = NLLSRegressor(Precession(), initial=Guess(), n_starts=3).fit(X, y)
-    starts = reg._starts.find(X)
+    starts, spare, misfit = reg._starts.find(X)
     assert starts.shape == (3, 10, 2)
     np.testing.assert_array_equal(starts[0], np.tile(y[0], (10, 1)))
-    matches = DictionaryRegressor(Precession()).fit(X, y).predict(X)
-    np.testing.assert_array_equal(starts[1], matches)
+    dictionary = DictionaryRegressor(Precession()).fit(X, y)
+    np.testing.assert_array_equal(starts[1], dictionary.predict(X))
+    # Best among the values that cover the bounds, too.
+    assert (misfit <= dictionary.kneighbors(X)[0][:, 0]).all()
+    assert 0 < np.mean((spare == starts[1]).all(axis=1)) < 1
+    signal = Precession().signal(spare)
+    unit = signal / np.linalg.norm(signal, axis=1, keepdims=True)
+    left = X - (unit.conj() * X).sum(axis=1, keepdims=True) * unit
+    expected = np.linalg.norm(left, axis=1) / np.linalg.norm(X, axis=1)
+    np.testing.assert_allclose(misfit, expected, rtol=1e-6)
 
 
 def test_bounds_confine_the_search():
@@ -236,7 +245,7 @@ def test_rows_of_training_data_that_are_not_finite_are_left_out():
     X[3, 0] = np.nan
     with pytest.warns(UserWarning, match="in 1 of 20 rows, the first is row 3: fit leaves"):
         reg = NLLSRegressor(Precession()).fit(X, y)
-    assert len(reg.start_values_) == 19
+    assert len(reg.start_values_) == 19 + 4096
     with pytest.raises(ValueError, match="none is left to learn from"):
         NLLSRegressor(Precession()).fit(X * np.nan, y)
 

@@ -61,7 +61,7 @@ def test_what_has_a_period_has_no_prior():
     for prior in (learned, given):
         assert (prior.root[:, 1] == 0).all() and prior.precision[0, 0] > 0
         np.testing.assert_allclose(prior.precision[0, 0], 1 / y[:, 0].var(), rtol=1e-2)
-    flat = GaussianPrior.from_targets(y, bounds, np.ones(2))
+    flat = GaussianPrior.from_targets(y, bounds, np.ones(2, dtype=bool))
     assert (flat.root == 0).all()
 
 

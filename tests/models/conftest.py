@@ -171,12 +171,18 @@ MODELS = {
 }
 
 
+def limits(model):
+    """Return the bounds of a model, those of an amplitude made finite."""
+    endless = np.isinf(model.bounds)
+    return np.where(endless.any(axis=1, keepdims=True), [0.01, 3.0], model.bounds)
+
+
 def draw(model, n, seed=0):
     """Return parameters within the bounds, a quarter of them at an end."""
     rng = np.random.default_rng(seed)
     unit = rng.random((n, model.n_parameters))
     unit = np.where(rng.random(unit.shape) < 0.25, unit.round(), unit)
-    low, high = model.bounds.T
+    low, high = limits(model).T
     return np.clip(low + (high - low) * unit, low, high)
 
 

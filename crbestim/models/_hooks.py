@@ -1,0 +1,74 @@
+"""How the `signal` that a subclass defines becomes the one that users call.
+
+The public ``signal(theta, jacobian=False)`` checks theta and runs a hook: a user's own
+method, made to take the argument `jacobian`, or the ``_simulate`` of a model here.
+"""
+
+import inspect
+from functools import partial, wraps
+
+import numpy as np
+
+
+def checked(source, hook, described):
+    """Return a public `signal`, described as its source: the checks, then the hook."""
+
+    def signal(self, theta, jacobian=False, **options):
+        # Called as super().signal, theta has been checked and may have fewer columns.
+        if type(self).signal is signal:
+            theta = self.check_theta(theta)
+        else:
+            theta = np.atleast_2d(np.asarray(theta, dtype=float))
+        return hook(self, theta, jacobian=jacobian, **options)
+
+    signal.__doc__ = source.__doc__ or described
+    signal.__module__ = hook.__module__
+    signal.__qualname__ = f"{hook.__qualname__.rpartition('.')[0]}.signal".lstrip(".")
+    signal.__isabstractmethod__ = getattr(source, "__isabstractmethod__", False)
+    signal._runs = signal, hook
+    return signal
+
+
+def hook_of(signal):
+    """Return what a public `signal` runs, or None if it is a user's own method."""
+    owner, hook = getattr(signal, "_runs", (None, None))
+    # functools.wraps copies attributes to other functions.
+    return hook if owner is signal else None
+
+
+def as_hook(signal):
+    """Return a method ``signal(theta)``, or one with `jacobian`, as one with `jacobian`."""
+    if not callable(signal):
+        raise TypeError(
+            f"signal is a {type(signal).__name__}; define it as a method, "
+            "signal(self, theta)."
+        )
+    takes_jacobian = "jacobian" in inspect.signature(signal).parameters
+    if not inspect.isfunction(signal):
+        signal = _as_method(signal)
+    return signal if takes_jacobian else _with_differences(signal)
+
+
+def _as_method(function):
+    """Return a static method, or another callable that takes no `self`, as a method."""
+
+    def signal(self, theta, **options):
+        return function(theta, **options)
+
+    return signal
+
+
+def _with_differences(signal):
+    """Give a method ``signal(theta)`` the argument ``jacobian``."""
+
+    @wraps(signal)
+    def simulate(self, theta, jacobian=False, **options):
+        s = signal(self, theta, **options)
+        if not jacobian:
+            return s
+        # Of this signal, even if a subclass overrides it and calls it as super().signal.
+        own = partial(signal, self, **options)
+        return s, self._jacobian_by_differences(own, theta, s)
+
+    simulate.differentiates = True
+    return simulate
