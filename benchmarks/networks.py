@@ -182,9 +182,8 @@ def compare(model, snr, theta, arguments):
         model, arguments.samples, snr=snr, return_crb=True, random_state=1
     )
     simulation = time.perf_counter() - start
-    # fit simulates the clean signals and their bounds again.
     options = dict(snr=snr, random_state=0, n_jobs=arguments.threads)
-    ours = CRBRegressor(model, max_time=budget - 2.2 * simulation, **options)
+    ours = CRBRegressor(model, max_time=budget - simulation, **options)
     ours.set_params(max_iter=10_000, n_iter_no_change=10_000).fit(X, y, crb=crb)
     total = time.perf_counter() - start
     print(

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from .._deadline import affordable
 from ..noise import add_noise, noise_of, noise_of_data
 from ..parameters import wrapped_error
+from ._base import rows_of
 from ._residuals import analyze_residuals
 
 # Share of training voxels whose apparent signal-to-noise ratio lies beyond each end.
@@ -12,6 +14,8 @@ _SHARE = 0.05
 _WIDTHS, _COVERAGES = (1.0, 1.96), (0.6827, 0.95)
 # Least standard deviation of a parameter in the prior, as a share of its scale.
 _LEAST_SPREAD = 1e-6
+# Voxels that calibrate, however little time is left.
+_LEAST_PROBES = 64
 
 
 def prior_precision(y, scale, column=None):
@@ -84,6 +88,27 @@ def calibrate(model, y, estimate, snr_range, precision, rng):
         factors.append(np.quantile(both, np.mean(_COVERAGES), axis=0))
     apparent_range = float(ends[0][0]), float(ends[-1][1])
     return apparent_range, {"snr": levels, "factor": np.array(factors)}
+
+
+def calibrate_in_time(network, y, known, deadline):
+    """Calibrate a fitted CRBRegressor with as many of some voxels as there is time for."""
+
+    def learn(n, rng):
+        given = rows_of(known, slice(n))
+        return calibrate(
+            network._model_at(given),
+            y[:n],
+            lambda X: network._estimate(X, given, limits=False),
+            network.snr_range_,
+            network.prior_precision_,
+            rng,
+        )
+
+    def trial(n):
+        learn(n, np.random.RandomState(0))
+
+    n = affordable(trial, len(y), deadline.left, _LEAST_PROBES)
+    return learn(n, network._random_state)
 
 
 def no_calibration(n_outputs):

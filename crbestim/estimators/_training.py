@@ -7,8 +7,10 @@ from numbers import Integral
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from .._deadline import affordable
 from .._linear_algebra import norms
 from ..bounds import implied_snr, signal_and_bound
+from ..least_squares.driver import evenly_spaced
 from ..models._amplitude import with_amplitude
 from ..models.base import main_direction
 from ..network.arrays import KnownInputs, Network, unit_amplitude
@@ -19,6 +21,9 @@ from ..noise import check_snr, noise_of, noise_of_data
 _LEVEL_RATIO = 1.2
 _N_ROUNDS = 12
 _LARGEST_BATCH, _SMALLEST_BATCH, _STEPS_PER_EPOCH = 1024, 32, 100
+# Shares of the time of a fit: at most for simulation, and at least for calibration. Rows
+# that are simulated whatever they take.
+_SIMULATION, _CALIBRATION, _LEAST_ROWS = 1 / 3, 0.1, 1024
 
 
 @dataclass(frozen=True)
@@ -55,12 +60,12 @@ class TrainingData:
         """Return clean signals that get fresh noise, with the bound at unit noise."""
         if noise_of(model).depends_on_signal:
             return self._simulated_at_levels(model, y, crb, known)
-        if self.loss.uses_bound or crb is not None:
+        if self.loss.uses_bound or (crb is not None and self.snr is None):
             signals, bound = signal_and_bound(model, y)
         else:
             signals, bound = model.signal(y), None
         own = np.full(1, 1 / self.noise_std)
-        if crb is not None:
+        if crb is not None and bound is not None:
             # A given bound implies the noise of its row: the signal-to-noise ratio at
             # which it agrees best with the model's own bound.
             own = implied_snr(bound, crb, default=1 / self.noise_std)
@@ -180,6 +185,51 @@ def split_rows(n_samples, validation_fraction, rng):
             "early_stopping=False."
         )
     return order[n_held_out:], order[:n_held_out]
+
+
+def rows_in_time(make, parts, kinds, deadline):
+    """Return as many rows of each part as ``make(rows, kind)`` can make sets of in time.
+
+    The same share of all parts, but no less than _LEAST_ROWS of each.
+    """
+    if np.isinf(deadline.seconds):
+        return parts
+    share, n_left = 1.0, sum(len(rows) for rows in parts)
+    for rows, kind in zip(parts, kinds, strict=True):
+        if not len(rows):
+            continue
+
+        def work(k, rows=rows, kind=kind):
+            make(rows[evenly_spaced(len(rows), k)], kind)
+
+        seconds = deadline.at(_SIMULATION).left * len(rows) / n_left
+        n = affordable(work, len(rows), seconds, _LEAST_ROWS)
+        share = min(share, n / len(rows))
+        n_left -= len(rows)
+    n = [max(round(share * len(rows)), min(len(rows), _LEAST_ROWS)) for rows in parts]
+    kept = [rows[evenly_spaced(len(rows), k)] for rows, k in zip(parts, n, strict=True)]
+    n_kept, n = (sum(len(rows) for rows in part) for part in (kept, parts))
+    if n_kept < n:
+        warnings.warn(
+            f"max_time={deadline.seconds:g} leaves time to simulate {n_kept} of {n} rows, "
+            "and training does without the others; raise max_time",
+            ConvergenceWarning,
+            stacklevel=6,
+        )
+    return kept
+
+
+def training_deadline(deadline, model):
+    """Return when training must end; warn if that is before it begins."""
+    ends = deadline if model is None else deadline.at(1 - _CALIBRATION)
+    if ends.is_over:
+        warnings.warn(
+            f"max_time={deadline.seconds:g} is over before training begins, and the "
+            "network took a single step; raise max_time",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
+    return ends
 
 
 def resolve_batch_size(batch_size, n_samples):

@@ -6,6 +6,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_random_state
 
+from .._deadline import Deadline
 from .._validation import (
     CallbackSupportMixin,
     Interval,
@@ -16,7 +17,7 @@ from ..network.losses import LOSSES, Loss, make_loss
 from ..noise import check_snr
 from ._base import BoundedRegressor, rows_of, undone_by_errors
 from ._calibration import (
-    calibrate,
+    calibrate_in_time,
     interpolated_factors,
     no_calibration,
     prior_precision,
@@ -35,7 +36,9 @@ from ._training import (
     new_network,
     report_end,
     resolve_batch_size,
+    rows_in_time,
     split_rows,
+    training_deadline,
     warn_of_interruption,
 )
 
@@ -110,8 +113,12 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
     max_iter : int, default=100
         Maximum number of epochs.
     max_time : float, default=None
-        Maximum time for training, in s. A fit that it cuts short depends on the speed
-        of the machine.
+        Maximum time of ``fit``, in s, from its call to its return: simulation of the clean
+        signals of X and their bounds, up to a third of it; training; and calibration of
+        standard deviations, for which a tenth is kept. If time is short, fewer rows are
+        simulated, with a warning, and fewer voxels calibrate. At least 1024 rows, one step
+        and 64 voxels are worked on, whatever they take. A fit that it cuts short depends
+        on the speed of the machine.
     early_stopping : bool, default=True
         Whether to hold out a part of the rows of X as given, keep the weights of the
         epoch that does best on it, and stop when nothing improves. With the bias-reduced
@@ -305,8 +312,10 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
         Warns
         -----
         ConvergenceWarning
-            If training was interrupted (Ctrl-C); the best weights so far are kept.
+            If training was interrupted (Ctrl-C); the best weights so far are kept. If
+            `max_time` is too short for all rows of X, or to train at all.
         """
+        deadline = Deadline(self.max_time)
         context = self._init_callback_context(max_subtasks=self.max_iter)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         with undone_by_errors(self):
@@ -318,6 +327,7 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
                 holds_out=self.early_stopping,
                 weights=self.weights_ if goes_on else None,
                 n_probes=_N_PROBES,
+                deadline=deadline,
                 on_epoch=epoch_reporter(context, self, X, y, crb=crb, known=known),
                 max_iter=self.max_iter,
                 schedule=self.learning_rate,
@@ -355,6 +365,7 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
             If the data do not fit each other, the model or earlier calls, or the first
             call has no more rows than there are inputs.
         """
+        deadline = Deadline(self.max_time)
         with undone_by_errors(self):
             goes_on = hasattr(self, "weights_")
             loss, data = self._prepare(X, y, crb, known, goes_on)
@@ -367,6 +378,7 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
                 weights=self.weights_ if goes_on else None,
                 optimizer=self.optimizer_ if goes_on else None,
                 n_probes=_N_PARTIAL_PROBES,
+                deadline=deadline,
                 max_iter=1,
                 schedule="constant",
             )
@@ -468,12 +480,13 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
         self.history_ = []
         self._random_state = check_random_state(self.random_state)
 
-    def _train(self, loss, data, *, holds_out, n_probes, **options):
+    def _train(self, loss, data, *, holds_out, n_probes, deadline, **options):
         """Train the network; store its weights, history and calibration."""
         X, y, _, known = data
         fraction = self.validation_fraction if holds_out else None
-        train_rows, held_rows = split_rows(len(X), fraction, self._random_state)
-        train, held_out = self._training_sets(loss, data, train_rows, held_rows)
+        rows = split_rows(len(X), fraction, self._random_state)
+        rows, (train, held_out) = self._training_sets(loss, data, rows, deadline)
+        train_rows, held_rows = rows
         snr = train[0].get("snr", np.full(1, np.nan))
         self.snr_range_ = float(snr.min()), float(snr.max())
         # Callbacks may predict before the network is calibrated.
@@ -492,7 +505,7 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
             alpha=self.alpha,
             batch_size=resolve_batch_size(self.batch_size, len(train_rows)),
             learning_rate=self.learning_rate_init,
-            max_time=np.inf if self.max_time is None else self.max_time,
+            deadline=training_deadline(deadline, self.model),
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
             verbose=bool(self.verbose),
@@ -500,10 +513,12 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
         )
         self._store(progress)
         probes = (held_rows if len(held_rows) else train_rows)[:n_probes]
-        self._calibrate(y[probes], rows_of(known, probes))
+        self.apparent_snr_range_, self.std_factors_ = calibrate_in_time(
+            self, y[probes], rows_of(known, probes), deadline
+        )
 
-    def _training_sets(self, loss, data, train_rows, held_rows):
-        """Return clean signals that get fresh noise, or signals as measured."""
+    def _training_sets(self, loss, data, parts, deadline):
+        """Return the rows of both sets, and clean signals or signals as measured."""
         recipe = TrainingData(
             network=self.network_,
             loss=loss,
@@ -519,11 +534,14 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
             bound = self._bound(y, crb, known) if loss.uses_bound else None
             return recipe.measured(X, y, bound, known)
 
-        train = make(train_rows, self._simulates_X and self.resample_noise)
         # Measured rows have a single noise realization, which does not show the bias.
-        held_out = make(held_rows, loss.n_realizations > 1) if len(held_rows) else None
+        kinds = self._simulates_X and self.resample_noise, loss.n_realizations > 1
+        rows = rows_in_time(make, parts, kinds, deadline)
+        train, held_out = (
+            make(*part) if len(part[0]) else None for part in zip(rows, kinds, strict=True)
+        )
         check_something_counts(train, held_out, self._output_weights)
-        return train, held_out
+        return rows, (train, held_out)
 
     def _store(self, progress):
         """Append the history of training to that of earlier training."""
@@ -536,17 +554,6 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
         self.best_loss_ = progress.best_loss if progress.best_state else np.nan
         if progress.interrupted:
             warn_of_interruption(progress)
-
-    def _calibrate(self, y, known):
-        """Learn from simulated voxels how far estimates are off."""
-        self.apparent_snr_range_, self.std_factors_ = calibrate(
-            self._model_at(known),
-            y,
-            lambda X: self._estimate(X, known, limits=False),
-            self.snr_range_,
-            self.prior_precision_,
-            self._random_state,
-        )
 
     def _estimate(self, X, known, *, limits=True):
         """Return estimates of voxels that can be estimated, without limits of amplitude."""

@@ -157,6 +157,7 @@ class Network:
         device,
         rng,
         n_jobs,
+        deadline,
         on_epoch=None,
         **settings,
     ):
@@ -183,11 +184,13 @@ class Network:
             Source of the seeds of weights, order and noise.
         n_jobs : int or None
             Number of threads.
+        deadline : crbestim._deadline.Deadline
+            When training must end.
         on_epoch : callable, default=None
             Called with the record of each epoch and a function that returns the weights;
             if it returns True, training ends.
         **settings
-            Fields of `crbestim.network.training.Settings`.
+            The other fields of `crbestim.network.training.Settings`.
 
         Returns
         -------
@@ -206,13 +209,13 @@ class Network:
         module = self._new(X, known, seeds[0]) if weights is None else self._load(weights)
         n_threads = 1 if device == "cuda" else effective_n_jobs(n_jobs)
         with pool(n_threads) as parallel_map:
+            data = [self._fingerprints(part, device) for part in (train, held_out)]
             trainer = Trainer(
                 module.to(device),
-                self._fingerprints(train, device),
-                self._fingerprints(held_out, device),
+                *data,
                 loss,
                 as_tensor(output_weights, self.dtype, device),
-                Settings(**settings),
+                Settings(max_time=deadline.left, **settings),
                 torch.Generator(device).manual_seed(seeds[1]),
                 parallel_map,
             )

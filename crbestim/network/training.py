@@ -1,13 +1,13 @@
 """The training loop, a ladder of small steps: fit, epoch, step, part of a batch."""
 
 import math
-import time
 from copy import deepcopy
 from dataclasses import dataclass, field
 
 import torch
 from tqdm.auto import tqdm
 
+from .._deadline import now
 from .losses import wrapped_errors
 from .optimizers import Soap
 
@@ -37,7 +37,7 @@ class Settings:
 class Progress:
     """Where the loop stands: the best weights, and a list of records as history."""
 
-    start: float = field(default_factory=time.perf_counter)
+    start: float = field(default_factory=now)
     history: list = field(default_factory=list)
     best_loss: float = math.inf
     best_iter: int = 0
@@ -47,7 +47,7 @@ class Progress:
     @property
     def elapsed(self):
         """Seconds since the start."""
-        return time.perf_counter() - self.start
+        return now() - self.start
 
 
 class DivergedError(RuntimeError):
