@@ -26,6 +26,9 @@ from ._start_values import StartValues, most_atoms, values_or_spread
 
 __all__ = ["NLLSRegressor", "VoxelFits", "VoxelStatus"]
 
+# Number of stalled voxels where the Jacobian is checked, and the error that is told.
+_N_CHECKED, _JACOBIAN_ERROR = 16, 1e-4
+
 
 class NLLSRegressor(BoundedRegressor):
     """Nonlinear least squares with bounds, each voxel on its own.
@@ -294,6 +297,7 @@ class NLLSRegressor(BoundedRegressor):
     def _fit_voxels(self, X, sigma, known, wants_covariance):
         """Fit all voxels that can be fitted, and warn of those that did not converge."""
         X, known, usable = self._check_predict(X, known)
+        all_known = known
         self._check_has_model("fit_voxels")
         sigma = self._check_sigma(
             sigma, len(X), usable, wants_std=wants_covariance, stacklevel=4
@@ -316,7 +320,7 @@ class NLLSRegressor(BoundedRegressor):
             )
             parts = self._run(fitter, X, sigma, known)
             fits.put(np.flatnonzero(usable), VoxelFits.concatenate(parts))
-        self._warn(fits.status)
+        self._warn(fits, all_known)
         return fits
 
     def _run(self, fitter, X, sigma, known):
@@ -337,13 +341,24 @@ class NLLSRegressor(BoundedRegressor):
                 bar.update(len(part.theta))
         return parts
 
-    def _warn(self, status):
-        n = len(status)
+    def _advice_where(self, fits, known):
+        """Return what helps where searches stalled, after a check of the Jacobian there."""
+        rows = np.flatnonzero(fits.status == VoxelStatus.STALLED)[:_N_CHECKED]
+        error = 0.0
+        if rows.size:
+            model = self._model_at(rows_of(known, rows))
+            error = jacobian_error_of(model, fits.theta[rows])
+        if error > _JACOBIAN_ERROR:
+            return f"the Jacobian is off by {error:.1g} there, see model.jacobian_error"
+        return "the best so far is kept; raise n_starts to search from more places"
+
+    def _warn(self, fits, known):
+        status, n = fits.status, len(fits.status)
         reasons = {
             VoxelStatus.ITERATION_LIMIT: f"of {n} did not converge within "
             f"max_iter={self.max_iter} steps (raise it)",
-            VoxelStatus.STALLED: "stalled because no step lowered the cost (compare "
-            "model.jacobian_error at the estimates)",
+            VoxelStatus.STALLED: "stalled because no step lowered the cost "
+            f"({self._advice_where(fits, known)})",
             VoxelStatus.FAILED: "failed because the model was not finite",
         }
         counts = {text: np.sum(status == code) for code, text in reasons.items()}
@@ -414,3 +429,11 @@ class NLLSRegressor(BoundedRegressor):
             y[usable] = self.linear_.invert(X[usable], rows_of(known, usable))
         std = np.sqrt(self.linear_.crb(self.noise_std, self.n_known_))
         return y, np.where(np.isnan(y), np.nan, std)
+
+
+def jacobian_error_of(model, theta):
+    """Return the largest error of a Jacobian; infinite where differences fail."""
+    try:
+        return np.max(model.jacobian_error(theta), initial=0.0)
+    except (ArithmeticError, np.linalg.LinAlgError):
+        return np.inf

@@ -214,7 +214,24 @@ class VoxelFitter:
 
         found = levenberg_marquardt(evaluate, start - shift, self.max_iter, self.tol, first)
         found.x = box.wrapped(found.x + shift)
+        self._search_inside(objective, rows, found)
         return found
+
+    def _search_inside(self, objective, rows, found):
+        """Go on where a search stalled beside ends that meet, and keep to its side.
+
+        If the signal has a period only nearly, or but for its derivative, the cost jumps or
+        bends there, and the minimum may be at the end itself.
+        """
+        beside = (found.x < _AT_BOUND) | (found.x > 1 - _AT_BOUND)
+        stuck = np.flatnonzero(found.stalled & (beside & self.box.is_round).any(axis=1))
+        if stuck.size:
+
+            def evaluate(some, fractions, jacobian):
+                return objective.evaluate(rows[stuck[some]], fractions, jacobian)
+
+            again = levenberg_marquardt(evaluate, found.x[stuck], self.max_iter, self.tol)
+            found.take_over(stuck, again)
 
     def _weigh_anew(self, objective, best):
         """Repeat the search with the noise estimated at the minima until it settles."""

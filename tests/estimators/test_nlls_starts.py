@@ -15,7 +15,10 @@ from crbestim import DictionaryRegressor, NLLSRegressor, OneStepRegressor
 from crbestim.bounds import cramer_rao_bound
 from crbestim.datasets import make_fingerprints
 from crbestim.estimators.nlls import VoxelStatus
+from crbestim.least_squares import driver
+from crbestim.least_squares.levenberg_marquardt import levenberg_marquardt
 from crbestim.models import SignalModel
+from crbestim.parameters import Parameter
 from tests.estimators.decays import TIMES, Periodic, Precession, measured
 
 
@@ -267,9 +270,53 @@ def test_a_wrong_jacobian_is_told():
 
     X, y = measured(20, snr=50)
     reg = NLLSRegressor(Wrong(), initial="centre").fit(X, y)
-    with pytest.warns(ConvergenceWarning, match="20 stalled because no step lowered"):
+    message = (
+        r"20 stalled because no step lowered the cost \(the Jacobian is off by 2 there"
+    )
+    with pytest.warns(ConvergenceWarning, match=message):
         fits = reg.fit_voxels(X)
     assert (fits.status == VoxelStatus.STALLED).all()
+
+
+def test_a_stall_with_a_right_jacobian_is_no_fault_of_it(monkeypatch):
+    def stalled(*args):
+        found = levenberg_marquardt(*args)
+        found.stalled[:], found.converged[:] = True, False
+        return found
+
+    X, y = measured(20, snr=50)
+    reg = NLLSRegressor(Precession()).fit(X, y)
+    monkeypatch.setattr(driver, "levenberg_marquardt", stalled)
+    message = (
+        r"20 stalled because no step lowered the cost \(the best so far is kept; raise"
+    )
+    with pytest.warns(ConvergenceWarning, match=message):
+        assert (reg.fit_voxels(X).status == VoxelStatus.STALLED).all()
+
+
+def test_a_minimum_beside_ends_that_nearly_meet_is_found():
+    class Nearly(SignalModel):
+        """Times are 1 % too short for the period, so that the signal jumps at its ends."""
+
+        parameters = (
+            Parameter("R2", (1.0, 100.0)),
+            Parameter("omega", (-50.0, 50.0), period=100.0),
+        )
+        parameter_names, bounds = SignalModel.parameter_names, SignalModel.bounds
+        times = 0.99 * 2 * np.pi / 100 * np.arange(1, 9)
+
+        def signal(self, theta, jacobian=False):
+            s = np.exp((-theta[:, :1] + 1j * theta[:, 1:]) * self.times)
+            slopes = -self.times * s, 1j * self.times * s
+            return (s, np.stack(slopes, axis=-1)) if jacobian else s
+
+    model = Nearly()
+    # The signal of a frequency just beyond the upper end, where the lower end is far off.
+    X = np.exp((-2.0 + 50.1j) * model.times)[None]
+    reg = NLLSRegressor(model, initial=[[3.0, 49.0]]).fit(X, [[3.0, 49.0]])
+    fits = reg.fit_voxels(X)
+    assert fits.status.tolist() == [VoxelStatus.CONVERGED]
+    np.testing.assert_allclose(fits.theta, [[2.0, 50.0]], atol=0.05)
 
 
 @pytest.mark.parametrize("size", [1e-11, 1e9])
