@@ -104,17 +104,18 @@ class Trainer:
         returns True, training ends.
         """
         settings, progress = self.settings, self.progress
-        with tqdm(
-            total=settings.max_iter, desc="training", disable=not settings.verbose
-        ) as bar:
+        total, is_quiet = settings.max_iter, not settings.verbose
+        # A line a second at most, for logs.
+        with tqdm(total=total, desc="training", disable=is_quiet, mininterval=1.0) as bar:
             try:
                 for epoch in range(settings.max_iter):
                     record = self._epoch(epoch)
                     progress.history.append(record)
                     self._keep_best(record)
-                    bar.update()
                     shown = {k: record[k] for k in ("loss", "validation_loss")}
-                    bar.set_postfix({k: f"{value:.4g}" for k, value in shown.items()})
+                    shown = {k: f"{value:.4g}" for k, value in shown.items()}
+                    bar.set_postfix(shown, refresh=False)
+                    bar.update()
                     if self._is_done(on_epoch is not None and on_epoch(record)):
                         break
             except KeyboardInterrupt:
