@@ -79,9 +79,11 @@ def _read_npz(path):
 
 
 def _read_matlab(path):
-    found = [name for name, _, _ in whosmat(path)]
     content = loadmat(path, variable_names=_NAMES)
-    return {name: content[name] for name in _NAMES if name in content}, found
+    arrays = {name: content[name] for name in _NAMES if name in content}
+    is_complete = all(set(_KEYS[key]) & set(arrays) for key in ("alpha", "trf"))
+    # Errors list all variables, of which some, such as functions, may be unreadable.
+    return arrays, arrays if is_complete else [name for name, _, _ in whosmat(path)]
 
 
 def _is_hdf5(path):

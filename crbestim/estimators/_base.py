@@ -22,6 +22,12 @@ from ..metrics import efficiency_score
 from ..models import SignalModel
 from ._residuals import Residuals, analyze_residuals
 
+# What helps where signals are real and should be complex.
+_SIGNED_OR_MAGNITUDE = (
+    "; give X + 0j if it is signed, or for magnitudes a model of them, with "
+    "signal='magnitude' where there is such an option"
+)
+
 
 class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     """Regressor whose errors are measured in units of the Cramér-Rao bound.
@@ -172,8 +178,10 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         is_complex = X.dtype.kind == "c"
         if is_complex != self.is_complex_:
             kinds = ("complex", "real") if is_complex else ("real", "complex")
+            advice = _SIGNED_OR_MAGNITUDE if kinds[0] == "real" else ""
             raise ValueError(
-                f"X is {kinds[0]}, but {type(self).__name__} was fitted to {kinds[1]} X."
+                f"X is {kinds[0]}, but {type(self).__name__} was fitted to {kinds[1]} X"
+                f"{advice}."
             )
 
     def _check_model(self, X, y):
@@ -190,12 +198,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             )
         if (X.dtype.kind == "c") != self.model.is_complex:
             kinds = "complex" if X.dtype.kind == "c" else "real"
-            advice = ""
-            if kinds == "real":
-                advice = (
-                    "; give X + 0j if it is signed, or for magnitudes a model of them, "
-                    "with signal='magnitude' where there is such an option"
-                )
+            advice = _SIGNED_OR_MAGNITUDE if kinds == "real" else ""
             raise ValueError(
                 f"X is {kinds}, but the signal of {self.model} is not{advice}."
             )
