@@ -26,7 +26,8 @@ def norms(X):
     """Return the norms of rows, complex or real, whose squares may under- or overflow."""
     largest = np.maximum(np.abs(X.real), np.abs(X.imag)).max(axis=1, initial=0.0)
     largest = np.where(largest > 0, largest, 1.0)
-    return largest * np.linalg.norm(X / largest[:, None], axis=1)
+    with np.errstate(over="ignore"):
+        return largest * np.linalg.norm(X / largest[:, None], axis=1)
 
 
 def whitening_matrix(covariance, n_features):
@@ -128,7 +129,8 @@ def plain_inverses(information):
     # The trace of the inverse exceeds 1/(least eigenvalue) for positive matrices.
     doubtful = ~((diagonal > 0.5).all(axis=1) & (diagonal.sum(axis=1) < _DOUBTFUL))
     inverse = 0.5 * (inverse + np.swapaxes(inverse, 1, 2))
-    return inverse / safe[:, :, None] / safe[:, None, :], doubtful
+    with np.errstate(over="ignore"):
+        return inverse / safe[:, :, None] / safe[:, None, :], doubtful
 
 
 def _sizes(columns):

@@ -430,7 +430,14 @@ def warn_of_bound(model, theta, crb, noise_std, *, m0=1.0, noise=None):
     warn_infinite(crb, model.parameter_names)
     noise = noise_of(model, noise)
     of_data = noise_of_data(model, noise)
-    if of_data is not noise:
+    if model._amplitude_column is not None and np.max(noise_std) > 1:
+        warnings.warn(
+            f"noise_std = {np.max(noise_std):.4g} is larger than the signal: it is the "
+            "noise at an amplitude of 1; divide the noise of data by their amplitude",
+            LowSignalWarning,
+            stacklevel=3,
+        )
+    elif of_data is not noise:
         every = slice(None, None, -(-len(crb) // _MOST_COMPARED) or 1)
         options = {"noise_std": noise_std, "m0": np.abs(m0)}
         options = {k: np.broadcast_to(v, len(crb))[every] for k, v in options.items()}

@@ -54,12 +54,15 @@ def draw_parameters(model, n_samples, rng, distributions=None):
     for k, parameter in enumerate(model.parameters):
         if parameter.name in given:
             theta[:, k] = given[parameter.name].rvs(size=n_samples, random_state=rng)
-        elif k == model._amplitude_column:
+        elif k == model._amplitude_column and parameter.distribution is None:
             theta[:, k] = _draw_amplitude(parameter, n_samples, rng)
-        elif "distribution" in kinds or parameter.fluid is None:
+        elif kinds == ["fluid"]:
+            frozen = parameter.fluid or parameter.distribution
+            theta[:, k] = _draw(parameter, frozen, n_samples, rng)
+        else:
             theta[:, k] = _draw(parameter, parameter.distribution, n_samples, rng)
-    if distributions is None and "fluid" in kinds:
-        is_fluid = rng.random(n_samples) < (FLUID_SHARE if len(kinds) > 1 else 1.0)
+    if distributions is None and len(kinds) > 1:
+        is_fluid = rng.random(n_samples) < FLUID_SHARE
         for k, parameter in enumerate(model.parameters):
             if parameter.fluid is not None:
                 values = _draw(parameter, parameter.fluid, n_samples, rng)
@@ -81,7 +84,7 @@ def _missing(model, given):
 def _outside(model, given):
     """Return, by kind of tissue, the parameters without such values inside the bounds."""
     own = [p for p in model.parameters if p.name not in given and p.distribution]
-    outside = {"distribution": [p for p in own if not _reaches(p, p.distribution)]}
+    outside = {"tissue": [p for p in own if not _reaches(p, p.distribution)]}
     if any(p.fluid for p in own):
         outside["fluid"] = [p for p in own if not _reaches(p, p.fluid or p.distribution)]
     return outside
@@ -92,7 +95,7 @@ def _kinds_to_draw(model, given):
     outside = _outside(model, given)
     kinds = [kind for kind, parameters in outside.items() if not parameters]
     if not kinds:
-        parameter = outside["distribution"][0]
+        parameter = outside["tissue"][0]
         low, high = parameter.distribution.support()
         bounds = "{:g} to {:g}".format(*parameter.bounds)
         raise ValueError(

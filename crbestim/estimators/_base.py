@@ -21,12 +21,7 @@ from ..bounds import cramer_rao_bound
 from ..metrics import efficiency_score
 from ..models import SignalModel
 from ._residuals import Residuals, analyze_residuals
-
-# What helps where signals are real and should be complex.
-_SIGNED_OR_MAGNITUDE = (
-    "; give X + 0j if it is signed, or for magnitudes a model of them, with "
-    "signal='magnitude' where there is such an option"
-)
+from ._voxels import has_signal, refuse_kind, warn_of_negative, warn_of_no_noise
 
 
 class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -100,6 +95,11 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             raise ValueError("crb holds the bounds of y, but y is None; give both or none.")
         X = check_features(self, X, reset=True)
         self._check_model(X, None)
+        if X.shape[1] != self.model.n_features:
+            raise ValueError(
+                f"X has {X.shape[1]} features, fewer than {self.model}, and learning from "
+                "compressed signals needs y; give y, or compress the model with the basis."
+            )
         known = self._check_known(known, len(X), reset=True)
         if known is not None:
             usable = self._are_known(known)
@@ -175,14 +175,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _check_kind(self, X):
         """Refuse complex X after real X, and the other way round."""
-        is_complex = X.dtype.kind == "c"
-        if is_complex != self.is_complex_:
-            kinds = ("complex", "real") if is_complex else ("real", "complex")
-            advice = _SIGNED_OR_MAGNITUDE if kinds[0] == "real" else ""
-            raise ValueError(
-                f"X is {kinds[0]}, but {type(self).__name__} was fitted to {kinds[1]} X"
-                f"{advice}."
-            )
+        refuse_kind(X, self.is_complex_, f"{type(self).__name__} was fitted to {{}} X")
 
     def _check_model(self, X, y):
         """Check that the data, with or without targets, match the model."""
@@ -196,12 +189,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 f"{self.model.n_features} samples; compress the model with the basis of "
                 "X, or give the model that X was measured with."
             )
-        if (X.dtype.kind == "c") != self.model.is_complex:
-            kinds = "complex" if X.dtype.kind == "c" else "real"
-            advice = _SIGNED_OR_MAGNITUDE if kinds == "real" else ""
-            raise ValueError(
-                f"X is {kinds}, but the signal of {self.model} is not{advice}."
-            )
+        refuse_kind(X, self.model.is_complex, f"the signal of {self.model} is {{}}")
         if y is None:
             return
         if y.shape[1] != self.model.n_parameters:
@@ -233,6 +221,8 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
         self._check_kind(X)
+        if self.model is not None and self.model.is_magnitude and self._simulates_X:
+            warn_of_negative(X, stacklevel=3)
         usable = np.isfinite(X).all(axis=1) & self._has_signal(X)
         known = self._check_known(known, len(X), reset=False)
         if known is not None:
@@ -240,30 +230,17 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return X, known, usable
 
     def _has_signal(self, X):
-        """Tell voxels with a signal: complex, not zero; magnitudes, positive somewhere."""
-        model = self.model
-        if model is None:
-            zeros_are_data, are_magnitudes = not self.is_complex_, False
-        else:
-            # Coefficients of magnitudes may be negative.
-            zeros_are_data = model._zeros_are_data
-            are_magnitudes = model.is_magnitude and self._simulates_X
-        return (X > 0 if are_magnitudes else X != 0).any(axis=1) | zeros_are_data
+        return has_signal(X, self.model, self._simulates_X)
 
-    def _check_sigma(self, sigma, n_voxels, usable, *, wants_std=True, stacklevel=3):
+    def _check_sigma(self, sigma, X, usable, *, wants_std=True, stacklevel=3):
         """Return the noise; warn if nothing shows it, and what follows from that."""
-        sigma = check_sigma(sigma, n_voxels, usable)
-        model = getattr(self, "model_", self.model)
+        sigma = check_sigma(sigma, len(X), usable)
         follows = ["standard deviations are NaN"] if wants_std else []
         if getattr(self, "prior_", None) is not None:
             follows.append("the prior only fills what the data leave open")
-        if follows and sigma is None and model.n_reals <= model.n_unknowns:
-            warnings.warn(
-                f"{model._label} has {model._counts}, which leaves none to estimate the "
-                f"noise from: {', and '.join(follows)}; give sigma",
-                UserWarning,
-                stacklevel=stacklevel,
-            )
+        if follows and sigma is None:
+            model = getattr(self, "model_", self.model)
+            warn_of_no_noise(model, X[usable], ", and ".join(follows), stacklevel)
         return sigma
 
     @property

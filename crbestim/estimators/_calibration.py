@@ -3,6 +3,7 @@
 import numpy as np
 
 from .._deadline import affordable
+from ..bounds import noise_of_signals
 from ..noise import add_noise, noise_of, noise_of_data
 from ..parameters import wrapped_error
 from ._base import rows_of
@@ -72,14 +73,15 @@ def calibrate(model, y, estimate, snr_range, precision, rng):
     clean, noise = model.signal(y), noise_of_data(model)
     ends, factors = [], []
     for level in levels:
-        X = add_noise(clean, level, rng, noise=noise)
+        sigma = noise_of_signals(model, y, 1 / level)
+        X = add_noise(clean, 1 / sigma, rng, noise=noise)
         estimates = estimate(X)
         is_given = noise_of(model).needs_sigma
         found = analyze_residuals(
             model,
             X,
             estimates,
-            sigma=np.full(len(X), 1 / level) if is_given else None,
+            sigma=sigma if is_given else None,
             prior_precision=precision,
         )
         ratio = np.abs(wrapped_error(y, estimates, model.periods)) / found.std

@@ -231,7 +231,7 @@ class Dictionary:
         if is_complex or column is not None:
             usable &= atoms.any(axis=1)
             if not is_complex:
-                with np.errstate(divide="ignore", invalid="ignore"):
+                with np.errstate(all="ignore"):
                     amplitudes = parameters[:, column] / norms(atoms)
             unit_rows(rows, rows)
         if not usable.any():
@@ -303,13 +303,13 @@ class Dictionary:
             folded = fold(found[:, k], low, high, self.periods[k])
             found[:, k] = np.minimum(folded, high)
         if self.column is not None:
-            amplitude = norms(X[finite]) * self._amplitudes(rows, numbers, weights)
+            amplitude = norms(X[finite]) * self._projected(rows, numbers, weights)
             found[:, self.column] = np.clip(amplitude, *self.bounds[self.column])
         y = np.full((len(X), len(self.periods)), np.nan)
         y[finite] = found
         return y
 
-    def _amplitudes(self, rows, numbers, weights):
+    def _projected(self, rows, numbers, weights):
         """Return amplitudes of signals of unit norm, projected onto weighted matches."""
         matched = np.zeros_like(rows)
         for k in range(numbers.shape[1]):

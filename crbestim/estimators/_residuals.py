@@ -35,14 +35,14 @@ class ResidualAnalysis:
     Parameters
     ----------
     m0 : ndarray of shape (n_voxels,)
-        Factor of the signal, M0 or an amplitude; 1 for other real signals.
+        Factor of the signal, M0 or an amplitude, estimated or known; 1 if there is none.
     unexplained : ndarray of shape (n_voxels,)
         Norm of what no change of the parameters can explain.
     snr : ndarray of shape (n_voxels,)
         abs(M0)/sigma, if what is unexplained is noise; M0 is corrected for that noise.
     std : ndarray of shape (n_voxels, n_parameters)
         Standard deviations of the linearized posterior; NaN without a prior.
-    n_free : int
+    n_free : ndarray of int, shape (n_voxels,)
         Number of real dimensions of what is unexplained.
     """
 
@@ -50,7 +50,7 @@ class ResidualAnalysis:
     unexplained: np.ndarray
     snr: np.ndarray
     std: np.ndarray
-    n_free: int
+    n_free: np.ndarray
 
 
 def analyze_residuals(model, X, theta, *, sigma=None, prior_precision=None):
@@ -85,8 +85,7 @@ def analyze_residuals(model, X, theta, *, sigma=None, prior_precision=None):
     model.require_jacobian("The residual or standard deviation of an estimate")
     if prior_precision is not None:
         require_sigma(model, sigma)
-    n_real, n_unknown = model.n_reals, model.n_unknowns
-    n_free = max(n_real - n_unknown, 0)
+    n_real, n_free = model._real_numbers(X)[0], model._free_numbers(X)
     # Signals are scaled to size 1, so that no square overflows.
     size = np.ones(len(X))
     if model.is_complex:
@@ -99,10 +98,10 @@ def analyze_residuals(model, X, theta, *, sigma=None, prior_precision=None):
         signal, jacobian = _simulate(model.rows(part), theta[part])
         m0[part], norm = _factor(model.rows(part), X[part], theta[part], signal)
         unexplained[part] = _outside(model, X[part], signal, jacobian, m0[part])
-        noise = unexplained[part] / np.sqrt(max(n_free, 1))
-        snr[part] = _snr(X[part], norm, noise, n_real)
+        noise = unexplained[part] / np.sqrt(np.maximum(n_free[part], 1))
+        snr[part] = _snr(X[part], m0[part], norm, noise, n_real[part])
         if prior_precision is not None:
-            level = noise if n_free else np.full(len(noise), np.nan)
+            level = np.where(n_free[part] > 0, noise, np.nan)
             level = level if sigma is None else sigma[part]
             covariance = covariance_of_estimates(
                 model.rows(part),
@@ -127,7 +126,7 @@ def _simulate(model, theta):
 def _factor(model, X, theta, signal):
     """Factors, 0 where there is no signal, and norms of the signals for a factor of 1."""
     if not model.has_factor:
-        return np.ones(len(X)), np.full(len(X), np.nan)
+        return model._amplitudes(theta), np.full(len(X), np.nan)
     if model.is_complex:
         norm = np.linalg.norm(signal, axis=1)
         return np.where(norm > 0, m0_by_projection(X, signal), 0), norm
@@ -136,12 +135,12 @@ def _factor(model, X, theta, signal):
     return amplitude, np.where(amplitude > 0, size, np.inf)
 
 
-def _snr(X, norm, noise, n_real):
+def _snr(X, m0, norm, noise, n_real):
     """Signal-to-noise ratios, corrected for the energy that noise adds to a signal."""
     with np.errstate(divide="ignore", invalid="ignore"):
         energy = (np.linalg.norm(X, axis=1) / noise) ** 2 - n_real
         ratio = np.sqrt(np.maximum(energy, 0)) / norm
-        return np.where(np.isnan(norm), 1 / noise, ratio)
+        return np.where(np.isnan(norm), np.abs(m0) / noise, ratio)
 
 
 def _outside(model, X, signal, jacobian, m0):
@@ -225,12 +224,14 @@ class Residuals:
                 f"false_alarm_rate = {false_alarm_rate!r}; give a share between 0 and 1."
             )
         found = analyze_residuals(model, X[usable], theta)
-        if found.n_free == 0:
+        # Imaginary parts that are zero in all voxels were not measured.
+        n_free = int(found.n_free.max(initial=0))
+        if n_free == 0 and usable.any():
             raise ValueError(
                 f"the signals of {model} have no more real numbers than it has unknowns: "
                 "it can explain any signal, and there is no residual."
             )
-        n_free, norm = found.n_free, np.full(len(X), np.nan)
+        n_free, norm = max(n_free, 1), np.full(len(X), np.nan)
         norm[usable] = found.unexplained
         sigma = check_sigma(sigma, len(X))
         if sigma is None:

@@ -296,10 +296,8 @@ def _candidates(initial, model, box, y, n_atoms):
         return full(_check_inside(model, box, theta)), None
     is_given = y is not None
     y = y.reshape(len(y), -1) if is_given else drawn_values(model, min(n_atoms, N_SPREAD))
-    y, slack = (
-        without_amplitude(y, column),
-        _SLACK * np.maximum(abs(box.low), abs(box.high)),
-    )
+    y = without_amplitude(y, column)
+    slack = _SLACK * np.maximum(abs(box.low), abs(box.high))
     inside = ((y >= box.low - slack) & (y <= box.high + slack)).all(axis=1)
     if is_given and not inside.any():
         raise ValueError(

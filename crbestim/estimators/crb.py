@@ -24,8 +24,6 @@ from ._calibration import (
 )
 from ._residuals import analyze_residuals, warn_of_noise_level
 from ._training import (
-    TrainingData,
-    at_unit_amplitude,
     check_first_part,
     check_output_weights,
     check_same_network,
@@ -33,13 +31,17 @@ from ._training import (
     check_something_counts,
     check_targets_inside_bounds,
     epoch_reporter,
-    new_network,
     report_end,
+    warn_of_interruption,
+)
+from ._training_data import (
+    TrainingData,
+    at_one_amplitude,
+    new_network,
     resolve_batch_size,
     rows_in_time,
     split_rows,
     training_deadline,
-    warn_of_interruption,
 )
 
 # Simulated voxels per noise level in the calibration by `fit` and by `partial_fit`.
@@ -440,7 +442,7 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
         if not return_std:
             return self._shape_like_targets(y)
         self._check_has_model("return_std")
-        sigma = self._check_sigma(sigma, len(X), usable)
+        sigma = self._check_sigma(sigma, X, usable)
         std = np.full_like(y, np.nan)
         if usable.any():
             sigma = rows_of(sigma, usable)
@@ -463,7 +465,7 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
         if self.model is not None:
             check_targets_inside_bounds(self, y)
         self._output_weights = check_output_weights(self, self.n_outputs_)
-        X, y, crb = at_unit_amplitude(self.model, X, y, crb)
+        X, y, crb = at_one_amplitude(self.model, X, y, crb)
         if goes_on:
             check_same_network(self, self.network_)
         else:
@@ -473,9 +475,9 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
     def _set_up(self, X, y, known):
         """Set what further training keeps: scales, reference, prior."""
         self.network_ = new_network(self, X, y, known)
-        scale, column = self.network_.scale, self.network_.column
+        scale, column = self.network_.scale, self.network_.amplitude_column
         if column is not None:
-            self.target_variance_[column] = 1.0
+            self.target_variance_[column] = y[0, column] ** 2
         self.prior_precision_ = prior_precision(y, scale, column)
         self.history_ = []
         self._random_state = check_random_state(self.random_state)
@@ -561,6 +563,7 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
         if self.model is None:
             return y
         low, high = self.model.bounds.T.copy()
-        if not limits and self.network_.column is not None:
-            low[self.network_.column], high[self.network_.column] = 0.0, np.inf
+        column = self.network_.amplitude_column
+        if not limits and column is not None:
+            low[column], high[column] = 0.0, np.inf
         return np.clip(y, low, high)

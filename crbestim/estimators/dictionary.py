@@ -20,7 +20,8 @@ class DictionaryRegressor(BoundedRegressor):
     that it simulates for them, else the signals as given. A complex signal, known up to a
     complex factor, is matched by the normalized inner product abs(<atom, x>) (Ma et al.
     2013, doi 10.1038/nature11971), and a real signal whose model has an amplitude by
-    <atom, x>; its amplitude is that which fits best. Other real signals have no factor:
+    <atom, x>; its amplitude is that which fits best, brought
+    inside its bounds. Other real signals have no factor:
     they are matched by Euclidean distance. The result is that of comparing each voxel with
     all atoms, at a fraction of the cost: atoms lie in the leaves of a ball tree, of which
     the triangle inequality excludes most (Omohundro 1989, ICSI report TR-89-063).
@@ -286,7 +287,7 @@ class DictionaryRegressor(BoundedRegressor):
         if not return_std:
             return self._shape_like_targets(y)
         self._check_has_model("return_std")
-        sigma = self._check_sigma(sigma, len(X), usable)
+        sigma = self._check_sigma(sigma, X, usable)
         found, std = np.isfinite(y).all(axis=1), np.full_like(y, np.nan)
         if found.any():
             X, sigma, known = (rows_of(values, found) for values in (X, sigma, known))

@@ -300,7 +300,7 @@ class NLLSRegressor(BoundedRegressor):
         all_known = known
         self._check_has_model("fit_voxels")
         sigma = self._check_sigma(
-            sigma, len(X), usable, wants_std=wants_covariance, stacklevel=4
+            sigma, X, usable, wants_std=wants_covariance, stacklevel=4
         )
         is_empty = np.isfinite(X).all(axis=1) & ~self._has_signal(X)
         fits = VoxelFits.without_estimate(
@@ -432,8 +432,16 @@ class NLLSRegressor(BoundedRegressor):
 
 
 def jacobian_error_of(model, theta):
-    """Return the largest error of a Jacobian; infinite where differences fail."""
+    """Return the largest error of a Jacobian that kinks of the signal do not explain.
+
+    It is infinite where differences fail.
+    """
     try:
-        return np.max(model.jacobian_error(theta), initial=0.0)
+        error = model.jacobian_error(theta)
+        # At a kink, of a magnitude for instance, differences are off and say so.
+        kinks = model.jacobian_error(theta, own=False)
     except (ArithmeticError, np.linalg.LinAlgError):
         return np.inf
+    if model._has_own_jacobian:
+        error = error[kinks < _JACOBIAN_ERROR]
+    return np.max(error, initial=0.0)

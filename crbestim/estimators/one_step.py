@@ -132,13 +132,13 @@ class OneStepRegressor(BoundedRegressor):
     .. math:: \Delta\theta = (J^H J / \sigma^2 + P)^{-1}
               (J^H r / \sigma^2 - P (\theta - \mu))
 
-    with the residual r = x - M0 s and its derivatives after variable projection, the mean
-    :math:`\mu` and the inverse covariance P of the prior. The noise :math:`\sigma` is
-    estimated voxel by voxel from what no change of the parameters can explain, if it is
-    not given. A step is taken if it lowers the cost, prior included, by at least a tenth
-    of the predicted gain, and the residual of the data does not rise. The prior therefore
-    cannot pull an estimate away from the best fit of the data; :class:`NLLSRegressor` with
-    a prior has no such rule.
+    with the residual r = x - M0 s and its derivatives after variable projection, which
+    eliminates M0 or an amplitude, the mean :math:`\mu` and the inverse covariance P of the
+    prior. The noise :math:`\sigma` is estimated voxel by voxel from what no change of the
+    parameters can explain, if it is not given. A step is taken if it lowers the cost, prior
+    included, by at least a tenth of the predicted gain, and the residual of the data does
+    not rise. The prior therefore cannot pull an estimate away from the best fit of the
+    data; :class:`NLLSRegressor` with a prior has no such rule.
 
     Magnitudes are refined as if their noise were Gaussian, with a bias where they are below
     about five times the noise, as by :class:`NLLSRegressor`. Under Rician noise, standard
@@ -326,7 +326,7 @@ class OneStepRegressor(BoundedRegressor):
             and standard deviations or a prior need it.
         """
         X, known, usable = self._check_predict(X, known)
-        sigma = self._check_sigma(sigma, len(X), usable, wants_std=return_std)
+        sigma = self._check_sigma(sigma, X, usable, wants_std=return_std)
         y, is_free = np.full((len(X), self.n_outputs_), np.nan), np.ones(len(X), dtype=bool)
         if usable.any():
             some = (rows_of(values, usable) for values in (X, sigma, known))

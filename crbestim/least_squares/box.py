@@ -192,13 +192,14 @@ def resolve_bounds(model, bounds):
         if k == model._amplitude_column:
             if not 0 <= low < high:
                 raise ValueError(
-                    f"bounds of the amplitude {parameter.name} are {low:g} to {high:g}; it "
-                    "is not negative: give bounds such as (0, inf)."
+                    f"bounds of the amplitude {parameter.name} are {low:g} to {high:g}; "
+                    "give 0 <= low < high, such as (0, inf)."
                 )
         elif not (np.isfinite([low, high]).all() and low < high):
             raise ValueError(
                 f"bounds of {parameter.name} are {low:g} to {high:g}; searches need finite "
-                "ones, low < high."
+                "ones, low < high. Only an amplitude may be endless, if the model names it "
+                f"(amplitude={parameter.name!r})."
             )
         if low < parameter.domain[0] or high > parameter.domain[1]:
             raise ValueError(

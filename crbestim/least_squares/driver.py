@@ -85,8 +85,8 @@ class VoxelFits:
     n_iterations : ndarray of int, shape (n_voxels,)
         Number of steps tried.
     at_bound : ndarray of bool, shape (n_voxels, n_parameters)
-        Whether an estimate lies at one of its bounds, to 1e-4 of their distance; never for
-        parameters whose bounds span their period.
+        Whether an estimate lies at one of its bounds, to 1e-4 of their distance, or for an
+        amplitude exactly; never for parameters whose bounds span their period.
     """
 
     theta: np.ndarray
@@ -259,8 +259,9 @@ class VoxelFitter:
         if column is not None:
             amplitude, m0 = objective.amplitude_at(minima.x), np.ones(len(m0))
             theta = with_amplitude(theta, column, amplitude)
-            ends = np.isin(amplitude, self.limits)
-            at_end = with_amplitude(at_end, column, ends)
+            at_end = with_amplitude(at_end, column, np.isin(amplitude, self.limits))
+            # Without an amplitude, no parameter has an effect, and no search moves.
+            status[(amplitude == 0) & minima.converged] = VoxelStatus.STALLED
         fits = VoxelFits(
             theta=theta,
             m0=m0.astype(complex),
@@ -341,10 +342,8 @@ class FisherScoring:
         """
         usable = np.isfinite(starts).all(axis=(0, 2))
         n_parameters = self.model.n_parameters
-        theta, is_free = (
-            np.full((len(X), n_parameters), np.nan),
-            np.ones(len(X), dtype=bool),
-        )
+        theta = np.full((len(X), n_parameters), np.nan)
+        is_free = np.ones(len(X), dtype=bool)
         if usable.any():
             with one_thread(), np.errstate(all="ignore"):
                 objective = VoxelObjective(

@@ -31,6 +31,8 @@ from .box import (
 
 _START_DAMPING = 1e-2
 _LEAST_DAMPING, _MOST_DAMPING = 1e-12, 1e30
+# Costs that differ by less than this share are the same: which is lower is chance.
+_EQUAL = 1e-9
 # A search whose steps have become short without gain has stalled if the predicted gain
 # still exceeds this share of the cost plus the rounding error of data of unit norm.
 _EMPTY_PROMISE, _ROUNDING = 1e-3, 1e-20
@@ -73,7 +75,8 @@ class Minima:
 
     def replace(self, rows, other):
         """Replace some rows by another search where it ends lower; iterations add up."""
-        better = (other.cost < self.cost[rows]) | (self.failed[rows] & ~other.failed)
+        lower = other.cost < (1 - _EQUAL) * self.cost[rows]
+        better = lower | (self.failed[rows] & ~other.failed)
         self.n_iterations[rows[~better]] += other.n_iterations[~better]
         self.take_over(rows[better], other.rows(better))
 

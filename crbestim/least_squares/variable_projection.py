@@ -74,7 +74,8 @@ def variable_projection(x, s, ds=None, limits=None):
     energy = (np.abs(s) ** 2).sum(axis=1)
     direction = s[:, :, None] / energy[:, None, None]
     if limits is not None:
-        direction = np.where((m0 == free)[:, None, None], direction, 0.0)
+        inside = (m0 == free) & ~_are_at(m0, limits)
+        direction = np.where(inside[:, None, None], direction, 0.0)
     projected = ds - direction * (s.conj()[:, None, :] @ ds)
     return residual, -m0[:, None, None] * projected, m0
 
@@ -105,13 +106,14 @@ class VoxelObjective:
     def __init__(self, model, box, X, *, prior=None, sigma=None, limits=None):
         self.model, self.box, self.X = model._shape, box, X
         self.prior, self.sigma = prior, sigma
-        if prior is not None and model.amplitude is not None:
-            self.prior = prior.without(model._amplitude_column)
+        column = model._amplitude_column
+        if prior is not None and column is not None:
+            self.prior = prior.without(column)
         self.is_complex, self.has_factor = X.dtype.kind == "c", model.has_factor
         is_limited = self.has_factor and not self.is_complex
         self.limits = (limits or (0.0, np.inf)) if is_limited else None
         self.n_data = model.n_reals
-        self.n_free = max(self.n_data - model.n_unknowns, 0)
+        self.n_free = model._free_numbers(X)
         self.factor, self.scaled = np.ones(len(X), dtype=X.dtype), X.copy()
         self.norm = np.ones(len(X))
         self.noise = np.full(len(X), np.inf)
@@ -218,7 +220,8 @@ class VoxelObjective:
         """Noise per channel over the norm of the data: given, or from the unexplained."""
         if self.sigma is not None:
             return self.sigma[rows] / np.abs(self.factor[rows]) / self.norm[rows]
-        if not self.n_free:
+        n_free = self.n_free[rows]
+        if not n_free.any():
             return np.full(len(rows), _LEAST_NOISE)
         g, h = normal_equations(residual, jacobian)
         # At the middle of the box, no bound is active.
@@ -228,7 +231,8 @@ class VoxelObjective:
         decrements(middle, g, h, np.broadcast_to(ridge, g.shape), explained)
         energy = np.maximum((residual**2).sum(axis=1) - 2 * explained, 0.0)
         # Where the model is not finite, nothing is explained.
-        noise = np.sqrt(np.nan_to_num(energy, nan=1.0) / self.n_free)
+        noise = np.sqrt(np.nan_to_num(energy, nan=1.0) / np.maximum(n_free, 1))
+        noise = np.where(n_free > 0, noise, _LEAST_NOISE)
         return np.minimum(self.noise[rows], noise)
 
     def at(self, fractions):
@@ -242,17 +246,22 @@ class VoxelObjective:
         """Return the amplitudes of real signals there, exactly at a limit or inside."""
         amplitude = self.at(fractions)[1]
         for limit in self.limits:
-            near = np.isclose(amplitude, limit, rtol=_ROUNDING, atol=0.0)
-            amplitude = np.where(near, limit, amplitude)
+            amplitude = np.where(_are_at(amplitude, [limit]), limit, amplitude)
         return np.clip(amplitude, *self.limits)
 
     def noise_at(self, misfit):
         """Return the noise over the norm of the data: given, from the residual, or NaN."""
-        if self.sigma is None and self.n_free:
-            return misfit / np.sqrt(self.n_free) if self.prior is None else self.noise
         if self.sigma is None:
-            return np.full(len(misfit), np.nan)
+            n_free = np.maximum(self.n_free, 1)
+            noise = misfit / np.sqrt(n_free) if self.prior is None else self.noise
+            return np.where(self.n_free > 0, noise, np.nan)
         return self.sigma / np.abs(self.factor) / self.norm
+
+
+def _are_at(m0, limits):
+    """Return which factors are at one of the limits, up to rounding errors."""
+    near = [np.isclose(m0, limit, rtol=_ROUNDING, atol=0.0) for limit in limits]
+    return np.any(near, axis=0)
 
 
 def _factor(X, s):

@@ -26,7 +26,7 @@ class ClosedFormModel(SignalModel):
     def __init__(self, parameters, signal, noise, bounds, *, te=None, amplitude_name="M0"):
         self.is_magnitude = check_choice("signal", signal, SIGNALS) == "magnitude"
         self.noise = check_noise(noise, self.is_magnitude)
-        self.amplitude = amplitude_name if self.is_magnitude else None
+        self._amplitude_name = amplitude_name
         # Times of phase evolution, in s; None if all samples have the same phase.
         self._turning = None if self.is_magnitude else te
         if self.is_magnitude:
@@ -34,6 +34,11 @@ class ClosedFormModel(SignalModel):
         elif te is not None:
             parameters = (*parameters, _off_resonance(te))
         self._choose_parameters(parameters, bounds)
+
+    @property
+    def amplitude(self):
+        """Name of the amplitude of magnitudes; None for complex signals."""
+        return self._amplitude_name if self.is_magnitude else None
 
     @property
     def is_complex(self):

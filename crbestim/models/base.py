@@ -118,6 +118,8 @@ class SignalModel:
                 f"signal is a method of {type(self).__name__}; define it in a class, or "
                 "store this value under another name."
             )
+        if name == "amplitude":
+            vars(self).pop("_amplitude_column", None)
         is_list = name == "bounds" and isinstance(value, list | tuple)
         super().__setattr__(name, np.array(value, dtype=float) if is_list else value)
 
@@ -337,6 +339,20 @@ class SignalModel:
         """Number of real numbers in a signal: two a sample if it is complex."""
         return self.n_features * (2 if self.is_complex else 1)
 
+    def _real_numbers(self, X):
+        """Return the number of real numbers in signals, and whether all are real.
+
+        Imaginary parts that are zero throughout a voxel were not measured.
+        """
+        is_real = ~X.imag.any(axis=1) if self.is_complex else np.zeros(len(X), dtype=bool)
+        return np.where(is_real, self.n_features, self.n_reals), is_real
+
+    def _free_numbers(self, X):
+        """Return how many more real numbers than unknowns each voxel has, or none."""
+        n_reals, is_real = self._real_numbers(X)
+        # The factor M0 of real signals has one unknown less.
+        return np.maximum(n_reals - self.n_unknowns + is_real, 0)
+
     @property
     def n_unknowns(self):
         """Number of real unknowns of a signal: the parameters, and M0 if it is complex."""
@@ -390,13 +406,16 @@ class SignalModel:
                 "difference='none'. Give one, or set difference='central'."
             )
 
-    def jacobian_error(self, theta):
+    def jacobian_error(self, theta, *, own=True):
         """Estimate the error of the Jacobian, the model's own or that by differences.
 
         Parameters
         ----------
         theta : array-like of shape (n_samples, n_parameters)
             Parameters, in SI units.
+        own : bool, default=True
+            Whether the model's own Jacobian is judged, if it has one; otherwise that by
+            differences.
 
         Returns
         -------
@@ -415,9 +434,9 @@ class SignalModel:
         theta = self.check_theta(theta)
         found = self._differences(self._checked_signal, theta, self._checked_signal(theta))
         error = found.error
-        if self._has_own_jacobian:
-            own = self._checked_signal(theta, jacobian=True)[1]
-            error = error + np.linalg.norm(own - found.jacobian, axis=1)
+        if own and self._has_own_jacobian:
+            jacobian = self._checked_signal(theta, jacobian=True)[1]
+            error = error + np.linalg.norm(jacobian - found.jacobian, axis=1)
         return error / found.size
 
     def _differences(self, simulate, theta, signal):

@@ -86,7 +86,7 @@ class Network:
         have an amplitude.
     known_inputs : KnownInputs
         How known values become inputs.
-    column : int, default=None
+    amplitude_column : int, default=None
         Which target is the amplitude of real signals; its scale is per unit of their norm.
     """
 
@@ -98,7 +98,7 @@ class Network:
     periods: np.ndarray
     reference: np.ndarray
     known_inputs: KnownInputs
-    column: int | None = None
+    amplitude_column: int | None = None
 
     def estimate(self, weights, X, known, n_jobs):
         """Estimate targets; a row's estimate does not depend on the other rows.
@@ -139,8 +139,8 @@ class Network:
         with pool(effective_n_jobs(n_jobs) if len(starts) > 1 else 1) as parallel_map:
             scaled = np.concatenate(list(parallel_map(estimate, starts)))
         found = self.offset + self.scale * scaled.astype(float)
-        if self.column is not None:
-            found[:, self.column] *= norms(X)
+        if self.amplitude_column is not None:
+            found[:, self.amplitude_column] *= norms(X)
         return found
 
     def train(
@@ -263,7 +263,8 @@ class Network:
         from .modules import align
 
         signals = torch.as_tensor(np.array(self._centred(X)))
-        aligned = align(signals, torch.as_tensor(self.reference), self.column is not None)
+        has_amplitude = self.amplitude_column is not None
+        aligned = align(signals, torch.as_tensor(self.reference), has_amplitude)
         return torch.hstack([aligned, torch.as_tensor(known_inputs)])
 
     def _fingerprints(self, data, device):
@@ -273,7 +274,7 @@ class Network:
         if data is None:
             return None
         arrays, options = data
-        options = options | {"column": self.column}
+        options = options | {"amplitude_column": self.amplitude_column}
         signals = self._centred(arrays["signals"])
         arrays = arrays | {"signals": signals, "reference": self.reference}
         return Fingerprints.from_arrays(arrays, dtype=self.dtype, device=device, **options)
@@ -283,7 +284,7 @@ class Network:
 
         On a large offset, single precision would lose the signals.
         """
-        is_free = X.dtype.kind == "c" or self.column is not None
+        is_free = X.dtype.kind == "c" or self.amplitude_column is not None
         return X if is_free else X - self.reference
 
 

@@ -35,9 +35,12 @@ class Fingerprints:
     levels : Tensor of shape (n_levels,), default=None
         Ascending signal-to-noise ratios, if the precision at unit noise depends on them;
         its shape is then (n_samples, n_levels, n_outputs).
+    amplitude : Tensor of shape (n_samples,), default=None
+        Amplitudes of clean signals, over which a signal-to-noise ratio is that of the
+        noise; by default 1.
     noise : crbestim.noise.Noise, default=GaussianNoise()
         Noise that clean signals get.
-    column : int, default=None
+    amplitude_column : int, default=None
         Which target is the amplitude of real signals: the network estimates it in units of
         their norms.
     """
@@ -51,8 +54,9 @@ class Fingerprints:
     snr_is_range: bool = False
     scale_precision: bool = False
     levels: torch.Tensor | None = None
+    amplitude: torch.Tensor | None = None
     noise: Noise = GaussianNoise()
-    column: int | None = None
+    amplitude_column: int | None = None
 
     @classmethod
     def from_arrays(cls, arrays, *, dtype, device, **options):
@@ -93,25 +97,26 @@ class Fingerprints:
         if self.snr is not None:
             snr = self._draw_snr(len(rows) // n_realizations, generator)
             snr = snr.repeat_interleave(n_realizations)[:, None]
-            x = self._with_noise(x, snr, generator)
+            unit = 1.0 if self.amplitude is None else self.amplitude[rows, None]
+            x = self._with_noise(x, snr / unit, generator)
             if self.levels is not None:
                 precision = self._interpolated(precision, snr)
             if self.scale_precision:
                 precision = precision * snr**2
         targets = self.targets[rows]
-        if self.column is not None:
+        if self.amplitude_column is not None:
             norm = torch.linalg.vector_norm(x, dim=1, keepdim=True)
             unit = torch.ones_like(targets)
-            unit[:, self.column, None] = norm
+            unit[:, self.amplitude_column, None] = norm
             targets, precision = targets / unit, precision * unit**2
-        aligned = align(x, self.reference, self.column is not None)
+        aligned = align(x, self.reference, self.amplitude_column is not None)
         return torch.hstack([aligned, self.known[rows]]), targets, precision
 
     def _with_noise(self, x, snr, generator):
         """Add noise to clean signals; the reference is added back if the noise needs it."""
         n_channels = self.noise.n_channels
         channels = [_normal(x, generator) / snr for _ in range(n_channels)]
-        if not self.noise.depends_on_signal or self.column is not None:
+        if not self.noise.depends_on_signal or self.amplitude_column is not None:
             return self.noise.apply(x, channels, torch)
         return self.noise.apply(x + self.reference, channels, torch) - self.reference
 

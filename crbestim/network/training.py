@@ -16,6 +16,8 @@ _WARM_UP = 0.03
 # do not depend on the number of threads, so neither do the weights.
 _PART = 512
 _BLOCK = 4096
+# Time of an estimate, as a share of that of a step of training.
+_FORWARD = 0.3
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ class Trainer:
         # The batch size counts all noise realizations of a fingerprint.
         size = max(1, settings.batch_size // self.loss.n_realizations)
         batches = order.split(size)
-        total = 0.0
+        total, start = 0.0, self.progress.elapsed
         for i, rows in enumerate(batches):
             fraction = (epoch + i / len(batches)) / settings.max_iter
             fraction = max(fraction, self.progress.elapsed / settings.max_time)
@@ -142,9 +144,12 @@ class Trainer:
                 min(fraction, 1.0), settings.schedule
             )
             total = total + self.step(rows, rate) * len(rows)
-            if self.progress.elapsed > settings.max_time:
+            seen = min((i + 1) * size, len(self.train))
+            elapsed = self.progress.elapsed
+            n_validated = 0 if self.validation is None else len(self.validation)
+            validating = _FORWARD * (elapsed - start) / seen * n_validated
+            if elapsed + validating > settings.max_time:
                 break
-        seen = min((i + 1) * size, len(self.train))
         return {
             "epoch": epoch + 1,
             "loss": self._check_finite(total / seen, "training loss"),

@@ -169,6 +169,13 @@ def test_draws_stay_inside_the_bounds(bounds, share_of_fluid):
     assert np.mean(t2 > 0.25) == pytest.approx(share_of_fluid, abs=0.03)
 
 
+@pytest.mark.parametrize("distributions", [None, {}, {"M0": stats.uniform(1.0, 2.0)}])
+def test_fluid_alone_is_drawn_where_only_fluid_is_inside(distributions):
+    model = MonoExponential(TE, signal="magnitude", bounds={"T2": (0.6, 1.2)})
+    _, y = make_fingerprints(model, 400, random_state=0, distributions=distributions)
+    assert 0.6 <= y[:, 0].min() < 0.63 < 1.17 < y[:, 0].max() <= 1.2
+
+
 def test_draws_inside_the_bounds_do_not_change_with_them():
     wide, narrow = (
         make_fingerprints(MonoExponential(TE, bounds=b), 500, random_state=0)[1]

@@ -6,7 +6,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from crbestim import CRBRegressor
-from crbestim.estimators._training import resolve_batch_size
+from crbestim.estimators._training_data import resolve_batch_size
 from crbestim.metrics import crb_loss
 from crbestim.network import Loss
 

@@ -170,6 +170,12 @@ def test_what_needs_targets_says_so(make, options, text):
         make(model).fit(X, None, **options)
 
 
+def test_compressed_images_need_targets_or_a_compressed_model():
+    model = MonoExponential(TE, signal="magnitude")
+    with pytest.raises(ValueError, match="X has 3 features, fewer than .* give y, or comp"):
+        DictionaryRegressor(model).fit(np.ones((5, 3)))
+
+
 @pytest.mark.parametrize("make", [NLLSRegressor, lambda m: OneStepRegressor(model=m)])
 def test_a_prior_without_targets_is_wide(make):
     model = MonoExponential(TE, signal="magnitude")

@@ -14,7 +14,7 @@ from crbestim import (
 from crbestim.bounds import cramer_rao_bound, signal_and_bound
 from crbestim.datasets import make_fingerprints
 from crbestim.estimators._residuals import analyze_residuals
-from crbestim.estimators._training import TrainingData
+from crbestim.estimators._training_data import TrainingData
 from crbestim.exceptions import LowSignalWarning
 from crbestim.network.arrays import KnownInputs, Network
 from crbestim.network.losses import CRBLoss, MSELoss

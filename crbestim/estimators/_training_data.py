@@ -1,0 +1,248 @@
+"""Training data of CRBRegressor: scales, signals and their bounds, in the time there is."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from .._deadline import affordable
+from .._linear_algebra import norms
+from ..bounds import implied_snr, signal_and_bound
+from ..least_squares.driver import evenly_spaced
+from ..models.base import main_direction
+from ..network.arrays import KnownInputs, Network, unit_amplitude
+from ..noise import noise_of, noise_of_data
+
+# Bounds that depend on the signal are interpolated between signal-to-noise ratios a fifth
+# apart, with an error of 1 % for Rician noise.
+_LEVEL_RATIO = 1.2
+_N_ROUNDS = 12
+_LARGEST_BATCH, _SMALLEST_BATCH, _STEPS_PER_EPOCH = 1024, 32, 100
+# Shares of the time of a fit: at most for simulation, and at least for calibration. Rows
+# that are simulated whatever they take.
+_SIMULATION, _CALIBRATION, _LEAST_ROWS = 1 / 3, 0.1, 1024
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """How signals and targets become training sets.
+
+    The sets are arrays and options of :class:`~crbestim.network.data.Fingerprints`.
+
+    Parameters
+    ----------
+    network : Network
+        The network, with the scales of its inputs and targets.
+    loss : Loss
+        The loss, which chooses what squared errors are divided by.
+    target_variance : ndarray of shape (n_outputs,)
+        Variance of the targets, for losses that do not use the bound.
+    noise_std : float
+        Noise where no bound is given, for M0 = 1.
+    snr : tuple of float or None
+        Range of signal-to-noise ratios to draw from; None takes those of the rows.
+    """
+
+    network: object
+    loss: object
+    target_variance: np.ndarray
+    noise_std: float
+    snr: tuple | None
+
+    def measured(self, X, y, bound, known):
+        """Return signals as measured, with the bound at their noise."""
+        return self._arrays(X, y, self._precision(y, bound), known), {}
+
+    def simulated(self, model, y, crb, known):
+        """Return clean signals that get fresh noise, with the bound at unit noise."""
+        if noise_of(model).depends_on_signal:
+            return self._simulated_at_levels(model, y, crb, known)
+        if self.loss.uses_bound or (crb is not None and self.snr is None):
+            signals, bound = signal_and_bound(model, y)
+        else:
+            signals, bound = model.signal(y), None
+        own = np.full(1, 1 / self.noise_std)
+        if crb is not None and bound is not None:
+            # A given bound implies the noise of its row: the signal-to-noise ratio at
+            # which it agrees best with the model's own bound.
+            own = implied_snr(bound, crb, default=1 / self.noise_std)
+            bound = crb * own[:, None] ** 2
+        snr = own if self.snr is None else np.array(self.snr)
+        return self._drawing(model, signals, y, self._precision(y, bound), known, snr)
+
+    def _simulated_at_levels(self, model, y, crb, known):
+        """Return the same for noise that depends on the signal, with bounds at levels."""
+        snr = np.full(1, 1 / self.noise_std) if self.snr is None else np.array(self.snr)
+        if self.snr is None and crb is not None:
+            snr = self._implied_snr(model, y, crb)
+        signals = model.signal(y)
+        if not self.loss.uses_bound:
+            precision = self._precision(y, None)
+            return self._drawing(model, signals, y, precision, known, snr)
+        low, high = snr.min(), snr.max()
+        n_levels = 1 + int(np.ceil(np.log(high / low) / np.log(_LEVEL_RATIO)))
+        levels = np.geomspace(low, high, n_levels)
+        bounds = (signal_and_bound(model, y, 1 / level)[1] for level in levels)
+        at_unit_noise = [b * k**2 for b, k in zip(bounds, levels, strict=True)]
+        precision = self.network.scale**2 / np.stack(at_unit_noise, axis=1)
+        if crb is not None:
+            precision = np.where(np.isfinite(crb)[:, None], precision, 0.0)
+        return self._drawing(model, signals, y, precision, known, snr, levels)
+
+    def _implied_snr(self, model, y, crb):
+        """Signal-to-noise ratio of each row at which the model's bound agrees best.
+
+        Under Rician noise, a bound falls as SNR^-p with p from 2 (Gaussian noise) to 4
+        (noise alone). A step by the cube root of the mismatch therefore leaves at most a
+        third of its logarithm.
+        """
+        snr = np.full(len(y), 1 / self.noise_std)
+        for _ in range(_N_ROUNDS):
+            _, bound = signal_and_bound(model, y, 1 / snr)
+            snr = snr * implied_snr(bound, crb, default=1.0) ** (2 / 3)
+        return snr
+
+    def _precision(self, y, bound):
+        """Inverse variances of scaled targets."""
+        variance = bound if self.loss.uses_bound else self.target_variance
+        return self.network.scale**2 / np.broadcast_to(variance, y.shape)
+
+    def _arrays(self, signals, y, precision, known, **others):
+        return dict(
+            signals=signals,
+            targets=(y - self.network.offset) / self.network.scale,
+            precision=precision,
+            known=self.network.known_inputs.inputs(known, len(y)),
+            **others,
+        )
+
+    def _drawing(self, model, signals, y, precision, known, snr, levels=None):
+        others = dict(snr=snr, levels=levels, amplitude=model._amplitudes(y))
+        return self._arrays(signals, y, precision, known, **others), dict(
+            snr_is_range=self.snr is not None,
+            scale_precision=self.loss.uses_bound,
+            noise=noise_of_data(model),
+        )
+
+
+def at_one_amplitude(model, X, y, crb):
+    """Return data scaled to one amplitude, 1 if it is in bounds; complex X, to size 1.
+
+    A bound of the amplitude grows with its square, and the others do not depend on it.
+    """
+    column = None if model is None else model._amplitude_column
+    if column is None:
+        return unit_amplitude(X), y, crb
+    amplitude = y[:, column]
+    if not (amplitude > 0).all():
+        row = np.argmin(amplitude > 0)
+        raise ValueError(
+            f"{model.amplitude} = {amplitude[row]:g} in row {row} of y: a signal without "
+            "amplitude shows nothing; leave such rows out of fit."
+        )
+    one = np.clip(1.0, *model.bounds[column])
+    factor = np.ones_like(y)
+    factor[:, column] = one / amplitude
+    y = y * factor
+    y[:, column] = one
+    return X * factor[:, [column]], y, None if crb is None else crb * factor**2
+
+
+def new_network(estimator, X, y, known):
+    """Return the network of CRBRegressor, with its scales."""
+    model, is_complex = estimator.model, estimator.is_complex_
+    column = None if model is None else model._amplitude_column
+    offset, scale = target_scales(model, y)
+    if column is not None:
+        size = norms(X)
+        offset[column], scale[column] = 0.0, (y[:, column] / size).mean()
+        X = X / size[:, None]
+    reference = main_direction(X) if is_complex else X.mean(axis=0)
+    known_periods = [parameter.period for parameter in estimator._known_parameters]
+    return Network(
+        hidden_layer_sizes=tuple(estimator.hidden_layer_sizes),
+        activation=estimator.activation,
+        dtype=estimator.dtype,
+        offset=offset,
+        scale=scale,
+        periods=np.full(len(scale), np.inf) if model is None else model.periods,
+        reference=reference,
+        known_inputs=KnownInputs.learn(known, known_periods),
+        amplitude_column=column,
+    )
+
+
+def split_rows(n_samples, validation_fraction, rng):
+    """Return rows to train on, and rows held out; `validation_fraction` may be None."""
+    if validation_fraction is None:
+        return np.arange(n_samples), np.arange(0)
+    order = rng.permutation(n_samples)
+    n_held_out = int(np.ceil(validation_fraction * n_samples))
+    if n_held_out >= n_samples:
+        raise ValueError(
+            f"n_samples = {n_samples} sample"
+            f"{'s' if n_samples > 1 else ''} leaves none to train on after "
+            f"validation_fraction={validation_fraction}; give more, or "
+            "early_stopping=False."
+        )
+    return order[n_held_out:], order[:n_held_out]
+
+
+def rows_in_time(make, parts, kinds, deadline):
+    """Return as many rows of each part as ``make(rows, kind)`` can make sets of in time.
+
+    The same share of all parts, but no less than _LEAST_ROWS of each.
+    """
+    if np.isinf(deadline.seconds):
+        return parts
+    share, n_left = 1.0, sum(len(rows) for rows in parts)
+    for rows, kind in zip(parts, kinds, strict=True):
+        if not len(rows):
+            continue
+
+        def work(k, rows=rows, kind=kind):
+            make(rows[evenly_spaced(len(rows), k)], kind)
+
+        seconds = deadline.at(_SIMULATION).left * len(rows) / n_left
+        n = affordable(work, len(rows), seconds, _LEAST_ROWS)
+        share = min(share, n / len(rows))
+        n_left -= len(rows)
+    n = [max(round(share * len(rows)), min(len(rows), _LEAST_ROWS)) for rows in parts]
+    kept = [rows[evenly_spaced(len(rows), k)] for rows, k in zip(parts, n, strict=True)]
+    n_kept, n = (sum(len(rows) for rows in part) for part in (kept, parts))
+    if n_kept < n:
+        warnings.warn(
+            f"max_time={deadline.seconds:g} leaves time to simulate {n_kept} of {n} rows, "
+            "and training does without the others; raise max_time",
+            ConvergenceWarning,
+            stacklevel=6,
+        )
+    return kept
+
+
+def training_deadline(deadline, model):
+    """Return when training must end; warn if that is before it begins."""
+    ends = deadline if model is None else deadline.at(1 - _CALIBRATION)
+    if ends.is_over:
+        warnings.warn(
+            f"max_time={deadline.seconds:g} is over before training begins, and the "
+            "network took a single step; raise max_time",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
+    return ends
+
+
+def resolve_batch_size(batch_size, n_samples):
+    """Return the number of fingerprints per step; "auto" is about 100 steps an epoch."""
+    if batch_size != "auto":
+        return batch_size
+    return int(np.clip(n_samples // _STEPS_PER_EPOCH, _SMALLEST_BATCH, _LARGEST_BATCH))
+
+
+def target_scales(model, y):
+    """Return offsets and scales of targets, from the model's bounds or the targets."""
+    if model is None:
+        return y.mean(axis=0), np.where(np.ptp(y, axis=0) > 0, y.std(axis=0), 1.0)
+    return model.bounds.mean(axis=1), np.diff(model.bounds, axis=1).ravel()
