@@ -16,12 +16,15 @@ from .._validation import (
     check_sample_weight,
     check_sigma,
     check_targets,
+    has_signal,
+    refuse_kind,
+    warn_of_negative,
+    warn_of_no_noise,
 )
 from ..bounds import cramer_rao_bound
 from ..metrics import efficiency_score
 from ..models import SignalModel
 from ._residuals import Residuals, analyze_residuals
-from ._voxels import has_signal, refuse_kind, warn_of_negative, warn_of_no_noise
 
 
 class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):

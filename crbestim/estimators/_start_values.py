@@ -8,7 +8,7 @@ import numpy as np
 from ..datasets.distributions import can_draw, draw_parameters
 from ..least_squares.box import resolve_bounds, search_box
 from ..least_squares.driver import evenly_spaced
-from ..models._amplitude import with_amplitude, without_amplitude
+from ..models.base import with_amplitude, without_amplitude
 from ._base import rows_of
 from ._matching import N_MATCHES, Dictionary, in_blocks
 from ._sub_estimators import fit_clone, predict_columns

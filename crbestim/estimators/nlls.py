@@ -18,7 +18,7 @@ from ..least_squares.driver import (
     chunks,
 )
 from ..least_squares.prior import resolve_prior
-from ..models._amplitude import without_amplitude
+from ..models.base import without_amplitude
 from ._base import BoundedRegressor, rows_of, undone_by_errors
 from ._linear_calibration import LinearCalibration, joined
 from ._residuals import require_sigma

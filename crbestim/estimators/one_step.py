@@ -16,7 +16,7 @@ from ..least_squares.driver import (
     evenly_spaced,
 )
 from ..least_squares.prior import resolve_prior
-from ..models._amplitude import without_amplitude
+from ..models.base import without_amplitude
 from ..parameters import wrapped_error
 from ._base import BoundedRegressor, rows_of, undone_by_errors
 from ._linear_calibration import LinearModel

@@ -13,7 +13,7 @@ from joblib import effective_n_jobs
 from threadpoolctl import threadpool_limits
 
 from ..bounds import covariance_of_estimates, crb_from_jacobian
-from ..models._amplitude import with_amplitude
+from ..models.base import with_amplitude
 from ..noise import noise_of
 from .box import damped_steps, foreseen_gain, normal_equations
 from .levenberg_marquardt import levenberg_marquardt
@@ -85,8 +85,8 @@ class VoxelFits:
     n_iterations : ndarray of int, shape (n_voxels,)
         Number of steps tried.
     at_bound : ndarray of bool, shape (n_voxels, n_parameters)
-        Whether an estimate lies at one of its bounds, to 1e-4 of their distance, or for an
-        amplitude exactly; never for parameters whose bounds span their period.
+        Whether an estimate lies at one of its bounds, to 1e-4 of their distance, or an
+        amplitude to 1e-4 of the bound; never for parameters whose bounds span their period.
     """
 
     theta: np.ndarray
@@ -259,7 +259,10 @@ class VoxelFitter:
         if column is not None:
             amplitude, m0 = objective.amplitude_at(minima.x), np.ones(len(m0))
             theta = with_amplitude(theta, column, amplitude)
-            at_end = with_amplitude(at_end, column, np.isin(amplitude, self.limits))
+            near = [np.isclose(amplitude, end, _AT_BOUND, 0.0) for end in self.limits]
+            at_end = with_amplitude(at_end, column, np.any(near, axis=0))
+            # Curvatures differ on both sides of a limit, where gains are not as predicted.
+            status[minima.stalled & np.any(near, axis=0)] = VoxelStatus.CONVERGED
             # Without an amplitude, no parameter has an effect, and no search moves.
             status[(amplitude == 0) & minima.converged] = VoxelStatus.STALLED
         fits = VoxelFits(

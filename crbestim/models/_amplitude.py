@@ -53,13 +53,3 @@ def _check_proportional(model, column, label):
             f"{label} is not the overall factor of the signal, which is not proportional "
             "to it; name another parameter, or leave it out."
         )
-
-
-def with_amplitude(theta, column, amplitude):
-    """Return theta with the amplitude in its column, after the others are moved."""
-    return theta if column is None else np.insert(theta, column, amplitude, axis=1)
-
-
-def without_amplitude(values, column):
-    """Return columns of the other parameters, along the second axis."""
-    return values if column is None else np.delete(values, column, axis=1)

@@ -29,13 +29,6 @@ def checked(source, hook, described):
     return signal
 
 
-def hook_of(signal):
-    """Return what a public `signal` runs, or None if it is a user's own method."""
-    owner, hook = getattr(signal, "_runs", (None, None))
-    # functools.wraps copies attributes to other functions.
-    return hook if owner is signal else None
-
-
 def as_hook(signal):
     """Return a method ``signal(theta)``, or one with `jacobian`, as one with `jacobian`."""
     if not callable(signal):

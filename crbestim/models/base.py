@@ -9,10 +9,10 @@ from .._linear_algebra import norms
 from .._representation import constructor_call
 from ..exceptions import InexactJacobianWarning, MissingJacobianError
 from ..parameters import Parameter
-from ._amplitude import find_amplitude, with_amplitude, without_amplitude
+from ._amplitude import find_amplitude
 from ._checks import choose_parameters
 from ._differences import differentiate
-from ._hooks import as_hook, checked, hook_of
+from ._hooks import as_hook, checked
 
 # Errors of derivatives above this fraction of the norm of a column raise a warning.
 _INEXACT = 1e-4
@@ -82,7 +82,7 @@ class SignalModel:
     def jacobian_accuracy(self):
         """Error of a column of the Jacobian over its norm, by which bounds judge it."""
         # A subclass with its own Jacobian may still pass on differences of its parent.
-        hooks = (hook_of(vars(kind).get("signal")) for kind in type(self).__mro__)
+        hooks = (_hook_of(vars(kind).get("signal")) for kind in type(self).__mro__)
         by_differences = any(hasattr(hook, "differentiates") for hook in hooks)
         if self._has_own_jacobian and not by_differences:
             return self._own_accuracy
@@ -102,11 +102,11 @@ class SignalModel:
         for parent in cls.__mro__:
             if "signal" in vars(parent):
                 own = vars(parent)["signal"]
-                if hook_of(own) is None:
+                if _hook_of(own) is None:
                     cls.signal = checked(own, as_hook(own), described)
                 break
             # A user's own `signal` counts, and not a helper of that name.
-            is_hook = getattr(hook_of(cls.signal), "__name__", None) == "_simulate"
+            is_hook = getattr(_hook_of(cls.signal), "__name__", None) == "_simulate"
             if is_hook and "_simulate" in vars(parent):
                 hook = vars(parent)["_simulate"]
                 cls.signal = checked(SignalModel.signal, hook, described)
@@ -282,7 +282,7 @@ class SignalModel:
         """What computes the signal: a user's own `signal`, or `_simulate`."""
         signal = type(self).signal
         # A `signal` assigned to a class after its definition has no wrapper.
-        return hook_of(signal) or as_hook(signal)
+        return _hook_of(signal) or as_hook(signal)
 
     def _checked_signal(self, theta, jacobian=False):
         """Do what `signal` does, for theta that has been checked."""
@@ -646,6 +646,16 @@ def m0_by_projection(x, s):
         return (s.conj() * x).sum(axis=1) / (np.abs(s) ** 2).sum(axis=1)
 
 
+def with_amplitude(theta, column, amplitude):
+    """Return theta with the amplitude in its column, after the others are moved."""
+    return theta if column is None else np.insert(theta, column, amplitude, axis=1)
+
+
+def without_amplitude(values, column):
+    """Return columns of the other parameters, along the second axis."""
+    return values if column is None else np.delete(values, column, axis=1)
+
+
 def amplitude_by_projection(model, X, theta):
     """Return theta with the amplitudes, inside their bounds, that fit real signals X."""
     column = model._amplitude_column
@@ -674,6 +684,13 @@ def main_direction(X):
     norm = np.linalg.norm(X, axis=1, keepdims=True)
     rows = X / np.where(norm > 0, norm, 1.0)
     return np.linalg.eigh(rows.T @ rows.conj())[1][:, -1]
+
+
+def _hook_of(signal):
+    """Return what a public `signal` runs, or None if it is a user's own method."""
+    owner, hook = getattr(signal, "_runs", (None, None))
+    # functools.wraps copies attributes to other functions.
+    return hook if owner is signal else None
 
 
 SignalModel.signal._runs = SignalModel.signal, SignalModel._simulate

@@ -14,8 +14,7 @@ from .._linear_algebra import whitening_matrix
 from .._representation import values_or
 from .._validation import check_known
 from ..noise import GaussianNoise, get_noise
-from ._amplitude import with_amplitude
-from .base import SignalModel
+from .base import SignalModel, with_amplitude
 
 
 class ModelView(SignalModel):

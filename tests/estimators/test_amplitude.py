@@ -28,6 +28,7 @@ from crbestim.models import (
     SpoiledGradientEcho,
 )
 from crbestim.parameters import Parameter
+from tests.estimators.siblings import ESTIMATORS
 
 TE = 0.01 * np.arange(1, 13)
 B = 1e6 * np.array([0, 10, 20, 50, 100, 200, 400, 800, 1000])
@@ -68,11 +69,6 @@ MODELS = {
     "M0 alone": lambda: T2.fix(T2=0.08),
     "compressed": lambda: T2.compress(BASIS),
     "whitened": lambda: T2.whiten(COVARIANCE),
-}
-ESTIMATORS = {
-    "least squares": NLLSRegressor,
-    "matching": lambda m: DictionaryRegressor(m, n_neighbors=20, interpolate=True),
-    "step": lambda m: OneStepRegressor(model=m),
 }
 
 

@@ -22,16 +22,12 @@ from crbestim.models import (
     MonoExponential,
     SpoiledGradientEcho,
 )
+from tests.estimators.siblings import ESTIMATORS
 
 TE = 0.01 * np.arange(1, 13)
 TI = [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.0, 5.5]
 B = 1e6 * np.array([0, 10, 20, 30, 50, 75, 100, 150, 250, 400, 600, 800, 1000])
 ANGLES = np.deg2rad([2, 5, 10, 15, 20, 30])
-ESTIMATORS = {
-    "least squares": NLLSRegressor,
-    "matching": lambda m: DictionaryRegressor(m, n_neighbors=20, interpolate=True),
-    "step": lambda m: OneStepRegressor(model=m),
-}
 CLOSED_FORMS = {
     "T2": lambda **k: MonoExponential(TE, **k),
     "T2, offset": lambda **k: MonoExponential(TE, offset=True, **k),

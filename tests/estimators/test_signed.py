@@ -5,18 +5,14 @@ import warnings
 import numpy as np
 import pytest
 
-from crbestim import DictionaryRegressor, NLLSRegressor, OneStepRegressor
+from crbestim import DictionaryRegressor, NLLSRegressor
 from crbestim.estimators.nlls import VoxelStatus
 from crbestim.models import InversionRecovery
+from tests.estimators.siblings import ESTIMATORS
 
 TI = np.array([0.03, 0.06, 0.1, 0.2, 0.4, 0.7, 1.1, 1.6, 2.4, 3.5])
 MODEL = InversionRecovery(TI, tr=5.0)
 MAGNITUDE = InversionRecovery(TI, tr=5.0, signal="magnitude")
-ESTIMATORS = {
-    "least squares": NLLSRegressor,
-    "matching": lambda m: DictionaryRegressor(m, n_neighbors=20, interpolate=True),
-    "step": lambda m: OneStepRegressor(model=m),
-}
 
 
 def signed(n=1500, sigma=100.0):
