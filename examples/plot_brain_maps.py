@@ -5,7 +5,7 @@ Quantitative maps of a brain
 A network trained with the CRB loss turns complex signals into maps of tissue parameters.
 It is compared with the same network trained with the mean squared error of standardized
 parameters, on the same fingerprints and for as long, and with nonlinear least squares. All
-of it takes two to three minutes on two cores.
+of it takes two minutes on two cores, and half a minute more the first time, to compile.
 
 By default the brain is a digital phantom, measured with the sequence of the library, with
 noise added. ``--data FOLDER`` maps measured data instead: the folder holds
@@ -28,7 +28,7 @@ from crbestim.metrics import compare_estimators
 parser = argparse.ArgumentParser(description="Maps of a brain from complex signals.")
 parser.add_argument("--data", type=Path, help="folder of measured data")
 parser.add_argument("--samples", type=int, default=16_000, help="training fingerprints")
-parser.add_argument("--epochs", type=int, default=60, help="epochs of each network")
+parser.add_argument("--epochs", type=int, default=40, help="epochs of each network")
 parser.add_argument("--fits", type=int, default=500, help="voxels for least squares")
 parser.add_argument("--output", type=Path, default=Path("brain_maps"), help="for pictures")
 arguments, _ = parser.parse_known_args()
@@ -49,7 +49,7 @@ def report(message):
 # the parameters; it starts from the signals of some fingerprints together with derivatives
 # made orthogonal to all others (Mao et al., arXiv 2305.00326).
 
-simulates = "optimizing a basis for half a minute, then simulating a brain"
+simulates = "optimizing a basis, compiled first for half a minute, and simulating a brain"
 report(simulates if arguments.data is None else "reading the data")
 model = load_model(arguments.data)
 if arguments.data is None:
@@ -85,7 +85,7 @@ for loss in ("crb", "mse"):
     network.set_params(n_jobs=2, random_state=0, verbose=True).fit(X, y, crb=crb)
     estimators[f"network, {loss.upper()} loss"] = network
     report(f"network trained with {loss} loss: {network.history_[-1]['time']:.0f} s")
-least_squares = NLLSRegressor(model, n_jobs=2, verbose=True).fit(X, y)
+least_squares = NLLSRegressor(model, verbose=True).fit(X, y)
 estimators["least squares"] = least_squares
 
 # %%
