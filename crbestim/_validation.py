@@ -49,10 +49,12 @@ __all__ = [
     "refuse_kind",
     "warn_of_negative",
     "warn_of_no_noise",
+    "warn_of_unknown",
 ]
 
-# Shares of a magnitude that may be negative, and of voxels that may be more so.
-_NEGATIVE, _TOLERATED = 0.1, 0.01
+# Shares of a magnitude that may be negative, of voxels that may be more so, and of voxels
+# whose known values may be outside their domains.
+_NEGATIVE, _TOLERATED, _UNKNOWN = 0.1, 0.01, 0.05
 
 feature_names_in = _check_feature_names_in
 fit_context = _fit_context
@@ -279,3 +281,21 @@ def warn_of_no_noise(model, X, follows, stacklevel):
         UserWarning,
         stacklevel=stacklevel + 1,
     )
+
+
+def warn_of_unknown(known, parameters, stacklevel=3):
+    """Warn of known values outside their domains, as if they had another unit."""
+    for values, parameter in zip(known.T, parameters, strict=False):
+        given = values[np.isfinite(values)]
+        outside = ~parameter.holds(given)
+        if outside.sum() > _UNKNOWN * len(given):
+            low, high = parameter.domain
+            unit = "a fraction" if parameter.unit == "1" else f"a value in {parameter.unit}"
+            warnings.warn(
+                f"known values of {parameter.name} are outside {low:g} to {high:g}, where "
+                f"the model holds, in {outside.sum()} of {len(given)} voxels, which become "
+                f"NaN: they are {given.min():.4g} to {given.max():.4g}, and {unit} is "
+                "expected",
+                UserWarning,
+                stacklevel=stacklevel + 1,
+            )

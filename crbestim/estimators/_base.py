@@ -20,11 +20,12 @@ from .._validation import (
     refuse_kind,
     warn_of_negative,
     warn_of_no_noise,
+    warn_of_unknown,
 )
 from ..bounds import cramer_rao_bound
 from ..metrics import efficiency_score
 from ..models import SignalModel
-from ._residuals import Residuals, analyze_residuals
+from ._residuals import Residuals, analyze_residuals, relative_noise
 
 
 class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -229,6 +230,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         usable = np.isfinite(X).all(axis=1) & self._has_signal(X)
         known = self._check_known(known, len(X), reset=False)
         if known is not None:
+            warn_of_unknown(known[usable], self._known_parameters)
             usable &= self._are_known(known)
         return X, known, usable
 
@@ -334,13 +336,14 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _periods(self):
         return None if self.model is None else self.model.periods
 
-    def _bound(self, y, crb, known=None):
+    def _bound(self, y, crb, known=None, noise_std=None):
         """Bounds for targets: given, from the model, or the targets' variance."""
         if crb is not None:
             return check_crb(crb, y.shape)
         if self.model is not None:
             model = self._model_at(known)
-            return cramer_rao_bound(model, y, noise_std=self.noise_std)
+            noise_std = self.noise_std if noise_std is None else noise_std
+            return cramer_rao_bound(model, y, noise_std=noise_std)
         if self.fitted_with_crb_:
             raise ValueError(
                 f"{type(self).__name__} was fitted with crb but is scored without, and has "
@@ -355,7 +358,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         )
         return np.broadcast_to(self.target_variance_, y.shape)
 
-    def score(self, X, y, sample_weight=None, crb=None, known=None):
+    def score(self, X, y, sample_weight=None, crb=None, known=None, sigma=None):
         """Efficiency of the estimates: ``1 / mean((estimate - truth)^2 / CRB)``.
 
         Parameters
@@ -372,6 +375,9 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         known : array-like of shape (n_samples, n_known), default=None
             Values of the parameters that the model is given; the bound is that of the
             others.
+        sigma : float or array-like of shape (n_samples,), default=None
+            Noise of X per channel, which takes the place of ``noise_std``, in units of
+            the amplitude or of the factor M0 that fits best at y.
 
         Returns
         -------
@@ -389,7 +395,8 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             If some voxels have no estimate: they are left out.
         """
         check_is_fitted(self)
-        predictions, y = np.asarray(self.predict(X, known=known)), check_targets(y)
+        options = {"known": known} if sigma is None else {"known": known, "sigma": sigma}
+        predictions, y = np.asarray(self.predict(X, **options)), check_targets(y)
         predictions = predictions.reshape(len(predictions), -1)
         if y.shape != predictions.shape:
             raise ValueError(f"y has shape {y.shape}; X requires {predictions.shape}.")
@@ -406,10 +413,17 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             if not found.any():
                 raise ValueError(f"{what}; none is left to score.")
             warnings.warn(f"{what}: score leaves them out", UserWarning, stacklevel=2)
+        y, crb, known = (rows_of(values, found) for values in (y, crb, known))
+        noise_std = None
+        if sigma is not None and crb is None:
+            self._check_has_model("score with sigma")
+            sigma = check_sigma(sigma, len(found), found)[found]
+            X = check_features(self, X, reset=False)[found]
+            noise_std = relative_noise(self._model_at(known), X, y, sigma)
         return efficiency_score(
-            y[found],
+            y,
             predictions[found],
-            self._bound(y[found], rows_of(crb, found), rows_of(known, found)),
+            self._bound(y, crb, known, noise_std),
             sample_weight=sample_weight[found],
             periods=self._periods,
         )

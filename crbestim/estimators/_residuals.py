@@ -135,6 +135,12 @@ def _factor(model, X, theta, signal):
     return amplitude, np.where(amplitude > 0, size, np.inf)
 
 
+def relative_noise(model, X, theta, sigma):
+    """Return the noise of data in units of their factors at given parameters."""
+    signal = model._simulate_voxels(theta)[0]
+    return sigma / np.abs(_factor(model, X, theta, signal)[0])
+
+
 def _snr(X, m0, norm, noise, n_real):
     """Signal-to-noise ratios, corrected for the energy that noise adds to a signal."""
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -246,6 +246,24 @@ def test_the_score_and_the_bias_do_not_depend_on_the_scale():
     np.testing.assert_allclose(other.loss, one.loss, rtol=1e-8)
 
 
+@pytest.mark.parametrize("signal", ["magnitude", "complex"])
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_a_score_at_the_noise_of_the_data(kind, signal):
+    model = MonoExponential(TE, signal=signal)
+    X, y = make_fingerprints(model, 300, snr=50, random_state=0)
+    scale = np.random.default_rng(0).uniform(100, 3000, (300, 1))
+    scaled = y.copy()
+    scaled[:, 1:] *= scale
+    reg = ESTIMATORS[kind](model).fit(X)
+    expected = reg.set_params(noise_std=1 / 50).score(X, y)
+    reg.set_params(noise_std=0.7)
+    found = reg.score(scale * X, scaled, sigma=scale[:, 0] / 50)
+    # A complex factor is estimated at the truth, and sigma weighs the prior of a step.
+    tolerance = 0.02 if signal == "complex" else 1e-3 if kind == "step" else 1e-8
+    assert found == pytest.approx(expected, rel=tolerance)
+    assert 0.8 < found < 1.2
+
+
 def test_the_residual_does_not_depend_on_the_scale():
     X, _ = noisy(T2, 200)
     reg = NLLSRegressor(T2).fit(X)

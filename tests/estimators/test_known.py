@@ -18,6 +18,7 @@ from crbestim import (
 from crbestim.datasets import make_fingerprints
 from crbestim.estimators._matching import BallTreeCells
 from crbestim.metrics import bias_variance
+from crbestim.models import SpoiledGradientEcho
 from crbestim.noise import add_noise
 from tests.estimators.decays import Periodic, Precession
 from tests.models.conftest import mt, orthonormal
@@ -323,3 +324,16 @@ def test_fingerprints_draw_known_values_themselves():
     model = mt(24).given("B1")
     with pytest.raises(ValueError, match="is at known values, but fingerprints draw them"):
         make_fingerprints(model.at(np.ones(5)), 5)
+
+
+def test_a_map_in_percent_is_told():
+    angles = np.deg2rad([3.0, 8.0, 15.0, 60.0])
+    model = SpoiledGradientEcho(angles, 0.02, b1=True, signal="magnitude").given("B1")
+    b1 = np.linspace(0.8, 1.2, 40)[:, None]
+    X = model.at(b1).signal(np.column_stack([np.full(40, 1.2), np.full(40, 500.0)]))
+    reg = NLLSRegressor(model).fit(X, known=b1)
+    message = "values of B1 are outside 0.05 to 2, .* in 40 of 40 voxels, .* 80 to 120, and"
+    with pytest.warns(UserWarning, match=message):
+        assert np.isnan(reg.predict(X, known=100 * b1)).all()
+    b1[0] = 100.0
+    assert np.isnan(reg.predict(X, known=b1)).any(axis=1).sum() == 1
