@@ -19,8 +19,8 @@ _MOST_ATOMS, _MOST_SAMPLES = 20_000, 5_000_000
 _N_LEVELS = 64
 N_SPREAD = 4096
 """Largest number of start values that cover the bounds, beside those that are given."""
-# The first candidates match poorly if others leave less than this share of what they leave.
-_POOR = 0.5
+POOR = 0.5
+"""Share of what the first candidates leave, below which others match much better."""
 # Voxels that are matched at a time.
 _BLOCK = 8192
 # Draws from truncated distributions may exceed the bounds by a rounding error.
@@ -229,7 +229,7 @@ class StartValues:
         )
         misfits = np.nan_to_num([misfit for _, misfit in found], nan=np.inf)
         best, every = misfits.argmin(axis=0), np.arange(len(X))
-        is_poor = misfits[best, every] < _POOR * misfits[0]
+        is_poor = misfits[best, every] < POOR * misfits[0]
         return theta[best, every], misfits[best, every], np.where(is_poor, best, 0)
 
 

@@ -20,7 +20,7 @@ from ..models.base import without_amplitude
 from ..parameters import wrapped_error
 from ._base import BoundedRegressor, rows_of, undone_by_errors
 from ._linear_calibration import LinearModel
-from ._start_values import values_or_spread
+from ._start_values import N_SPREAD, POOR, Candidates, spread_values, values_or_spread
 from ._sub_estimators import fit_clone, predict_columns
 from .dictionary import interpolating_dictionary
 
@@ -77,7 +77,8 @@ class OneStepRegressor(BoundedRegressor):
 
     Without a model it learns a linear one from (y, X), the classical calibration of
     chemometrics; without an estimator it starts from :class:`DictionaryRegressor`,
-    interpolated between up to 20 matches.
+    interpolated between up to 20 matches, among the training targets or, where these match
+    poorly, among values that cover the bounds.
 
     Parameters
     ----------
@@ -245,8 +246,12 @@ class OneStepRegressor(BoundedRegressor):
             model = self._model_at(known_of_values)
             check_determined(model, values, type(self).__name__)
         targets = None if y is None else self._shape_like_targets(y)
+        self._cover = None
         if self.estimator is None:
             self.estimator_ = interpolating_dictionary(self.model, X, targets, known)
+            if self.model is not None and y is not None:
+                spread = spread_values(self.model, self._box, known, N_SPREAD)
+                self._cover = Candidates.of(spread[0], self.model, spread[1])
         else:
             self.estimator_ = fit_clone(self.estimator, X, targets, crb, known)
         if self.n_starts > 1:
@@ -349,6 +354,13 @@ class OneStepRegressor(BoundedRegressor):
     def _find_starts(self, X, known):
         """Return estimates, and the same corrected for past errors."""
         estimates = self._predicted(X, known)
+        if self._cover is not None:
+            # Where all training targets match poorly, values that cover the bounds serve.
+            left = self.estimator_._dictionary.best(X, known)[1]
+            poor = self._cover.dictionary.best(X, known)[1] < POOR * left
+            if poor.any():
+                given = rows_of(known, poor)
+                estimates[poor] = self._cover.interpolated(X[poor], given)
         if self.n_starts == 1:
             return estimates[None]
         starts = np.repeat(estimates[None], self.n_starts, axis=0)

@@ -179,3 +179,14 @@ def test_a_prior_without_targets_is_wide(make):
     reg = make(model).set_params(prior="gaussian").fit(X)
     assert 0.5 < 1 / np.sqrt(reg.prior_.precision[0, 0]) < 1.5
     assert reg.prior_.precision[1, 1] == 0
+
+
+@pytest.mark.parametrize("signal", ["magnitude", "complex"])
+def test_steps_begin_beyond_the_training_targets(signal):
+    model = InversionRecovery(TI, tr=6.0, signal=signal, bounds={"T1": (0.02, 5.0)})
+    t1 = np.geomspace(0.03, 5.0, 60)
+    theta = np.column_stack([t1, np.full(60, 0.9), np.full(60, 9.0)])
+    X = model.signal(theta[:, : model.n_parameters])
+    data = make_fingerprints(model, 300, random_state=0)
+    y = OneStepRegressor(model=model, n_steps=3).fit(*data).predict(X)
+    np.testing.assert_allclose(y[:, 0], t1, rtol=0.01)
