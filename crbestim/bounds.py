@@ -8,8 +8,9 @@ imaginary channel gives, for the derivatives :math:`J` of the signal,
 
 (Zhang et al., MRM 2022, doi 10.1002/mrm.29206). A complex signal is known up to a
 complex factor M0, two real nuisance parameters with derivatives s and 1j s, while the
-other columns are multiplied by M0. This file is the one place that scales by
-:math:`\sigma` and M0.
+other columns are multiplied by M0. Where the noise differs between the features of a
+signal, each row of J is divided by its own :math:`\sigma`. This file is the one place that
+scales by :math:`\sigma` and M0.
 
 With other noise, such as the Rician noise of magnitudes, samples carry a different amount
 of information; see :mod:`crbestim.noise`.
@@ -22,7 +23,7 @@ import numpy as np
 from ._linear_algebra import inverse_squares, plain_inverses, pseudo_inverses, root_of
 from ._validation import as_double
 from .exceptions import LowSignalWarning, SingularInformationWarning
-from .noise import get_noise, noise_of, noise_of_data
+from .noise import check_rows, first_wrong, get_noise, noise_of, noise_of_data
 
 __all__ = [
     "covariance_from_information",
@@ -48,8 +49,10 @@ def fisher_information(jacobian, noise_std=1.0, *, signal=None, noise="gaussian"
     ----------
     jacobian : array-like of shape (n_samples, n_features, n_parameters)
         Derivatives of the signal, real or complex.
-    noise_std : float or array-like of shape (n_samples,), default=1.0
-        Standard deviation of the noise per (real or imaginary) channel.
+    noise_std : float or array-like, default=1.0
+        Standard deviation of the noise per (real or imaginary) channel, in units of the
+        signal: a number; (n_samples,), one for each signal; or one for each feature,
+        (n_samples, n_features) or (1, n_features), infinite for features that are missing.
     signal : array-like of shape (n_samples, n_features), default=None
         Magnitudes without noise, on which the information of Rician noise depends.
     noise : {"gaussian", "rician"} or Noise, default="gaussian"
@@ -65,31 +68,53 @@ def fisher_information(jacobian, noise_std=1.0, *, signal=None, noise="gaussian"
     Raises
     ------
     ValueError
-        If the standard deviation is not positive, or with Rician noise the signal is not
-        a magnitude.
+        If `noise_std` has another shape or is not positive and finite (infinite is allowed
+        for a feature), or with Rician noise the signal is not a magnitude.
 
     Examples
     --------
+    >>> import numpy as np
     >>> from crbestim.bounds import fisher_information
     >>> fisher_information([[[1.0], [1.0]]], noise_std=0.1).round(6)
     array([[[200.]]])
+
+    The second feature is missing:
+
+    >>> fisher_information([[[1.0], [1.0]]], noise_std=[[0.1, np.inf]]).round(6)
+    array([[[100.]]])
     """
     jacobian, noise = as_double(jacobian), get_noise(noise)
-    sigma = _positive(noise_std, "noise_std", len(jacobian))[:, None]
-    columns = _weighted_columns(jacobian, signal, sigma, noise)
-    return np.swapaxes(columns, 1, 2) @ columns / sigma[:, :, None] ** 2
+    sigma = _positive(noise_std, "noise_std", len(jacobian), jacobian.shape[1])
+    columns, level = _weighted_columns(jacobian, signal, sigma, noise)
+    return np.swapaxes(columns, 1, 2) @ columns / level[:, None, None] ** 2
 
 
 def _weighted_columns(jacobian, signal, sigma, noise):
-    """Return real columns C of which C^T C is the information at unit noise."""
+    """Return real columns C and noise levels: C^T C / level^2 is the information."""
     if noise.depends_on_signal:
         signal = _check_signal(signal, jacobian, noise)
-    weight = noise.information(signal, sigma)
-    if weight is not None:
-        weight = np.broadcast_to(weight, jacobian.shape[:2])
-        jacobian = np.sqrt(weight)[:, :, None] * jacobian
+    level = _levels(sigma)
+    each = level[:, None]
+    if sigma.ndim == 2:
+        each = np.where(np.isfinite(sigma), sigma, each)
+    weight = noise.information(signal, each)
+    root = None if weight is None else np.sqrt(np.broadcast_to(weight, jacobian.shape[:2]))
+    if sigma.ndim == 2:
+        # Infinite noise has no weight.
+        share = level[:, None] / sigma
+        root = share if root is None else share * root
+    if root is not None:
+        jacobian = root[:, :, None] * jacobian
     # Re(J^H J) as a product of reals: half the work, and exactly symmetric.
-    return np.concatenate([jacobian.real, jacobian.imag], axis=1)
+    return np.concatenate([jacobian.real, jacobian.imag], axis=1), level
+
+
+def _levels(sigma):
+    """Return the noise of each row; if features differ, the least, or 1 if none counts."""
+    if sigma.ndim < 2:
+        return sigma
+    least = sigma.min(axis=1, initial=np.inf)
+    return np.where(np.isfinite(least), least, 1.0)
 
 
 def crb_from_jacobian(
@@ -111,8 +136,11 @@ def crb_from_jacobian(
     signal : array-like of shape (n_samples, n_features), default=None
         Signal per unit of M0. If given, a complex factor M0 is unknown, too; not so for
         Rician noise, which depends on the signal and has no such factor.
-    noise_std : float or array-like of shape (n_samples,), default=1.0
-        Standard deviation of the noise per (real or imaginary) channel.
+    noise_std : float or array-like, default=1.0
+        Standard deviation of the noise per (real or imaginary) channel: a number,
+        (n_samples,), (n_samples, n_features) or (1, n_features), as in
+        :func:`fisher_information`. Where too few features have finite noise, bounds are
+        infinite.
     m0 : complex or array-like of shape (n_samples,), default=1.0
         The factor M0; its phase has no effect.
     prior_precision : array-like of shape (n_parameters, n_parameters), default=None
@@ -134,8 +162,8 @@ def crb_from_jacobian(
     Raises
     ------
     ValueError
-        If `noise_std` or `m0` is zero or not finite, or with Rician noise the signal is not
-        a magnitude.
+        If `noise_std` or `m0` has another shape or is not positive and finite (infinite
+        noise is allowed for a feature), or with Rician noise the signal is not a magnitude.
 
     Examples
     --------
@@ -185,17 +213,17 @@ def covariance_from_jacobian(
             [ nan,   inf]]])
     """
     jacobian = as_double(jacobian)
-    n_samples, _, n_parameters = jacobian.shape
-    sigma = _positive(noise_std, "noise_std", n_samples)
-    scale = _positive(np.abs(m0), "abs(m0)", n_samples)
-    relative, noise = sigma / scale, get_noise(noise)
+    n_samples, n_features, n_parameters = jacobian.shape
+    sigma = _positive(noise_std, "noise_std", n_samples, n_features)
+    scale, noise = _positive(np.abs(m0), "abs(m0)", n_samples), get_noise(noise)
     if signal is not None:
         signal = as_double(signal)
         if not noise.depends_on_signal:
             nuisance = signal[:, :, None]
             jacobian = np.concatenate([jacobian, nuisance, 1j * nuisance], axis=2)
         signal = scale[:, None] * signal
-    columns = _weighted_columns(jacobian, signal, sigma[:, None], noise)
+    columns, level = _weighted_columns(jacobian, signal, sigma, noise)
+    relative = level / scale
     if prior_precision is not None:
         rows = relative[:, None, None] * root_of(prior_precision, n_parameters)
         rows = np.pad(rows, ((0, 0), (0, 0), (0, columns.shape[2] - n_parameters)))
@@ -209,23 +237,28 @@ def covariance_of_estimates(
 ):
     """Return covariances of estimates of voxels, whatever their noise and signal are.
 
-    Zero noise and zero M0 count as tiny. Covariances are NaN where the noise is not finite,
-    and those of signals or derivatives that are not finite are those of no signal.
+    Zero noise and zero M0 count as tiny. Covariances are NaN where the noise of a voxel is
+    not finite, or NaN in a feature; those of signals or derivatives that are not finite are
+    those of no signal.
     """
     noise, tiny = noise_of(model), np.finfo(float).tiny ** 0.25
     finite = np.isfinite(signal).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2))
     signal = np.where(finite[:, None], signal, 0)
     has_noise = np.isfinite(noise_std)
+    sigma = np.where(has_noise, np.clip(noise_std, tiny, 1 / tiny), 1.0)
+    if sigma.ndim == 2:
+        sigma = np.where(np.isposinf(noise_std), np.inf, sigma)
+        has_noise = ~np.isnan(noise_std).any(axis=1)
     covariance = covariance_from_jacobian(
         np.where(finite[:, None, None], jacobian, 0),
         signal if model.is_complex or noise.depends_on_signal else None,
-        noise_std=np.where(has_noise, np.clip(noise_std, tiny, 1 / tiny), 1.0),
+        noise_std=sigma,
         m0=np.clip(np.nan_to_num(np.abs(m0), nan=1.0), tiny, 1 / tiny),
         prior_precision=prior_precision,
         noise=noise,
         accuracy=model.jacobian_accuracy,
     )
-    return np.where(has_noise[:, None, None], covariance, np.nan)
+    return np.where(np.reshape(has_noise, (-1, 1, 1)), covariance, np.nan)
 
 
 def covariance_from_information(information):
@@ -267,11 +300,13 @@ def cramer_rao_bound(model, theta, noise_std=1.0, *, m0=1.0, noise=None):
         The model. If its signal is complex, M0 is unknown, too.
     theta : array-like of shape (n_samples, n_parameters)
         Parameters, in SI units.
-    noise_std : float or array-like of shape (n_samples,), default=1.0
+    noise_std : float or array-like, default=1.0
         Standard deviation of the noise per (real or imaginary) channel, 1/SNR, of signals
         with M0 = 1 or, if the model has an amplitude, an amplitude of 1. At other
         amplitudes the noise is as many times larger: the bound of the amplitude grows with
-        its square, and the others do not depend on it.
+        its square, and the others do not depend on it. It is a number; (n_samples,), one
+        for each signal; or one for each feature, (n_samples, n_features) or
+        (1, n_features), infinite for features that are missing.
     m0 : complex or array-like of shape (n_samples,), default=1.0
         The factor M0; its phase has no effect.
     noise : {"gaussian", "rician"} or Noise, default=None
@@ -286,8 +321,9 @@ def cramer_rao_bound(model, theta, noise_std=1.0, *, m0=1.0, noise=None):
     Raises
     ------
     ValueError
-        If theta is outside the model's domain, `noise_std` or `m0` is zero or not finite,
-        or the noise is Rician and the signal is not a magnitude.
+        If theta is outside the model's domain, `noise_std` or `m0` has another shape or is
+        not positive and finite (infinite noise is allowed for a feature), or the noise is
+        Rician and the signal is not a magnitude.
     MissingJacobianError
         If the model has no derivatives.
 
@@ -310,6 +346,11 @@ def cramer_rao_bound(model, theta, noise_std=1.0, *, m0=1.0, noise=None):
     ...         return np.exp(-theta * np.array([0.0, 0.05])) + 0j
     >>> np.sqrt(cramer_rao_bound(Decay(), [[20.0]], noise_std=0.01)).round(3)
     array([[0.579]])
+
+    The second echo has twice the noise:
+
+    >>> np.sqrt(cramer_rao_bound(Decay(), [[20.0]], noise_std=[[0.01, 0.02]])).round(3)
+    array([[1.106]])
     """
     _, crb = signal_and_bound(model, theta, noise_std, m0=m0, noise=noise)
     warn_of_bound(model, theta, crb, noise_std, m0=m0, noise=noise)
@@ -325,8 +366,9 @@ def signal_and_bound(model, theta, noise_std=1.0, *, m0=1.0, noise=None):
         The model. If its signal is complex, M0 is unknown, too.
     theta : array-like of shape (n_samples, n_parameters)
         Parameters, in SI units.
-    noise_std : float or array-like of shape (n_samples,), default=1.0
-        Standard deviation of the noise, as in :func:`cramer_rao_bound`.
+    noise_std : float or array-like, default=1.0
+        Standard deviation of the noise: a number, (n_samples,), (n_samples, n_features) or
+        (1, n_features), as in :func:`cramer_rao_bound`.
     m0 : complex or array-like of shape (n_samples,), default=1.0
         The factor M0 of a complex signal; its phase has no effect.
     noise : {"gaussian", "rician"} or Noise, default=None
@@ -369,18 +411,22 @@ def noise_of_signals(model, theta, noise_std):
         The model.
     theta : ndarray of shape (n_samples, n_parameters)
         Parameters that have been checked.
-    noise_std : float or array-like of shape (n_samples,)
-        Standard deviation of the noise per channel of signals with an amplitude of 1.
+    noise_std : float or array-like
+        Standard deviation of the noise per channel of signals with an amplitude of 1: a
+        number, (n_samples,), (n_samples, n_features) or (1, n_features), as in
+        :func:`cramer_rao_bound`.
 
     Returns
     -------
-    ndarray of shape (n_samples,)
-        `noise_std` times the amplitudes of a real model; `noise_std` if it has none.
+    ndarray of shape (n_samples,) or (n_samples, n_features)
+        `noise_std` times the amplitudes of a real model; `noise_std` if it has none. There
+        are columns if `noise_std` is given for each feature.
 
     Raises
     ------
     ValueError
-        If `noise_std` is not positive and finite, or an amplitude is zero.
+        If `noise_std` has another shape or is not positive and finite (infinite is allowed
+        for a feature), or an amplitude is zero.
 
     Examples
     --------
@@ -391,7 +437,7 @@ def noise_of_signals(model, theta, noise_std):
     >>> noise_of_signals(model, np.array([[0.08, 1500.0]]), 0.01)
     array([15.])
     """
-    sigma = _positive(noise_std, "noise_std", len(theta))
+    sigma = _positive(noise_std, "noise_std", len(theta), model.n_features)
     amplitude = model._amplitudes(theta)
     if not (amplitude > 0).all():
         row = int(np.argmin(amplitude > 0))
@@ -399,7 +445,7 @@ def noise_of_signals(model, theta, noise_std):
             f"the amplitude is {amplitude[row]:g} in row {row} of theta, where noise_std, "
             "the noise at an amplitude of 1, says nothing; leave such rows out."
         )
-    return sigma * amplitude
+    return sigma * (amplitude if sigma.ndim == 1 else amplitude[:, None])
 
 
 def implied_snr(reference, crb, default):
@@ -429,10 +475,11 @@ def warn_of_bound(model, theta, crb, noise_std, *, m0=1.0, noise=None):
     """Warn of bounds that are infinite, or far too low for the noise of magnitudes."""
     warn_infinite(crb, model.parameter_names)
     noise = noise_of(model, noise)
-    of_data = noise_of_data(model, noise)
-    if model._amplitude_column is not None and np.max(noise_std) > 1:
+    of_data, noise_std = noise_of_data(model, noise), np.asarray(noise_std)
+    largest = _levels(noise_std).max(initial=0.0)
+    if model._amplitude_column is not None and largest > 1:
         warnings.warn(
-            f"noise_std = {np.max(noise_std):.4g} is larger than the signal: it is the "
+            f"noise_std = {largest:.4g} is larger than the signal: it is the "
             "noise at an amplitude of 1; divide the noise of data by their amplitude",
             LowSignalWarning,
             stacklevel=3,
@@ -440,7 +487,7 @@ def warn_of_bound(model, theta, crb, noise_std, *, m0=1.0, noise=None):
     elif of_data is not noise:
         every = slice(None, None, -(-len(crb) // _MOST_COMPARED) or 1)
         options = {"noise_std": noise_std, "m0": np.abs(m0)}
-        options = {k: np.broadcast_to(v, len(crb))[every] for k, v in options.items()}
+        options = {k: _every_row(v, len(crb))[every] for k, v in options.items()}
         model, some = model.rows(every), np.atleast_2d(theta)[every]
         true = signal_and_bound(model, some, noise=of_data, **options)[1]
         _warn_low(crb[every], true)
@@ -494,15 +541,19 @@ def _check_signal(signal, jacobian, noise):
     return signal
 
 
-def _positive(value, name, n_samples):
-    """Return a positive number, or one per sample, as an array of n_samples."""
-    value = np.asarray(value, dtype=float)
-    if value.ndim > 1 or (value.ndim == 1 and value.size != n_samples):
+def _positive(values, name, n_samples, n_features=None):
+    """Return positive numbers, given for all rows or for each, as an array of rows."""
+    values = check_rows(values, name, n_samples, n_features)
+    may_be_missing = values.ndim == 2
+    is_fine = (values > 0) & (np.isfinite(values) | may_be_missing)
+    if not is_fine.all():
+        allowed = ", or inf for a missing feature" if may_be_missing else " and finite"
         raise ValueError(
-            f"{name} has shape {value.shape}; give a number or one per sample, "
-            f"({n_samples},)."
+            f"{name} = {first_wrong(values, is_fine)}; it must be positive{allowed}."
         )
-    if not (np.isfinite(value) & (value > 0)).all():
-        wrong = value[~(np.isfinite(value) & (value > 0))].flat[0]
-        raise ValueError(f"{name} = {wrong:g}; it must be positive and finite.")
-    return np.broadcast_to(value, (n_samples,))
+    return _every_row(values, n_samples)
+
+
+def _every_row(values, n_samples):
+    """Return a number, an array of rows, or one row for all, as an array of rows."""
+    return np.broadcast_to(values, (n_samples, *np.shape(values)[1:]))

@@ -351,6 +351,52 @@ def check_snr(snr):
     return float(values[0]), float(values[-1])
 
 
+def check_rows(values, name, n_samples, n_features=None):
+    """Return numbers that hold for all rows, for each row, or for each feature of it.
+
+    Parameters
+    ----------
+    values : float or array-like
+        A number, or of shape (n_samples,); with `n_features` also (n_samples, n_features),
+        or (1, n_features) for all rows alike.
+    name : str
+        What messages call them.
+    n_samples : int
+        Number of rows.
+    n_features : int, default=None
+        Number of features, if they may differ.
+
+    Returns
+    -------
+    ndarray
+        The same numbers in the shape in which they were given.
+
+    Raises
+    ------
+    ValueError
+        If the shape is another one.
+    """
+    values = np.asarray(values, dtype=float)
+    shapes, more = [(), (n_samples,)], ""
+    if n_features is not None:
+        shapes += [(n_samples, n_features), (1, n_features)]
+        more = f", or per sample and feature, {shapes[2]} or {shapes[3]}"
+    if values.shape not in shapes:
+        raise ValueError(
+            f"{name} has shape {values.shape}; give a number or one per sample, "
+            f"({n_samples},){more}."
+        )
+    return values
+
+
+def first_wrong(values, is_fine):
+    """Return the text of the first value that is not fine, with its row and column."""
+    index = tuple(np.argwhere(~is_fine)[0])
+    axes = ("row", "column")[: len(index)]
+    place = ", ".join(f"{axis} {i}" for axis, i in zip(axes, index, strict=True))
+    return f"{values[index]:g} in {place}" if place else f"{values[index]:g}"
+
+
 def add_noise(signal, snr, rng, *, noise="gaussian"):
     """Add noise to signals, and give complex ones a random phase.
 
