@@ -404,8 +404,10 @@ def add_noise(signal, snr, rng, *, noise="gaussian"):
     ----------
     signal : ndarray of shape (n_samples, n_features)
         Signal without noise for M0 = 1, real or complex.
-    snr : float or ndarray of shape (n_samples,)
-        abs(M0)/sigma; sigma is the standard deviation per real or imaginary channel.
+    snr : float or array-like
+        abs(M0)/sigma; sigma is the standard deviation per real or imaginary channel. It is
+        a number; (n_samples,), one for each signal; or one for each feature,
+        (n_samples, n_features) or (1, n_features). 0 stands for missing data.
     rng : numpy.random.Generator
         Source of randomness.
     noise : {"gaussian", "rician"} or Noise, default="gaussian"
@@ -414,7 +416,12 @@ def add_noise(signal, snr, rng, *, noise="gaussian"):
     Returns
     -------
     ndarray of shape (n_samples, n_features)
-        Noisy signal.
+        Noisy signal; NaN where the signal-to-noise ratio is 0.
+
+    Raises
+    ------
+    ValueError
+        If `snr` has another shape, or is negative or NaN.
 
     Examples
     --------
@@ -425,10 +432,18 @@ def add_noise(signal, snr, rng, *, noise="gaussian"):
     array([[1., 1., 1.],
            [1., 1., 1.]])
     """
-    sigma = 1 / np.broadcast_to(np.asarray(snr, dtype=float), (len(signal),))[:, None]
+    snr = check_rows(snr, "snr", *signal.shape)
+    if not (snr >= 0).all():
+        wrong = first_wrong(snr, snr >= 0)
+        raise ValueError(f"snr = {wrong}; it must be positive, or 0 for missing data.")
+    snr = np.broadcast_to(snr, (len(signal), *snr.shape[1:]))
+    snr = snr if snr.ndim == 2 else snr[:, None]
+    is_missing = snr == 0
+    sigma = 1 / np.where(is_missing, 1.0, snr)
     if signal.dtype.kind == "c":
         signal = np.exp(2j * np.pi * rng.random((len(signal), 1))) * signal
-    return get_noise(noise).draw(signal, sigma, rng)
+    noisy = get_noise(noise).draw(signal, sigma, rng)
+    return np.where(is_missing, np.nan, noisy) if is_missing.any() else noisy
 
 
 @cache

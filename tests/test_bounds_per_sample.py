@@ -22,7 +22,7 @@ from crbestim.models import (
     MonoExponential,
     SpoiledGradientEcho,
 )
-from crbestim.noise import Noise
+from crbestim.noise import Noise, add_noise
 from tests.magnitudes import MagnitudeDecay
 
 TE, TI = 0.015 * np.arange(1, 11), np.array([0.05, 0.1, 0.3, 0.6, 1.0, 1.6, 2.5, 4.0])
@@ -362,3 +362,40 @@ def test_noise_of_another_shape(shape, jacobian):
 def test_m0_is_one_number_a_signal(jacobian):
     with pytest.raises(ValueError, match=r"one per sample, \(4,\)\.$"):
         crb_from_jacobian(jacobian, m0=np.ones((4, 6)))
+
+
+# Simulated noise
+
+
+@pytest.mark.parametrize(("noise", "is_complex"), [("gaussian", True), ("rician", False)])
+def test_simulated_noise_of_each_feature(noise, is_complex):
+    n = 20_000
+    clean = np.full((n, 3), 50.0 + 0j if is_complex else 50.0)
+    snr = np.array([[10.0, 0.0, 1000.0]])
+    noisy = add_noise(clean, snr, np.random.default_rng(0), noise=noise)
+    assert noisy.dtype == clean.dtype
+    np.testing.assert_array_equal(np.isnan(noisy), [[False, True, False]] * n)
+    # Magnitudes at 50 with noise of 0.1: Gaussian to 1e-6. Five standard deviations.
+    std = np.abs(noisy[:, [0, 2]]).std(axis=0)
+    np.testing.assert_allclose(std * [10, 1000], 1.0, rtol=5 / np.sqrt(2 * n))
+    each = add_noise(clean, np.tile(snr, (n, 1)), np.random.default_rng(0), noise=noise)
+    np.testing.assert_array_equal(each, noisy)
+    alike = add_noise(clean, np.full((1, 3), 7.0), np.random.default_rng(0), noise=noise)
+    once = add_noise(clean, 7.0, np.random.default_rng(0), noise=noise)
+    np.testing.assert_array_equal(alike, once)
+
+
+def test_simulated_noise_that_is_refused():
+    clean, rng = np.ones((2, 3)), np.random.default_rng(0)
+    with pytest.raises(
+        ValueError, match="snr = -1 in row 0, column 1; it must be positive"
+    ):
+        add_noise(clean, [[1.0, -1.0, 1.0]], rng)
+    with pytest.raises(
+        ValueError, match="snr = nan; it must be positive, or 0 for missing"
+    ):
+        add_noise(clean, np.nan, rng)
+    with pytest.raises(ValueError, match=r"snr has shape \(3,\); give a number or one per"):
+        add_noise(clean, [1.0, 2.0, 3.0], rng)
+    assert np.isnan(add_noise(clean, [0.0, 1.0], rng)).all(axis=1).tolist() == [True, False]
+    assert add_noise(clean[:0], 1.0, rng).shape == (0, 3)

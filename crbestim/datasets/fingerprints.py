@@ -35,7 +35,8 @@ def make_fingerprints(
         abs(M0)/sigma, one number or a range from which each sample draws uniformly.
         M0 has magnitude 1, and a random phase, if the signal is complex; of a real model
         it is the amplitude, if there is one. The noise of magnitudes is Rician whatever
-        ``model.noise``, which concerns the bound only.
+        ``model.noise``, which concerns the bound only. For features that differ in noise,
+        give clean signals to :func:`crbestim.noise.add_noise`.
     distributions : dict, default=None
         SciPy frozen distributions by parameter name. The others, or all by default,
         follow the model's own inside its bounds; by default a tenth of the draws is fluid.
