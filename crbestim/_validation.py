@@ -46,6 +46,7 @@ __all__ = [
     "fit_context",
     "has_signal",
     "is_complex",
+    "refuse_covariances",
     "refuse_kind",
     "warn_of_negative",
     "warn_of_no_noise",
@@ -177,43 +178,52 @@ def check_sample_weight(sample_weight, n_samples):
     return weight
 
 
-def check_sigma(sigma, n_voxels, usable=None):
-    """Return noise levels as one number a voxel, or None if none are given.
+def check_sigma(sigma, X, usable=None):
+    """Return noise levels, one a voxel or one a sample, or None if none are given.
 
     Parameters
     ----------
-    sigma : float, array-like of shape (n_voxels,) or None
-        Noise per channel.
-    n_voxels : int
-        Number of voxels.
+    sigma : float, array-like or None
+        Noise per channel: a number, (n_voxels,), (n_voxels, n_features) or (1, n_features);
+        the last two may be infinite where a sample does not count.
+    X : ndarray of shape (n_voxels, n_features)
+        Signals; the noise of samples that are not finite does not matter.
     usable : ndarray of bool, shape (n_voxels,), default=None
         Voxels whose noise matters; by default all.
 
     Returns
     -------
-    ndarray of shape (n_voxels,) or None
+    ndarray of shape (n_voxels,) or (n_voxels, n_features), or None
         The same numbers.
 
     Raises
     ------
     ValueError
-        If they are not positive and finite, or of another shape.
+        If they are not positive, not finite for a whole voxel, or of another shape.
     """
     if sigma is None:
         return None
-    values = np.asarray(sigma, dtype=float)
-    if values.shape not in ((), (n_voxels,)):
+    values, (n, n_features) = np.asarray(sigma, dtype=float), X.shape
+    if values.shape not in ((), (n,), (n, n_features), (1, n_features)):
         raise ValueError(
-            f"sigma has shape {values.shape}; give a number or one a voxel, ({n_voxels},)."
+            f"sigma has shape {values.shape}; give a number, one a voxel, ({n},), or one a "
+            f"sample, ({n}, {n_features}) or (1, {n_features})."
         )
-    values = np.broadcast_to(values, (n_voxels,))
-    wrong = ~(np.isfinite(values) & (values > 0))
+    if values.ndim < 2:
+        values = np.broadcast_to(values, (n,))
+        wrong = ~(np.isfinite(values) & (values > 0))
+    else:
+        values = np.broadcast_to(values, X.shape)
+        wrong = ~(values > 0) & np.isfinite(X)
     if usable is not None:
-        wrong &= usable
+        wrong[~usable] = False
     if wrong.any():
+        place = tuple(int(i) for i in np.argwhere(wrong)[0])
+        where = "row {}" if len(place) == 1 else "row {}, column {}"
+        rule = "and finite" if len(place) == 1 else "(infinite: the sample does not count)"
         raise ValueError(
-            f"sigma = {values[wrong][0]:g} in row {np.argmax(wrong)}; noise is positive "
-            "and finite."
+            f"sigma = {values[place]:g} in {where.format(*place)}; noise is positive "
+            f"{rule}."
         )
     return values
 
@@ -239,6 +249,18 @@ def refuse_kind(X, is_complex, what):
     raise ValueError(f"X is {kinds[0]}, but {what.format(kinds[1])}{advice}.")
 
 
+def refuse_covariances(model):
+    """Refuse a model of whitened samples that mix those measured, which may be missing."""
+    while model is not None:
+        if getattr(model, "mixes_samples", False):
+            raise ValueError(
+                f"nan_policy='omit' leaves samples out, but in {model} covariances mix "
+                "samples: a missing one is part of several; leave such voxels out, or give "
+                "variances."
+            )
+        model = getattr(model, "model", None)
+
+
 def has_signal(X, model, simulates_X):
     """Tell voxels with a signal: complex, not zero; magnitudes, positive somewhere."""
     if model is None:
@@ -247,11 +269,13 @@ def has_signal(X, model, simulates_X):
         # Coefficients of magnitudes may be negative.
         zeros_are_data = model._zeros_are_data
         are_magnitudes = model.is_magnitude and simulates_X
+    X = np.nan_to_num(X, posinf=0.0, neginf=0.0)
     return (X > 0 if are_magnitudes else X != 0).any(axis=1) | zeros_are_data
 
 
 def warn_of_negative(X, stacklevel):
     """Warn of magnitudes that are signed signals."""
+    X = np.nan_to_num(X, posinf=0.0, neginf=0.0)
     with np.errstate(invalid="ignore"):
         negative = X.min(axis=1) < -_NEGATIVE * np.abs(X).max(axis=1)
     n_positive = int((X > 0).any(axis=1).sum())
@@ -266,12 +290,18 @@ def warn_of_negative(X, stacklevel):
         )
 
 
-def warn_of_no_noise(model, X, follows, stacklevel):
-    """Warn if some signals have no more numbers than unknowns."""
-    if not len(X) or model._free_numbers(X).all():
+def warn_of_no_noise(model, data, follows, stacklevel):
+    """Warn if some measurements have no more numbers than unknowns."""
+    if not len(data) or model._free_numbers(data).all():
         return
     found = f"{model._label} has {model._counts}, which leaves none"
-    if model.n_reals > model.n_unknowns:
+    if data.weights is not None:
+        n_few = int((model._free_numbers(data) == 0).sum())
+        found = (
+            f"{n_few} of {len(data)} voxels have no more real numbers that count than "
+            f"{model._label} has unknowns, and so none"
+        )
+    elif model.n_reals > model.n_unknowns:
         found = (
             "X without imaginary parts has no more real numbers a voxel than "
             f"{model._label} has unknowns, and so none"

@@ -5,6 +5,7 @@ They can be selected by name, for example to turn a warning into an error:
 """
 
 __all__ = [
+    "AtBoundWarning",
     "ImplausibleValueWarning",
     "InexactJacobianWarning",
     "LowSignalWarning",
@@ -25,6 +26,19 @@ class SingularInformationWarning(UserWarning):
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore", SingularInformationWarning)
     ...     warnings.warn("Rx is not determined", SingularInformationWarning)
+    """
+
+
+class AtBoundWarning(UserWarning):
+    """Estimates end at a bound of the search, though the data determine the parameter.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from crbestim.exceptions import AtBoundWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", AtBoundWarning)
+    ...     warnings.warn("T2 at its upper bound", AtBoundWarning)
     """
 
 

@@ -21,14 +21,27 @@ from functools import cache
 
 import numpy as np
 from numpy.polynomial import Chebyshev
-from scipy.special import i0e, i1e, roots_legendre
+from scipy.special import chdtr, chndtr, i0e, i1e, ndtri, roots_legendre
 
 from ._representation import constructor_call
 
-__all__ = ["GaussianNoise", "Noise", "RicianNoise", "add_noise", "check_snr", "get_noise"]
+__all__ = [
+    "GaussianNoise",
+    "Noise",
+    "RicianNoise",
+    "add_noise",
+    "check_snr",
+    "estimate_sigma",
+    "get_noise",
+]
 
 # Magnitudes further than this from the amplitude, in units of sigma, contribute 1e-13.
 _REACH = 9.0
+# Amplitudes, and deviations from them, that are large in units of sigma.
+_FAR = 8.0
+# Where samples without signal are cut off, in units of sigma; their least number, and least
+# share of all; and the largest distance from their distribution: a bias, and chance.
+_CUT, _FEWEST, _LEAST_FLOOR, _MISFIT = 2.5, 20, 0.1, (0.03, 1.2)
 # For an error of 1e-13 in the integral, and of 4e-11 in the approximation.
 _N_NODES, _DEGREE = 100, 60
 
@@ -135,6 +148,76 @@ class Noise:
         """
         raise NotImplementedError(f"{type(self).__name__} lacks information; define it.")
 
+    def mean(self, signal, sigma):
+        """Mean of measured samples.
+
+        Parameters
+        ----------
+        signal : ndarray of shape (n_samples, n_features)
+            Signals without noise.
+        sigma : ndarray that broadcasts to that shape
+            Standard deviation of the noise per channel.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            The signal, unless the noise shifts it.
+        """
+        return signal
+
+    def without_floor(self, x, sigma):
+        """Return measured samples less what the noise adds to them, for first estimates.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n_samples, n_features)
+            Measured samples.
+        sigma : ndarray that broadcasts to that shape
+            Standard deviation of the noise per channel.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            The samples, unless the noise shifts them.
+        """
+        return x
+
+    def deviation(self, x, signal, sigma):
+        """Deviation of measured samples from their signal, in standard deviations.
+
+        Parameters
+        ----------
+        x, signal : ndarray of shape (n_samples, n_features)
+            Measured samples, and signals without noise.
+        sigma : ndarray that broadcasts to that shape
+            Standard deviation of the noise per channel.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            Standard normal variables, if noise is all that separates the two.
+        """
+        return (x - signal) / sigma
+
+    def freedom(self, signal, sigma):
+        """Degrees of freedom that each sample gives to an estimate of sigma.
+
+        They are half the variance of the derivative of the log-likelihood by log(sigma).
+
+        Parameters
+        ----------
+        signal : ndarray of shape (n_samples, n_features)
+            Signals without noise.
+        sigma : ndarray that broadcasts to that shape
+            Standard deviation of the noise per channel.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            One a sample, as for Gaussian noise of one channel.
+        """
+        return np.ones(np.shape(signal))
+
     def log_likelihood(self, x, signal, sigma, derivatives=False):
         """Logarithm of the probability density of measured samples.
 
@@ -158,6 +241,11 @@ class Noise:
             Derivative with respect to sigma, only if `derivatives`.
         """
         raise NotImplementedError(f"{type(self).__name__} lacks log_likelihood; define it.")
+
+    @property
+    def has_likelihood(self):
+        """Whether fits can maximize the likelihood."""
+        return type(self).log_likelihood is not Noise.log_likelihood
 
     @property
     def label(self):
@@ -235,9 +323,31 @@ class RicianNoise(Noise):
 
     def information(self, signal, sigma):
         """Return Z, good to 1e-10 of itself; see :meth:`Noise.information`."""
-        amplitude = np.asarray(signal, dtype=float) / sigma
-        share = (amplitude / np.hypot(1.0, amplitude)) ** 2
-        return share * _approximation()(share)
+        share = _share(signal, sigma)
+        return share * _approximation(_information)(share)
+
+    def deviation(self, x, signal, sigma):
+        """Return the normal quantile of the share below; see :meth:`Noise.deviation`."""
+        square, shift = (x / sigma) ** 2, (signal / sigma) ** 2
+        # Far above the noise magnitudes are normal, and shares round to 0 or 1.
+        far = (signal > _FAR * sigma) | (np.abs(x - signal) > _FAR * sigma)
+        below = chndtr(np.where(far, 1.0, square), 2.0, np.where(far, 1.0, shift))
+        plain = (x - self.mean(signal, sigma)) / sigma
+        return np.where(far, plain, ndtri(np.clip(below, 1e-300, 1 - 1e-16)))
+
+    def freedom(self, signal, sigma):
+        """Return 2 without signal, 0.82 at 2 sigma, 1 above; see :meth:`Noise.freedom`."""
+        return _approximation(_freedom)(_share(signal, sigma))
+
+    def mean(self, signal, sigma):
+        """Mean of magnitudes; see :meth:`Noise.mean`."""
+        half = (signal / sigma) ** 2 / 2
+        bessel = (1 + half) * i0e(half / 2) + half * i1e(half / 2)
+        return np.sqrt(np.pi / 2) * sigma * bessel
+
+    def without_floor(self, x, sigma):
+        """Return magnitudes whose squares exceed by 2 sigma^2; see the base."""
+        return np.sqrt(np.maximum(x**2 - 2 * sigma**2, 0.0))
 
     def log_likelihood(self, x, signal, sigma, derivatives=False):
         """Log-likelihood of each magnitude; see :meth:`Noise.log_likelihood`."""
@@ -302,6 +412,15 @@ def noise_of(model, noise=None):
             f"noise={noise.label!r} depends on the signal and is for real signals, but "
             f"that of {model} is complex; choose noise='gaussian'."
         )
+    return noise
+
+
+def likelihood_of(model):
+    """Return the noise whose likelihood fits maximize, or None for least squares."""
+    noise = noise_of(model)
+    is_gaussian = type(noise).log_likelihood is GaussianNoise.log_likelihood
+    if is_gaussian or model.is_complex or not noise.has_likelihood:
+        return None
     return noise
 
 
@@ -446,21 +565,126 @@ def add_noise(signal, snr, rng, *, noise="gaussian"):
     return np.where(is_missing, np.nan, noisy) if is_missing.any() else noisy
 
 
+def _share(signal, sigma):
+    """Return u = A^2 / (1 + A^2) for amplitudes A in units of sigma."""
+    amplitude = np.asarray(signal, dtype=float) / sigma
+    return (amplitude / np.hypot(1.0, amplitude)) ** 2
+
+
+def estimate_sigma(magnitudes, *, noise="rician"):
+    r"""Noise per channel, from samples many of which have no signal.
+
+    In noise of sigma, :math:`u = |x|^2 / 2` of samples x without signal has a gamma
+    distribution, of scale :math:`\sigma^2` (Rayleigh's law of x if there are two channels).
+    Samples with signal lie above, so only those below 2.5 sigma count, and sigma is where
+    their mean is that of the distribution, cut off there. That sigma follows from samples
+    below a limit, which follows from sigma, is the idea of PIESNO (Koay et al., J. Magn.
+    Reson. 2009, doi 10.1016/j.jmr.2009.03.005).
+
+    Parameters
+    ----------
+    magnitudes : array-like of any shape
+        With Rician noise magnitudes of air, or of an image of which at least a tenth is
+        air; with Gaussian noise real or complex samples without signal, or residuals of
+        many voxels. Samples that are masked or not finite do not count, nor do magnitudes
+        of exactly zero, as of air that was cut out.
+    noise : {"rician", "gaussian"} or Noise, default="rician"
+        The noise.
+
+    Returns
+    -------
+    float
+        Standard deviation of the noise in each channel.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 20 samples, they are no magnitudes, or less than a tenth of
+        them looks like noise without signal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.noise import estimate_sigma
+    >>> rng = np.random.default_rng(0)
+    >>> tissue = 1500 + 100 * rng.standard_normal(3000)
+    >>> air = np.hypot(*rng.normal(scale=12.0, size=(2, 6000)))
+    >>> round(estimate_sigma(np.concatenate([air, tissue])), 1)
+    12.0
+    """
+    noise, values = get_noise(noise), np.ma.asarray(magnitudes)
+    samples = np.asarray(values.compressed())
+    is_complex = samples.dtype.kind == "c"
+    if noise.needs_magnitude and (is_complex or (samples < 0).any()):
+        kind = "complex" if is_complex else "negative"
+        raise ValueError(
+            f"magnitudes hold {kind} values, which are none; give their absolute values, "
+            "or noise='gaussian' for samples with a sign or a phase."
+        )
+    samples = np.abs(samples[np.isfinite(samples)].astype(complex if is_complex else float))
+    samples = np.sort(samples[samples > 0] if noise.needs_magnitude else samples)
+    if len(samples) < _FEWEST:
+        raise ValueError(
+            f"magnitudes have {len(samples)} samples that count, finite and not zero; give "
+            f"at least {_FEWEST}."
+        )
+    n_channels = 2 if is_complex else noise.n_channels
+    # Scaled by a power of two, so that squares do not overflow.
+    scale = 2.0 ** np.floor(np.log2(max(samples[-1], np.finfo(float).tiny)))
+    sigma = scale * _sigma_of_floor((samples / scale) ** 2 / 2, n_channels)
+    if not sigma > 0:
+        raise ValueError(
+            f"less than a tenth of the {len(samples)} magnitudes looks like noise without "
+            "signal; give a region of air, or take sigma from `residual` of an estimator."
+        )
+    return float(sigma)
+
+
+def _sigma_of_floor(u, n_channels):
+    """Return sigma from sorted u = x^2 / 2, or 0 where none of them follow its law."""
+    cut, order = _CUT**2 / 2, np.arange(1, len(u) + 1)
+    below = chdtr(n_channels, _CUT**2)
+    share = n_channels / 2 * chdtr(n_channels + 2, _CUT**2) / below / cut
+    ratio = np.cumsum(u) / (order * np.where(u > 0, u, np.inf))
+    # Integers repeat values: distributions are compared halfway between different ones.
+    halfway = (np.sqrt(u[:-1]) + np.sqrt(u[1:])) ** 2 / 4
+    differ = np.flatnonzero(u[:-1] < u[1:])
+    found, most = 0.0, _LEAST_FLOOR * len(u)
+    for k in np.flatnonzero((ratio[:-1] >= share) & (ratio[1:] < share)):
+        variance = u[k] / cut
+        some = differ[differ < k]
+        law = chdtr(n_channels, 2 * halfway[some] / variance) / below
+        misfit = np.abs(law - order[some] / (k + 1)).max(initial=0.0 if some.size else 1.0)
+        if misfit < _MISFIT[0] + _MISFIT[1] / np.sqrt(k + 1) and (k + 1) / below > most:
+            found, most = np.sqrt(variance), (k + 1) / below
+    return found
+
+
 @cache
-def _approximation():
-    """Return Z / u, a smooth function of u = A^2 / (1 + A^2), which approximates Z."""
+def _approximation(moment):
+    """Return an approximation of a moment of magnitudes, a smooth function of u."""
     return Chebyshev.interpolate(
-        lambda u: _integral(np.sqrt(u / (1 - u))) / u, _DEGREE, domain=[0, 1]
+        lambda u: _integral(np.sqrt(u / (1 - u)), moment), _DEGREE, domain=[0, 1]
     )
 
 
-def _integral(amplitude):
-    """Return Z by quadrature, for amplitudes up to a few hundred."""
+def _information(m, a, lag):
+    """Return what has the mean Z / u; lag = m - m r."""
+    return (m - lag - a) ** 2 * (1 + 1 / a**2)
+
+
+def _freedom(m, a, lag):
+    """Return half the squared derivative of the log-likelihood by log(sigma)."""
+    return ((m - a) ** 2 + 2 * a * lag - 2) ** 2 / 2
+
+
+def _integral(amplitude, moment):
+    """Return a mean over magnitudes by quadrature, for amplitudes up to a few hundred."""
     nodes, weights = roots_legendre(_N_NODES)
     low = np.maximum(amplitude - _REACH, 0.0)
     half = (amplitude + _REACH - low) / 2
     a = amplitude[:, None]
     m = low[:, None] + half[:, None] * (1 + nodes)
     density = m * np.exp(-((m - a) ** 2) / 2) * i0e(m * a)
-    score = m * i1e(m * a) / i0e(m * a) - a
-    return half * ((density * score**2) @ weights)
+    lag = m * (i0e(m * a) - i1e(m * a)) / i0e(m * a)
+    return half * ((density * moment(m, a, lag)) @ weights)

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
+from .._measurements import Measurements
 from .._validation import (
     check_crb,
     check_features,
@@ -17,15 +18,18 @@ from .._validation import (
     check_sigma,
     check_targets,
     has_signal,
+    refuse_covariances,
     refuse_kind,
     warn_of_negative,
     warn_of_no_noise,
     warn_of_unknown,
 )
-from ..bounds import cramer_rao_bound
 from ..metrics import efficiency_score
 from ..models import SignalModel
-from ._residuals import Residuals, analyze_residuals, relative_noise
+from ._dictionary import rows_of
+from ._residuals import Residuals, relative_noise
+from ._scores import bound_of, found_estimates
+from ._sub_estimators import silent_reports
 
 
 class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -76,6 +80,8 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 f"{[len(X), len(y_array)]}"
             )
         self._check_model(X, y_array)
+        if self.nan_policy == "raise":
+            self._have_samples(np.isfinite(X))
         if crb is not None:
             crb = check_crb(crb, y_array.shape)
         known = self._check_known(known, len(X), reset=reset)
@@ -194,6 +200,8 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 "X, or give the model that X was measured with."
             )
         refuse_kind(X, self.model.is_complex, f"the signal of {self.model} is {{}}")
+        if self.nan_policy == "omit":
+            refuse_covariances(self.model)
         if y is None:
             return
         if y.shape[1] != self.model.n_parameters:
@@ -216,18 +224,23 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """Whether there is a model that simulates the features of X."""
         return self.model is not None and self.n_features_in_ == self.model.n_features
 
+    @property
+    def _sees_magnitudes(self):
+        """Whether X holds magnitudes, which a model simulates."""
+        return self._simulates_X and self.model.is_magnitude
+
     def _check_predict(self, X, known=None):
         """Check new data; return X and known as arrays, and which rows can be estimated.
 
-        These rows are finite and have a signal, and their known values are inside their
-        domains.
+        These rows have a signal, and their known values are inside their domains. They are
+        finite, or under nan_policy="omit" have as many finite numbers as unknowns.
         """
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
         self._check_kind(X)
-        if self.model is not None and self.model.is_magnitude and self._simulates_X:
+        if self._sees_magnitudes:
             warn_of_negative(X, stacklevel=3)
-        usable = np.isfinite(X).all(axis=1) & self._has_signal(X)
+        usable = self._have_samples(np.isfinite(X)) & self._has_signal(X)
         known = self._check_known(known, len(X), reset=False)
         if known is not None:
             warn_of_unknown(known[usable], self._known_parameters)
@@ -237,16 +250,54 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _has_signal(self, X):
         return has_signal(X, self.model, self._simulates_X)
 
-    def _check_sigma(self, sigma, X, usable, *, wants_std=True, stacklevel=3):
-        """Return the noise; warn if nothing shows it, and what follows from that."""
-        sigma = check_sigma(sigma, len(X), usable)
+    nan_policy = "propagate"
+    """What a sample that is not finite does: an estimator may have an option for it."""
+
+    def _have_samples(self, finite):
+        """Return which voxels have the samples that estimates need, (n, n_features)."""
+        whole = finite.all(axis=1)
+        if self.nan_policy == "raise" and not whole.all():
+            row = int(np.argmin(whole))
+            raise ValueError(
+                f"X has NaN or infinite values in {np.sum(~whole)} of {len(whole)} rows, "
+                f"the first in row {row}, column {np.argmin(finite[row])}; leave these "
+                "rows out, or give nan_policy='omit' or 'propagate'."
+            )
+        if self.nan_policy != "omit":
+            return whole
+        return finite.sum(axis=1) * (2 if self.is_complex_ else 1) >= self._n_unknowns
+
+    @property
+    def _n_unknowns(self):
+        """Number of real unknowns of a voxel, as far as they are known."""
+        model = getattr(self, "model_", self.model)
+        if model is not None and self._simulates_X:
+            return model.n_unknowns
+        return self.n_outputs_ + (2 if self.is_complex_ else 0)
+
+    def _measure(self, X, usable, sigma):
+        """Return the measurements of usable voxels, and which are left.
+
+        A voxel is lost if its noise leaves fewer samples that count than unknowns.
+        """
+        sigma = check_sigma(sigma, X, usable)
+        data = Measurements.of(X[usable], rows_of(sigma, usable))
+        if data.weights is None:
+            return data, usable
+        enough = data.counts.sum(axis=1) * (2 if self.is_complex_ else 1)
+        enough = (enough >= self._n_unknowns) & self._has_signal(data.X)
+        left = usable.copy()
+        left[usable] = enough
+        return data[enough], left
+
+    def _warn_of_no_noise(self, data, *, wants_std=True, stacklevel=3):
+        """Warn if nothing shows the noise, and what follows from that."""
         follows = ["standard deviations are NaN"] if wants_std else []
         if getattr(self, "prior_", None) is not None:
             follows.append("the prior only fills what the data leave open")
-        if follows and sigma is None:
+        if follows and data.sigma is None:
             model = getattr(self, "model_", self.model)
-            warn_of_no_noise(model, X[usable], ", and ".join(follows), stacklevel)
-        return sigma
+            warn_of_no_noise(model, data, ", and ".join(follows), stacklevel)
 
     @property
     def _known_parameters(self):
@@ -255,19 +306,11 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _shape_like_targets(self, predictions):
         return predictions.ravel() if self.y_ndim_ == 1 else predictions
 
-    def _standard_deviations(self, model, X, y, sigma, prior_precision=0.0):
-        """Return standard deviations of the linearized posterior at estimates."""
-        return analyze_residuals(
-            model,
-            X,
-            y,
-            sigma=sigma,
-            prior_precision=prior_precision,
-        ).std
-
-    def _estimate(self, X, known):
+    def _estimate(self, X, known, sigma=None):
         """Return estimates of voxels that can be estimated, as columns."""
-        return np.asarray(self.predict(X, known=known)).reshape(len(X), -1)
+        options = {"known": known} if sigma is None else {"known": known, "sigma": sigma}
+        with silent_reports():
+            return np.asarray(self.predict(X, **options)).reshape(len(X), -1)
 
     def residual(self, X, *, sigma=None, false_alarm_rate=1e-3, known=None):
         """Find voxels that the model cannot explain, such as fat or motion.
@@ -276,9 +319,10 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, n_features)
             Signals.
-        sigma : float or array-like of shape (n_samples,), default=None
-            Noise of X per channel. By default one level for all voxels, from the median
-            of what the model leaves unexplained: more than half must follow the model.
+        sigma : float or array-like, default=None
+            Noise of X per channel, as in `predict`. By default one level for all voxels,
+            from the median of what the model leaves unexplained: more than half must follow
+            the model.
         false_alarm_rate : float, default=1e-3
             Share of voxels flagged among those that follow the model, if estimates are
             close: see Notes.
@@ -299,7 +343,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         -----
         LowSignalWarning
             If magnitudes are so low that their noise is not Gaussian, which the
-            chi-square distribution assumes.
+            chi-square distribution assumes unless the model has another noise.
 
         Notes
         -----
@@ -310,14 +354,15 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         X, known, usable = self._check_predict(X, known)
         self._check_has_model("residual")
+        sigma = check_sigma(sigma, X, usable)
         estimate = np.full((len(X), self.n_outputs_), np.nan)
         if usable.any():
-            estimate[usable] = self._estimate(X[usable], rows_of(known, usable))
+            some = (rows_of(values, usable) for values in (X, known, sigma))
+            estimate[usable] = self._estimate(*some)
         usable &= np.isfinite(estimate).all(axis=1)
+        data, usable = self._measure(X, usable, sigma)
         model = self._model_at(rows_of(known, usable))
-        return Residuals.of_voxels(
-            model, X, usable, estimate[usable], sigma, false_alarm_rate
-        )
+        return Residuals.of_voxels(model, data, usable, estimate[usable], false_alarm_rate)
 
     def _check_has_model(self, what):
         if self.model is None:
@@ -336,28 +381,6 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _periods(self):
         return None if self.model is None else self.model.periods
 
-    def _bound(self, y, crb, known=None, noise_std=None):
-        """Bounds for targets: given, from the model, or the targets' variance."""
-        if crb is not None:
-            return check_crb(crb, y.shape)
-        if self.model is not None:
-            model = self._model_at(known)
-            noise_std = self.noise_std if noise_std is None else noise_std
-            return cramer_rao_bound(model, y, noise_std=noise_std)
-        if self.fitted_with_crb_:
-            raise ValueError(
-                f"{type(self).__name__} was fitted with crb but is scored without, and has "
-                "no model to compute it: pass crb to score; inside a cross-validation, "
-                "request it by metadata routing (set_score_request(crb=True))."
-            )
-        warnings.warn(
-            f"{type(self).__name__} has neither a model nor crb: the variance of the "
-            "training targets stands in for the Cramér-Rao bound",
-            UserWarning,
-            stacklevel=3,
-        )
-        return np.broadcast_to(self.target_variance_, y.shape)
-
     def score(self, X, y, sample_weight=None, crb=None, known=None, sigma=None):
         """Efficiency of the estimates: ``1 / mean((estimate - truth)^2 / CRB)``.
 
@@ -375,9 +398,9 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         known : array-like of shape (n_samples, n_known), default=None
             Values of the parameters that the model is given; the bound is that of the
             others.
-        sigma : float or array-like of shape (n_samples,), default=None
-            Noise of X per channel, which takes the place of ``noise_std``, in units of
-            the amplitude or of the factor M0 that fits best at y.
+        sigma : float or array-like, default=None
+            Noise of X per channel, as in `predict`, which takes the place of ``noise_std``,
+            in units of the amplitude or of the factor M0 that fits best at y.
 
         Returns
         -------
@@ -396,7 +419,10 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         options = {"known": known} if sigma is None else {"known": known, "sigma": sigma}
-        predictions, y = np.asarray(self.predict(X, **options)), check_targets(y)
+        # The score itself tells what bias and bounds do.
+        with silent_reports():
+            predictions = np.asarray(self.predict(X, **options))
+        y = check_targets(y)
         predictions = predictions.reshape(len(predictions), -1)
         if y.shape != predictions.shape:
             raise ValueError(f"y has shape {y.shape}; X requires {predictions.shape}.")
@@ -404,26 +430,18 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             crb = check_crb(crb, y.shape)
         sample_weight = check_sample_weight(sample_weight, len(y))
         known = self._check_known(known, len(y), reset=False)
-        found = np.isfinite(predictions).all(axis=1)
-        if not found.all():
-            what = (
-                f"{np.sum(~found)} of {len(found)} voxels have no estimate, the first is "
-            )
-            what += f"row {np.argmin(found)}"
-            if not found.any():
-                raise ValueError(f"{what}; none is left to score.")
-            warnings.warn(f"{what}: score leaves them out", UserWarning, stacklevel=2)
+        found = found_estimates(predictions)
         y, crb, known = (rows_of(values, found) for values in (y, crb, known))
         noise_std = None
         if sigma is not None and crb is None:
             self._check_has_model("score with sigma")
-            sigma = check_sigma(sigma, len(found), found)[found]
-            X = check_features(self, X, reset=False)[found]
-            noise_std = relative_noise(self._model_at(known), X, y, sigma)
+            X = check_features(self, X, reset=False)
+            data = Measurements.of(X[found], check_sigma(sigma, X, found)[found])
+            noise_std = relative_noise(self._model_at(known), data, y)
         return efficiency_score(
             y,
             predictions[found],
-            self._bound(y, crb, known, noise_std),
+            bound_of(self, y, crb, known, noise_std),
             sample_weight=sample_weight[found],
             periods=self._periods,
         )
@@ -434,11 +452,6 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.target_tags.single_output = True
         return tags
-
-
-def rows_of(values, rows):
-    """Return some rows of an array that may be None."""
-    return None if values is None else values[rows]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import numpy as np
 
 from .._deadline import affordable
+from .._measurements import Measurements
 from ..bounds import noise_of_signals
 from ..noise import add_noise, noise_of, noise_of_data
 from ..parameters import wrapped_error
@@ -79,9 +80,8 @@ def calibrate(model, y, estimate, snr_range, precision, rng):
         is_given = noise_of(model).needs_sigma
         found = analyze_residuals(
             model,
-            X,
+            Measurements(X, sigma if is_given else None),
             estimates,
-            sigma=sigma if is_given else None,
             prior_precision=precision,
         )
         ratio = np.abs(wrapped_error(y, estimates, model.periods)) / found.std

@@ -8,29 +8,18 @@ TR-89-063). Atoms with known values are first divided into cells of similar valu
 from dataclasses import dataclass
 
 import numpy as np
-from joblib import Parallel, delayed
 
-from .._linear_algebra import norms
 from ..kernels.lanes import LANES
 from ..kernels.matching import (
     WIDTH,
-    affine_weights,
     nearest,
     unit_rows,
-    weighted_parameters,
 )
-from ..parameters import fold
 
-_TINY = np.finfo(float).tiny
 _TIE = 64 * np.finfo(float).eps
 # Most splits per known value, and fewest atoms in a cell, so that each cell still samples
 # the other parameters densely.
 _LEVELS, _FEWEST_ATOMS = 3, 512
-# Atoms simulated at a time.
-_SIMULATED = 1024
-_REGULARIZATION = 1e-3
-N_MATCHES = 20
-"""Matches between which estimates are interpolated by default."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +77,10 @@ class BallTree:
     def n_choices(self):
         """Number of atoms that a signal can match."""
         return int(np.sum(self.members >= 0))
+
+    def groups(self, known, n):
+        """Return the atoms that n signals may match, with the rows of these signals."""
+        return [(np.sort(self.members[self.members >= 0]), np.arange(n))]
 
     def nearest(self, rows, n_neighbors, known=None):
         """Return numbers and squared distances of the nearest atoms, best first.
@@ -174,6 +167,14 @@ class BallTreeCells:
             )
         return atoms, squares
 
+    def groups(self, known, n):
+        """Return the atoms of each cell, with the rows of the signals that belong there."""
+        cells = self.cells_of(known)
+        return [
+            (self.cells[i].groups(None, 0)[0][0], np.flatnonzero(cells == i))
+            for i in np.unique(cells)
+        ]
+
     def cells_of(self, known):
         """Return the numbers of the cells that known values belong to."""
         places = np.full(len(known), 0 if len(self.limits) else -1)
@@ -182,168 +183,6 @@ class BallTreeCells:
             is_high = known[at_split, self.columns[split]] >= self.limits[split]
             places[at_split] = self.sides[split, is_high.astype(int)]
         return -1 - places
-
-
-@dataclass(frozen=True, eq=False)
-class Dictionary:
-    """Atoms with their parameters, and the tree that finds the best matches.
-
-    Attributes
-    ----------
-    atoms : ndarray of shape (n_atoms, n_features)
-        Signals, of unit norm if known up to a factor; NaN where one cannot be matched.
-    parameters : ndarray of shape (n_atoms, n_outputs)
-        Their parameters, in SI units.
-    tree : BallTree or BallTreeCells
-        Finds the atoms that are nearest to a signal.
-    bounds, periods : ndarray of shape (n_outputs, 2) and (n_outputs,)
-        Bounds and periods of the parameters; infinite where there are none.
-    known_parameters : tuple of Parameter
-        The known parameters, some of which may have a period.
-    column : int, default=None
-        Column of an amplitude, if there is one.
-    amplitudes : ndarray of shape (n_atoms,), default=None
-        Amplitudes at which the atoms have unit norm.
-    """
-
-    atoms: np.ndarray
-    parameters: np.ndarray
-    tree: object
-    bounds: np.ndarray
-    periods: np.ndarray
-    known_parameters: tuple
-    column: int | None = None
-    amplitudes: np.ndarray | None = None
-
-    @classmethod
-    def of(cls, atoms, parameters, model=None, known=None):
-        """Make a dictionary of signals; with None, of those that the model simulates."""
-        column = None if model is None else model._amplitude_column
-        parameters = parameters.copy()
-        if atoms is None:
-            if column is not None:
-                parameters[:, column] = 1.0
-            atoms = _simulated(model if known is None else model.at(known), parameters)
-        atoms = np.array(atoms, order="C")
-        atoms[~np.isfinite(atoms).all(axis=1)] = np.nan
-        usable, rows = np.isfinite(atoms[:, 0]), atoms.view(np.float64)
-        is_complex, amplitudes = atoms.dtype.kind == "c", None
-        if is_complex or column is not None:
-            usable &= atoms.any(axis=1)
-            if not is_complex:
-                with np.errstate(all="ignore"):
-                    amplitudes = parameters[:, column] / norms(atoms)
-            unit_rows(rows, rows)
-        if not usable.any():
-            raise ValueError(
-                f"none of {len(atoms)} atoms has a finite, nonzero signal; check "
-                f"{'X' if model is None else 'y and the model'}."
-            )
-        numbers, options = np.flatnonzero(usable), dict(projective=is_complex)
-        known_parameters = () if model is None else model.known_parameters
-        if known is None:
-            tree = BallTree.of(rows, numbers, **options)
-        else:
-            known = _folded(known, known_parameters)
-            tree = BallTreeCells.of(rows, numbers, known, **options)
-        n = parameters.shape[1]
-        bounds = np.tile([-np.inf, np.inf], (n, 1)) if model is None else model.bounds
-        periods = np.full(n, np.inf) if model is None else model.periods
-        column = None if amplitudes is None else column
-        fields = bounds, periods, known_parameters, column, amplitudes
-        return cls(atoms, parameters, tree, *fields)
-
-    @property
-    def n_choices(self):
-        """Number of atoms that a signal can match; with cells, the least."""
-        return self.tree.n_choices
-
-    def match(self, X, n_neighbors, known=None):
-        """Return signals as real rows, and numbers and squared distances of best matches.
-
-        X : (n_voxels, n_features), finite, with a signal in every row. The numbers are -1
-        where the distances are not finite. Rows have unit norm if signals are known up to
-        a factor, and what is left after the best factor counts as distance.
-        """
-        rows = np.ascontiguousarray(X).view(np.float64)
-        if X.dtype.kind == "c" or self.column is not None:
-            signals, rows = rows, np.empty_like(rows)
-            unit_rows(signals, rows)
-        known = _folded(known, self.known_parameters)
-        numbers, squares = self.tree.nearest(rows, n_neighbors, known)
-        numbers[~np.isfinite(squares[:, -1])] = -1
-        if self.column is not None:
-            # For unit vectors at a distance d, the squared sine is d^2 (1 - d^2 / 4).
-            squares = np.where(squares < 2, squares * (1 - squares / 4), 1.0)
-        return rows, numbers, squares
-
-    def best(self, X, known=None):
-        """Return the best atom of each signal, and the share of the norm that it leaves."""
-        _, numbers, squares = self.match(X, 1, known)
-        misfit = np.sqrt(np.maximum(squares[:, 0], 0.0))
-        is_free = X.dtype.kind == "c" or self.column is not None
-        return numbers[:, 0], misfit if is_free else misfit / np.maximum(norms(X), _TINY)
-
-    def estimate(self, X, n_neighbors, interpolate, known=None):
-        """Return parameters from the best matches: their mean, or interpolated.
-
-        NaN for signals so far from any atom that the distance is not finite.
-        """
-        rows, numbers, _ = self.match(X, n_neighbors, known)
-        finite = numbers[:, 0] >= 0
-        rows, numbers = rows[finite], numbers[finite]
-        weights = np.full(numbers.shape, 1 / n_neighbors)
-        if interpolate:
-            atoms, is_complex = self.atoms.view(np.float64), X.dtype.kind == "c"
-            affine_weights(rows, atoms, numbers, is_complex, _REGULARIZATION, weights)
-        found = np.empty((len(rows), len(self.periods)))
-        weighted_parameters(self.parameters, self.periods, numbers, weights, found)
-        for k in np.flatnonzero(np.isfinite(self.periods)):
-            low, high = self.bounds[k]
-            folded = fold(found[:, k], low, high, self.periods[k])
-            found[:, k] = np.minimum(folded, high)
-        if self.column is not None:
-            amplitude = norms(X[finite]) * self._projected(rows, numbers, weights)
-            found[:, self.column] = np.clip(amplitude, *self.bounds[self.column])
-        y = np.full((len(X), len(self.periods)), np.nan)
-        y[finite] = found
-        return y
-
-    def _projected(self, rows, numbers, weights):
-        """Return amplitudes of signals of unit norm, projected onto weighted matches."""
-        matched = np.zeros_like(rows)
-        for k in range(numbers.shape[1]):
-            matched += weights[:, k, None] * self.atoms[numbers[:, k]]
-        energy = (matched**2).sum(axis=1)
-        share = (matched * rows).sum(axis=1) / np.where(energy > 0, energy, 1.0)
-        return share * (weights * self.amplitudes[numbers]).sum(axis=1)
-
-
-def in_blocks(task, n_voxels, block_size, n_jobs):
-    """Run a task on slices of all voxels, in threads: kernels release the GIL."""
-    Parallel(n_jobs=n_jobs, require="sharedmem")(
-        delayed(task)(slice(first, first + block_size))
-        for first in range(0, n_voxels, block_size)
-    )
-
-
-def _simulated(model, parameters):
-    """Return clean signals of parameters that have been checked."""
-    parts = []
-    for first in range(0, len(parameters), _SIMULATED):
-        part = slice(first, first + _SIMULATED)
-        parts.append(model.rows(part)._simulate_voxels(parameters[part])[0])
-    return np.concatenate(parts)
-
-
-def _folded(known, parameters):
-    """Bring known values that have a period into one period."""
-    if known is None:
-        return None
-    known = known.copy()
-    for k, parameter in enumerate(parameters):
-        known[:, k] = fold(known[:, k], *parameter.bounds, parameter.period)
-    return known
 
 
 def _divide(rows, numbers, projective, groups):

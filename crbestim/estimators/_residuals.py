@@ -14,15 +14,17 @@ import numpy as np
 from scipy.stats import chi2
 
 from .._linear_algebra import norms
-from .._validation import check_sigma
+from .._measurements import Measurements
 from ..bounds import covariance_of_estimates
 from ..exceptions import LowSignalWarning, NoiseLevelWarning
 from ..models.base import m0_by_projection
-from ..noise import noise_of
+from ..noise import likelihood_of, noise_of
 
 _BLOCK = 512
 # Root mean square of magnitudes, over the noise, below which noise is far from Gaussian.
 _LEAST_MAGNITUDE = 5.0
+# Rounds in which one noise level of all voxels settles, if deviations depend on it.
+_MOST_ROUNDS = 6
 # Number of voxels whose median signal-to-noise ratio is compared with the apparent range of
 # the training data, and the factor by which it may lie outside.
 _N_JUDGED, _TOLERATED = 64, 1.5
@@ -53,22 +55,23 @@ class ResidualAnalysis:
     n_free: np.ndarray
 
 
-def analyze_residuals(model, X, theta, *, sigma=None, prior_precision=None):
+def analyze_residuals(model, data, theta, *, prior_precision=None, by_noise=False):
     """Compare signals with a model's.
 
     Parameters
     ----------
     model : SignalModel
         The model.
-    X : ndarray of shape (n_voxels, n_features)
-        Signals.
+    data : Measurements
+        Signals, and their noise for the standard deviations; by default estimated voxel by
+        voxel, or unknown if a signal has no more real numbers than unknowns.
     theta : ndarray of shape (n_voxels, n_parameters)
         Estimates, in SI units.
-    sigma : ndarray of shape (n_voxels,), default=None
-        Noise of X per channel for the standard deviations; by default estimated voxel
-        by voxel, or unknown if a signal has no more real numbers than unknowns.
     prior_precision : ndarray of shape (n_parameters, n_parameters), default=None
         Inverse covariance of a normal prior; without it no standard deviations.
+    by_noise : bool, default=False
+        Whether noise that is not Gaussian, of known level, counts as such in what is
+        unexplained: normal variables of the same probability then stand in for residuals.
 
     Returns
     -------
@@ -78,36 +81,40 @@ def analyze_residuals(model, X, theta, *, sigma=None, prior_precision=None):
     Raises
     ------
     ValueError
-        If standard deviations are requested under Rician noise without `sigma`.
+        If standard deviations are requested under Rician noise of unknown level.
     MissingJacobianError
         If the model has no derivatives.
     """
     model.require_jacobian("The residual or standard deviation of an estimate")
     if prior_precision is not None:
-        require_sigma(model, sigma)
-    n_real, n_free = model._real_numbers(X)[0], model._free_numbers(X)
+        require_sigma(model, data.sigma)
+    n_real, n_free = model._real_numbers(data)[0], model._free_numbers(data)
     # Signals are scaled to size 1, so that no square overflows.
-    size = np.ones(len(X))
+    X, n = data.X, len(data)
+    size = np.ones(n)
     if model.is_complex:
         size = np.maximum(np.abs(X).max(axis=1, initial=0), np.finfo(float).tiny)
-        X, sigma = X / size[:, None], None if sigma is None else sigma / size
-    m0, unexplained, snr = (np.empty(len(X), dtype) for dtype in (X.dtype, float, float))
-    std = np.full((len(X), model.n_parameters), np.nan)
-    for first in range(0, len(X), _BLOCK):
+    sigma = None if data.sigma is None else data.sigma / size
+    data = Measurements(X / size[:, None], sigma, data.weights)
+    m0, unexplained, snr = (np.empty(n, dtype) for dtype in (X.dtype, float, float))
+    std = np.full((n, model.n_parameters), np.nan)
+    for first in range(0, n, _BLOCK):
         part = slice(first, first + _BLOCK)
-        signal, jacobian = _simulate(model.rows(part), theta[part])
-        m0[part], norm = _factor(model.rows(part), X[part], theta[part], signal)
-        unexplained[part] = _outside(model, X[part], signal, jacobian, m0[part])
+        some, voxels = data[part], model.rows(part)
+        signal, jacobian = _simulate(voxels, theta[part])
+        m0[part], norm = _factor(voxels, some, theta[part], signal)
+        noise = likelihood_of(model) if by_noise else None
+        unexplained[part] = _outside(model, some, signal, jacobian, m0[part], noise)
         noise = unexplained[part] / np.sqrt(np.maximum(n_free[part], 1))
-        snr[part] = _snr(X[part], m0[part], norm, noise, n_real[part])
+        snr[part] = _snr(some.weighted, m0[part], norm, noise, n_real[part])
         if prior_precision is not None:
             level = np.where(n_free[part] > 0, noise, np.nan)
-            level = level if sigma is None else sigma[part]
+            level = level if sigma is None else some.sigma
             covariance = covariance_of_estimates(
-                model.rows(part),
+                voxels,
                 signal,
                 jacobian,
-                noise_std=level,
+                noise_std=some.noise(level),
                 m0=m0[part] if model.is_complex else 1.0,
                 prior_precision=prior_precision,
             )
@@ -123,22 +130,37 @@ def _simulate(model, theta):
     return signal, np.where(finite[:, None, None], jacobian, 0)
 
 
-def _factor(model, X, theta, signal):
+def _factor(model, data, theta, signal):
     """Factors, 0 where there is no signal, and norms of the signals for a factor of 1."""
     if not model.has_factor:
-        return model._amplitudes(theta), np.full(len(X), np.nan)
+        return model._amplitudes(theta), np.full(len(data), np.nan)
+    signal = signal if data.weights is None else data.weights * signal
     if model.is_complex:
         norm = np.linalg.norm(signal, axis=1)
-        return np.where(norm > 0, m0_by_projection(X, signal), 0), norm
+        return np.where(norm > 0, m0_by_projection(data.weighted, signal), 0), norm
     amplitude = theta[:, model._amplitude_column]
     size = norms(signal) / np.where(amplitude > 0, amplitude, 1.0)
     return amplitude, np.where(amplitude > 0, size, np.inf)
 
 
-def relative_noise(model, X, theta, sigma):
+def relative_noise(model, data, theta):
     """Return the noise of data in units of their factors at given parameters."""
     signal = model._simulate_voxels(theta)[0]
-    return sigma / np.abs(_factor(model, X, theta, signal)[0])
+    return data.noise(data.sigma / np.abs(_factor(model, data, theta, signal)[0]))
+
+
+def _deviations(noise, data, signal, jacobian):
+    """Return normal variables in place of residuals, and weighted derivatives."""
+    counts = np.ones(data.X.shape, bool) if data.weights is None else data.counts
+    ratio = 1.0 if data.weights is None else np.where(counts, data.weights, 1.0)
+    level = data.sigma[:, None] / ratio
+    with np.errstate(all="ignore"):
+        deviation = noise.deviation(data.X, signal, level)
+        weight = noise.information(signal, level)
+        root = np.sqrt(np.broadcast_to(1.0 if weight is None else weight, signal.shape))
+        deviation = np.where(counts & np.isfinite(deviation), deviation, 0.0)
+    columns = np.where(counts, ratio * root, 0.0)
+    return data.sigma[:, None] * deviation, 0.0 * signal, columns[:, :, None] * jacobian
 
 
 def _snr(X, m0, norm, noise, n_real):
@@ -149,8 +171,14 @@ def _snr(X, m0, norm, noise, n_real):
         return np.where(np.isnan(norm), np.abs(m0) / noise, ratio)
 
 
-def _outside(model, X, signal, jacobian, m0):
-    """Norm of X outside the span of the signal and its derivatives."""
+def _outside(model, data, signal, jacobian, m0, noise=None):
+    """Norm of weighted signals outside the span of the model's and its derivatives."""
+    X = data.X
+    if noise is not None and data.sigma is not None:
+        X, signal, jacobian = _deviations(noise, data, signal, jacobian)
+    elif data.weights is not None:
+        X, signal = data.weighted, data.weights * signal
+        jacobian = data.weights[:, :, None] * jacobian
     if model.is_complex:
         phase = m0 / np.where(m0 == 0, 1, np.abs(m0))
         signal = phase[:, None, None] * signal[:, :, None]
@@ -180,38 +208,38 @@ class Residuals:
         Squared norm of the unexplained part over sigma^2: in voxels that follow the
         model, chi-square distributed with `n_free` degrees of freedom.
     flag : ndarray of shape (n_voxels,), of bool
-        Whether the chi-square exceeds `limit`, or there is no signal.
+        Whether the chi-square exceeds `limit`, or there is no signal or no degree of
+        freedom.
     sigma : ndarray of shape (n_voxels,)
         Noise per channel.
-    n_free : int
-        Degrees of freedom.
-    limit : float
-        Chi-square above which a voxel is flagged, from the false-alarm rate.
+    n_free : int or ndarray of shape (n_voxels,)
+        Degrees of freedom, one number or, if samples are missing, one a voxel.
+    limit : float or ndarray of shape (n_voxels,)
+        Chi-square above which a voxel is flagged, from the false-alarm rate; like n_free.
     """
 
     unexplained: np.ndarray
     chi_square: np.ndarray
     flag: np.ndarray
     sigma: np.ndarray
-    n_free: int
-    limit: float
+    n_free: int | np.ndarray
+    limit: float | np.ndarray
 
     @classmethod
-    def of_voxels(cls, model, X, usable, theta, sigma, false_alarm_rate):
+    def of_voxels(cls, model, data, usable, theta, false_alarm_rate):
         """Compare voxels with a model's signals at estimates.
 
         Parameters
         ----------
         model : SignalModel
             The model.
-        X : ndarray of shape (n_voxels, n_features)
-            Signals.
+        data : Measurements
+            Signals of the voxels that have an estimate; without their noise, one level for
+            all is estimated from the median.
         usable : ndarray of shape (n_voxels,), of bool
-            Which of them have an estimate.
+            Which of all voxels these are.
         theta : ndarray of shape (n_usable, n_parameters)
             Their estimates, in SI units.
-        sigma : float, array-like of shape (n_voxels,) or None
-            Noise per channel; None estimates one level from the median.
         false_alarm_rate : float
             Share of voxels to flag among those that follow the model.
 
@@ -229,38 +257,66 @@ class Residuals:
             raise ValueError(
                 f"false_alarm_rate = {false_alarm_rate!r}; give a share between 0 and 1."
             )
-        found = analyze_residuals(model, X[usable], theta)
-        # Imaginary parts that are zero in all voxels were not measured.
-        n_free = int(found.n_free.max(initial=0))
-        if n_free == 0 and usable.any():
+        n_free = model._free_numbers(data)
+        if data.weights is None:
+            # Imaginary parts that are zero in all voxels were not measured.
+            n_free[:] = n_free.max(initial=0)
+        if len(data) and not n_free.any():
             raise ValueError(
                 f"the signals of {model} have no more real numbers than it has unknowns: "
                 "it can explain any signal, and there is no residual."
             )
-        n_free, norm = max(n_free, 1), np.full(len(X), np.nan)
-        norm[usable] = found.unexplained
-        sigma = check_sigma(sigma, len(X))
-        if sigma is None:
-            typical = np.median(norm[usable]) if usable.any() else np.nan
-            sigma = np.full(len(X), typical / np.sqrt(chi2.median(n_free)))
-        if model.is_magnitude:
-            _warn_low(X[usable], sigma[usable])
+        level = np.nan
+        found = analyze_residuals(model, data, theta, by_noise=True)
+        if data.sigma is None:
+            data, found = _at_one_level(model, data, theta, n_free, found)
+            level = data.sigma.max(initial=0.0)
+        if model.is_magnitude and likelihood_of(model) is None:
+            _warn_low(data)
         with np.errstate(divide="ignore", invalid="ignore"):
-            chi_square = (norm / sigma) ** 2
-            unexplained = norm / np.linalg.norm(X, axis=1)
-        limit = float(chi2.isf(false_alarm_rate, n_free))
-        flag = ~(chi_square <= limit)
-        return cls(unexplained, chi_square, flag, sigma, n_free, limit)
+            chi_square = np.where(n_free > 0, (found.unexplained / data.sigma) ** 2, np.nan)
+            unexplained = found.unexplained / np.linalg.norm(data.weighted, axis=1)
+        limit = chi2.isf(false_alarm_rate, np.maximum(n_free, 1))
+        one = int(n_free.max(initial=0)), float(limit.max(initial=0.0))
+        if data.weights is not None:
+            one = _in_rows(n_free, usable, 0), _in_rows(limit, usable)
+        return cls(
+            _in_rows(unexplained, usable),
+            _in_rows(chi_square, usable),
+            _in_rows(~(chi_square <= limit), usable, True),
+            _in_rows(data.sigma, usable, level),
+            *one,
+        )
 
 
-def _warn_low(X, sigma):
+def _in_rows(values, usable, other=np.nan):
+    """Return values of usable voxels among all, and another value in the others."""
+    out = np.full(len(usable), other, dtype=values.dtype)
+    out[usable] = values
+    return out
+
+
+def _at_one_level(model, data, theta, n_free, found):
+    """Return data with the noise that makes the median chi-square right, and residuals."""
+    n_rounds = 1 if likelihood_of(model) is None else _MOST_ROUNDS
+    for _ in range(n_rounds):
+        shows = n_free > 0
+        ratio = found.unexplained[shows] / np.sqrt(chi2.median(n_free[shows]))
+        sigma = np.median(ratio) if shows.any() else np.nan
+        data = Measurements(data.X, np.full(len(data), sigma), data.weights)
+        if n_rounds > 1:
+            found = analyze_residuals(model, data, theta, by_noise=True)
+    return data, found
+
+
+def _warn_low(data):
     """Warn of magnitudes whose noise is far from Gaussian."""
-    low = np.sqrt(np.mean(X**2, axis=1)) < _LEAST_MAGNITUDE * sigma
+    low = np.sqrt(np.mean(data.X**2, axis=1)) < _LEAST_MAGNITUDE * data.sigma
     if low.any():
         warnings.warn(
-            f"magnitudes are below {_LEAST_MAGNITUDE:g} sigma in {low.sum()} of {len(X)} "
-            "voxels: their noise is not Gaussian, so their chi-square and flags are not "
-            "reliable",
+            f"magnitudes are below {_LEAST_MAGNITUDE:g} sigma in {low.sum()} of "
+            f"{len(data)} voxels: their noise is not Gaussian, so their chi-square and "
+            "flags are not reliable",
             LowSignalWarning,
             stacklevel=4,
         )
@@ -274,7 +330,8 @@ def warn_of_noise_level(model, X, y, apparent_range, snr_range):
     """
     low, high = apparent_range
     rows = np.linspace(0, len(X) - 1, min(len(X), _N_JUDGED)).astype(int)
-    snr = np.median(analyze_residuals(model.rows(rows), X[rows], y[rows]).snr)
+    data = Measurements(X[rows])
+    snr = np.median(analyze_residuals(model.rows(rows), data, y[rows]).snr)
     if low / _TOLERATED <= snr <= high * _TOLERATED:
         return
     kind = "noisier" if snr < low else "less noisy"

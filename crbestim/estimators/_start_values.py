@@ -10,7 +10,7 @@ from ..least_squares.box import resolve_bounds, search_box
 from ..least_squares.driver import evenly_spaced
 from ..models.base import with_amplitude, without_amplitude
 from ._base import rows_of
-from ._matching import N_MATCHES, Dictionary, in_blocks
+from ._dictionary import N_MATCHES, Dictionary, in_blocks
 from ._sub_estimators import fit_clone, predict_columns
 
 # Limits of a dictionary: atoms, and samples of all atoms.
@@ -71,21 +71,21 @@ class Candidates:
         """Start values, without an amplitude."""
         return without_amplitude(self.dictionary.parameters, self.dictionary.column)
 
-    def interpolated(self, X, known):
+    def interpolated(self, data, known):
         """Return start values between the best matches, without an amplitude."""
         n = min(N_MATCHES, self.dictionary.n_choices)
-        found = self.dictionary.estimate(X, n, n > 1, known)
+        found = self.dictionary.estimate(data, n, n > 1, known)
         return without_amplitude(found, self.dictionary.column)
 
-    def matches(self, X, n_matches, known):
+    def matches(self, data, n_matches, known):
         """Return the best matches, all different, of shape (n_matches, n_voxels, n)."""
         if self.n_values is None:
-            return self.theta[self.dictionary.match(X, n_matches, known)[1].T]
+            return self.theta[self.dictionary.match(data, n_matches, known)[1].T]
         # A start value is among the atoms up to _N_LEVELS times, so this many matches hold
         # enough distinct ones.
         n_asked = 1 + _N_LEVELS * (n_matches - 1)
         n_asked = min(n_asked, self.dictionary.n_choices)
-        found = self.dictionary.match(X, n_asked, known)[1] % self.n_values
+        found = self.dictionary.match(data, n_asked, known)[1] % self.n_values
         distinct = [list(dict.fromkeys(row))[:n_matches] for row in found.tolist()]
         rows = [row + row[:1] * (n_matches - len(row)) for row in distinct]
         return self.theta[np.array(rows).T]
@@ -175,13 +175,13 @@ class StartValues:
         theta = np.concatenate([c.dictionary.parameters for c in self.candidates])
         return theta, None if known[0] is None else np.concatenate(known)
 
-    def find(self, X, known=None):
+    def find(self, data, known=None):
         """Return start values of voxels.
 
         Parameters
         ----------
-        X : ndarray of shape (n_voxels, n_features)
-            Finite signals that are not empty.
+        data : Measurements
+            Signals that are not empty.
         known : ndarray of shape (n_voxels, n_known), default=None
             Known values.
 
@@ -190,26 +190,27 @@ class StartValues:
         starts : ndarray of shape (n_starts, n_voxels, n_parameters)
             Start values inside the bounds, the most promising first, without an amplitude.
         spare : ndarray of shape (n_voxels, n_parameters) or None
-            The best match, for searches that end with a larger residual than it has.
-        misfit : ndarray of shape (n_voxels,) or None
-            Norm of its residual over that of X.
+            The best match, for searches that end with a higher cost than it has.
         """
-        starts = np.empty((self.n_starts, len(X), len(self.box.low)))
-        spare, misfit = np.empty(starts.shape[1:]), np.empty(len(X))
+        starts = np.empty((self.n_starts, len(data), len(self.box.low)))
+        spare = np.empty(starts.shape[1:])
         n_matches = self.n_starts - (self.first is not None)
         if self.first not in (None, "interpolate"):
             n_parameters = starts.shape[2] + (self.column is not None)
-            found = predict_columns(self.first, X, n_parameters, known)
+            found = predict_columns(self.first, data, n_parameters, known)
             starts[0] = without_amplitude(found, self.column)
 
         def match(part):
-            found = self._best_matches(X[part], rows_of(known, part))
-            spare[part], misfit[part], chosen = found
+            given = rows_of(known, part)
+            # The last candidates cover the bounds.
+            bare = self.candidates[-1].dictionary.without_floor(data[part], given)
+            spare[part], chosen = self._best_matches(bare, given)
             for i, candidates in enumerate(self.candidates):
-                rows = np.flatnonzero(chosen == i) + part.start
-                some, values = X[rows], rows_of(known, rows)
+                rows = np.flatnonzero(chosen == i)
                 if not rows.size:
                     continue
+                some, values = bare[rows], rows_of(given, rows)
+                rows = rows + part.start
                 if self.first == "interpolate":
                     starts[0, rows] = candidates.interpolated(some, values)
                 if n_matches:
@@ -217,20 +218,20 @@ class StartValues:
                     starts[-n_matches:, rows] = matches
 
         if not self.candidates:
-            return self.box.inside(starts), None, None
-        in_blocks(match, len(X), _BLOCK, n_jobs=None)
-        return self.box.inside(starts), self.box.inside(spare), misfit
+            return self.box.inside(starts), None
+        in_blocks(match, len(data), _BLOCK, n_jobs=None)
+        return self.box.inside(starts), self.box.inside(spare)
 
-    def _best_matches(self, X, known):
-        """Return the best of all matches, its misfit, and whose candidates are chosen."""
-        found = [c.dictionary.best(X, known) for c in self.candidates]
+    def _best_matches(self, data, known):
+        """Return the best of all matches, and whose candidates are chosen."""
+        found = [c.dictionary.best(data, known) for c in self.candidates]
         theta = np.stack(
             [c.theta[k] for c, (k, _) in zip(self.candidates, found, strict=True)]
         )
         misfits = np.nan_to_num([misfit for _, misfit in found], nan=np.inf)
-        best, every = misfits.argmin(axis=0), np.arange(len(X))
+        best, every = misfits.argmin(axis=0), np.arange(len(data))
         is_poor = misfits[best, every] < POOR * misfits[0]
-        return theta[best, every], misfits[best, every], np.where(is_poor, best, 0)
+        return theta[best, every], np.where(is_poor, best, 0)
 
 
 def most_atoms(n_features):

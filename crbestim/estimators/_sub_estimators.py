@@ -1,12 +1,25 @@
 """Estimators inside another one: fitted to the same data, predicting the same columns."""
 
 import inspect
+import warnings
+from contextlib import contextmanager
 
 import numpy as np
 from sklearn import get_config
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metadata_routing import get_routing_for_object
+
+from ..exceptions import AtBoundWarning, LowSignalWarning
+
+
+@contextmanager
+def silent_reports():
+    """Leave warnings of estimates to the method that uses them."""
+    with warnings.catch_warnings():
+        for category in (AtBoundWarning, LowSignalWarning):
+            warnings.simplefilter("ignore", category)
+        yield
 
 
 def fit_clone(estimator, X, y, crb=None, known=None):
@@ -19,13 +32,19 @@ def fit_clone(estimator, X, y, crb=None, known=None):
     return clone(estimator).fit(X, y, **given)
 
 
-def predict_columns(estimator, X, n_parameters, known=None):
+def predict_columns(estimator, data, n_parameters, known=None):
     """Return predictions as columns, (n_voxels, n_parameters); refuse any other number.
 
-    Known values go to an estimator that takes them.
+    Known values go to an estimator that takes them, and so does the noise of measurements,
+    which is infinite for missing samples. Otherwise these are NaN.
     """
-    given = _taken(estimator, "predict", known=known)
-    values = np.asarray(estimator.predict(X, **given), dtype=float)
+    given, X = _taken(estimator, "predict", known=known), data.X
+    if data.sigma is not None and _takes(estimator, "predict", "sigma"):
+        given["sigma"] = data.noise()
+    elif data.weights is not None:
+        X = np.where(data.counts, X, np.nan)
+    with silent_reports():
+        values = np.asarray(estimator.predict(X, **given), dtype=float)
     if values.size != len(X) * n_parameters:
         raise ValueError(
             f"{type(estimator).__name__} predicts shape {values.shape}; a start needs "

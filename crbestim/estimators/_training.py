@@ -9,6 +9,28 @@ from sklearn.exceptions import ConvergenceWarning
 from ..noise import check_snr
 
 
+def check_gaps(X, sigma):
+    """Warn of voxels that lack some samples but not all; refuse noise that leaves any out.
+
+    A network cannot do without a sample.
+    """
+    if np.ndim(sigma) == 2 and np.isinf(sigma).any():
+        raise ValueError(
+            "sigma is infinite for some samples, which then do not count, but a network "
+            "uses them; give finite noise, or use NLLSRegressor."
+        )
+    finite = np.isfinite(X)
+    n_gaps = int((finite.any(axis=1) & ~finite.all(axis=1)).sum())
+    if n_gaps:
+        warnings.warn(
+            f"X has NaN or infinite values in some samples of {n_gaps} of {len(X)} voxels, "
+            "whose estimates are NaN: a network needs all samples; for these voxels, "
+            "NLLSRegressor(model, nan_policy='omit') does without",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
 def check_finite_bounds(estimator):
     """Refuse a model whose bounds cannot serve as scales."""
     model = estimator.model

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from .._deadline import Deadline
+from .._measurements import Measurements
 from .._validation import (
     CallbackSupportMixin,
     Interval,
@@ -22,9 +23,13 @@ from ._calibration import (
     no_calibration,
     prior_precision,
 )
+from ._intervals import IntervalMixin
+from ._reports import warn_at_bounds
 from ._residuals import analyze_residuals, warn_of_noise_level
+from ._scores import bound_of
 from ._training import (
     check_first_part,
+    check_gaps,
     check_output_weights,
     check_same_network,
     check_settings,
@@ -48,7 +53,7 @@ from ._training_data import (
 _N_PROBES, _N_PARTIAL_PROBES = 4096, 256
 
 
-class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
+class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
     r"""Neural network that estimates parameters from signals, trained with the CRB loss.
 
     The loss is the mean of (estimate - truth)^2 / CRB over fingerprints and parameters
@@ -399,11 +404,12 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
             the estimate, for the M0 and noise of each voxel, and P the inverse covariance
             of the training targets. Where the data say less than this prior, the result is
             smaller than the Cramér-Rao bound predicts.
-        sigma : float or array-like of shape (n_samples,), default=None
-            Noise of X per channel, for the standard deviations. By default estimated voxel
-            by voxel from what the model leaves unexplained; standard deviations are NaN if
-            a signal has no more real numbers than unknowns. Rician noise of magnitudes
-            cannot be estimated this way, and must be given.
+        sigma : float or array-like, default=None
+            Noise of X per channel, for the standard deviations: a number, (n_samples,) or,
+            one a sample, (n_samples, n_features) or (1, n_features). By default estimated
+            voxel by voxel from what the model leaves unexplained; standard deviations are
+            NaN if a signal has no more real numbers than unknowns. Rician noise of
+            magnitudes cannot be estimated this way, and must be given.
         known : array-like of shape (n_samples, n_known), default=None
             Values of the parameters that the model is given, or anything else known about
             the samples, as in ``fit``. Voxels where they are NaN or outside their domain
@@ -436,24 +442,22 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
         model = self._model_at(known)
         if usable.any():
             y[usable] = self._estimate(X[usable], known)
+            if self.model is not None and self._simulates_X:
+                warn_at_bounds(model, Measurements(X[usable]), y[usable], stacklevel=2)
             if self.model is not None and np.isfinite(self.apparent_snr_range_).all():
                 ranges = self.apparent_snr_range_, self.snr_range_
                 warn_of_noise_level(model, X[usable], y[usable], *ranges)
+        check_gaps(X, sigma)
         if not return_std:
             return self._shape_like_targets(y)
         self._check_has_model("return_std")
-        sigma = self._check_sigma(sigma, X, usable)
+        data = self._measure(X, usable, sigma)[0]
+        self._warn_of_no_noise(data)
         std = np.full_like(y, np.nan)
         if usable.any():
-            sigma = rows_of(sigma, usable)
-            found = analyze_residuals(
-                model,
-                X[usable],
-                y[usable],
-                sigma=sigma,
-                prior_precision=self.prior_precision_,
-            )
-            snr = found.snr if sigma is None else np.abs(found.m0) / sigma
+            prior = self.prior_precision_
+            found = analyze_residuals(model, data, y[usable], prior_precision=prior)
+            snr = found.snr if sigma is None else np.abs(found.m0) / data.sigma
             std[usable] = found.std * interpolated_factors(self.std_factors_, snr)
         return self._shape_like_targets(y), self._shape_like_targets(std)
 
@@ -533,7 +537,7 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
             X, y, crb, known = (rows_of(array, rows) for array in data)
             if is_simulated:
                 return recipe.simulated(self._model_at(known), y, crb, known)
-            bound = self._bound(y, crb, known) if loss.uses_bound else None
+            bound = bound_of(self, y, crb, known) if loss.uses_bound else None
             return recipe.measured(X, y, bound, known)
 
         # Measured rows have a single noise realization, which does not show the bias.
@@ -557,7 +561,7 @@ class CRBRegressor(CallbackSupportMixin, BoundedRegressor):
         if progress.interrupted:
             warn_of_interruption(progress)
 
-    def _estimate(self, X, known, *, limits=True):
+    def _estimate(self, X, known, sigma=None, *, limits=True):
         """Return estimates of voxels that can be estimated, without limits of amplitude."""
         y = self.network_.estimate(self.weights_, X, known, self.n_jobs)
         if self.model is None:

@@ -4,10 +4,11 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from .._validation import Interval, fit_context
-from ..models.base import amplitude_by_projection
+from .._validation import Interval, StrOptions, fit_context
 from ._base import BoundedRegressor, rows_of, undone_by_errors
-from ._matching import N_MATCHES, Dictionary, in_blocks
+from ._dictionary import N_MATCHES, Dictionary, amplitude_by_projection, in_blocks
+from ._reports import warn_of_low_magnitudes, warn_of_noise
+from ._residuals import analyze_residuals
 from ._start_values import most_atoms, values_without_targets
 
 __all__ = ["DictionaryRegressor"]
@@ -38,6 +39,10 @@ class DictionaryRegressor(BoundedRegressor):
     interpolate : bool, default=False
         Whether to weight the matches, at least two, so that they reproduce the measured
         signal. Otherwise the estimate is their mean.
+    nan_policy : {"propagate", "omit", "raise"}, default="propagate"
+        What a sample that is not finite does: its voxel is NaN, or is matched by its other
+        samples, if these are at least as many real numbers as there are unknowns, or
+        `predict` refuses it.
     block_size : int, default=8192
         Number of voxels that are matched at a time, which bounds the memory. The result
         does not depend on it.
@@ -74,6 +79,13 @@ class DictionaryRegressor(BoundedRegressor):
     for 20,000 atoms of the brain, 13 coefficients and an SNR of 200; the mean of 20
     matches leaves 9.
 
+    Samples that do not count alike take a comparison with all atoms, which is slower. If
+    the noise of simulated atoms is Rician, or a model's own with a ``log_likelihood``,
+    signals are matched again and again without the floor that the last match implies, until
+    the match stays, which raises the likelihood from match to match (expectation
+    maximization, Dempster, Laird and Rubin 1977, doi
+    10.1111/j.2517-6161.1977.tb01600.x).
+
     Known values divide the atoms into cells of similar values, at most eight per known
     parameter and each with at least 512 atoms; a voxel is matched within its own cell.
 
@@ -100,6 +112,7 @@ class DictionaryRegressor(BoundedRegressor):
         "model": "no_validation",
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "interpolate": ["boolean"],
+        "nan_policy": [StrOptions({"propagate", "omit", "raise"})],
         "block_size": [Interval(Integral, 1, None, closed="left")],
         "noise_std": [Interval(Real, 0, None, closed="neither")],
         "n_jobs": [None, Integral],
@@ -111,6 +124,7 @@ class DictionaryRegressor(BoundedRegressor):
         *,
         n_neighbors=1,
         interpolate=False,
+        nan_policy="propagate",
         block_size=8192,
         noise_std=0.01,
         n_jobs=None,
@@ -118,6 +132,7 @@ class DictionaryRegressor(BoundedRegressor):
         self.model = model
         self.n_neighbors = n_neighbors
         self.interpolate = interpolate
+        self.nan_policy = nan_policy
         self.block_size = block_size
         self.noise_std = noise_std
         self.n_jobs = n_jobs
@@ -160,6 +175,7 @@ class DictionaryRegressor(BoundedRegressor):
     def _learn(self, X, y, crb, known):
         """Do what `fit` does; an error leaves the estimator half fitted."""
         X, y, _, known = self._check_fit(X, y, crb, known, needs_y=self.model is None)
+        warn_of_noise(self.model)
         if y is None:
             n_atoms = most_atoms(self.n_features_in_)
             y, known = values_without_targets(self.model, known, n_atoms)
@@ -182,7 +198,7 @@ class DictionaryRegressor(BoundedRegressor):
                 "1; give at least 2, 20 for instance, or interpolate=False."
             )
 
-    def kneighbors(self, X, n_neighbors=None, *, known=None):
+    def kneighbors(self, X, n_neighbors=None, *, sigma=None, known=None):
         """Find the best matches of each voxel, best first.
 
         Parameters
@@ -191,6 +207,8 @@ class DictionaryRegressor(BoundedRegressor):
             Signals, real or complex.
         n_neighbors : int, default=None
             How many; by default the estimator's `n_neighbors`.
+        sigma : float or array-like, default=None
+            Noise of X per channel, as in `predict`.
         known : array-like of shape (n_voxels, n_known), default=None
             Values of the parameters that the model is given, as in `fit`. Voxels where they
             are NaN or outside their domain cannot be estimated.
@@ -218,16 +236,18 @@ class DictionaryRegressor(BoundedRegressor):
         distances = np.full((len(X), n_neighbors), np.nan)
         indices = np.full((len(X), n_neighbors), -1)
 
+        data, usable = self._measure(X, usable, sigma)
+        known, rows = rows_of(known, usable), np.flatnonzero(usable)
+
         def match(part):
-            rows = np.flatnonzero(usable[part]) + part.start
-            _, numbers, squares = self._dictionary.match(
-                X[rows], n_neighbors, rows_of(known, rows)
-            )
+            given = rows_of(known, part)
+            bare = self._dictionary.without_floor(data[part], given)
+            _, numbers, squares = self._dictionary.match(bare, n_neighbors, given)
             found = numbers[:, :1] >= 0
             squares = np.where(found, np.maximum(squares, 0.0), np.nan)
-            distances[rows], indices[rows] = np.sqrt(squares), numbers
+            distances[rows[part]], indices[rows[part]] = np.sqrt(squares), numbers
 
-        in_blocks(match, len(X), self.block_size, self.n_jobs)
+        in_blocks(match, len(data), self.block_size, self.n_jobs)
         return distances, indices
 
     def predict(self, X, return_std=False, *, sigma=None, known=None):
@@ -239,10 +259,12 @@ class DictionaryRegressor(BoundedRegressor):
             Signals, real or complex.
         return_std : bool, default=False
             Whether to return standard deviations, too; they need a model.
-        sigma : float or array-like of shape (n_voxels,), default=None
-            Noise of X per channel, for standard deviations. By default estimated voxel by
-            voxel from what the model leaves unexplained; NaN if a signal has no more real
-            numbers than unknowns.
+        sigma : float or array-like, default=None
+            Noise of X per channel: a number, one a voxel, (n_voxels,), or one a sample,
+            (n_voxels, n_features) or (1, n_features), infinite where a sample does not
+            count. It weighs samples, removes the floor of Rician noise, and gives standard
+            deviations. By default it is estimated voxel by voxel, and standard deviations
+            are NaN if a signal has no more real numbers than unknowns.
         known : array-like of shape (n_voxels, n_known), default=None
             Values of the parameters that the model is given, as in `fit`. Voxels where they
             are NaN or outside their domain cannot be estimated.
@@ -270,37 +292,42 @@ class DictionaryRegressor(BoundedRegressor):
         """
         X, known, usable = self._check_predict(X, known)
         self._check_neighbors(self.n_neighbors, self._dictionary.n_choices)
-        y = np.full((len(X), self.n_outputs_), np.nan)
+        data, usable = self._measure(X, usable, sigma)
+        known, rows = rows_of(known, usable), np.flatnonzero(usable)
+        y, std = np.full((2, len(X), self.n_outputs_), np.nan)
 
         def estimate(part):
-            rows = np.flatnonzero(usable[part]) + part.start
-            given = rows_of(known, rows)
-            y[rows] = self._dictionary.estimate(
-                X[rows], self.n_neighbors, self.interpolate, given
+            given = rows_of(known, part)
+            bare = self._dictionary.without_floor(data[part], given)
+            found = self._dictionary.estimate(
+                bare, self.n_neighbors, self.interpolate, given
             )
             if self._dictionary.column is not None and self._simulates_X:
-                rows = rows[np.isfinite(y[rows]).all(axis=1)]
-                model = self._model_at(rows_of(known, rows))
-                y[rows] = amplitude_by_projection(model, X[rows], y[rows])
+                sound = np.isfinite(found).all(axis=1)
+                model = self._model_at(rows_of(given, sound))
+                found[sound] = amplitude_by_projection(model, bare[sound], found[sound])
+            y[rows[part]] = found
 
-        in_blocks(estimate, len(X), self.block_size, self.n_jobs)
+        in_blocks(estimate, len(data), self.block_size, self.n_jobs)
+        if len(data) and self._sees_magnitudes:
+            warn_of_low_magnitudes(self._model_at(known), data, y[usable], stacklevel=2)
         if not return_std:
             return self._shape_like_targets(y)
         self._check_has_model("return_std")
-        sigma = self._check_sigma(sigma, X, usable)
-        found, std = np.isfinite(y).all(axis=1), np.full_like(y, np.nan)
+        self._warn_of_no_noise(data)
+        found = np.isfinite(y[usable]).all(axis=1)
         if found.any():
-            X, sigma, known = (rows_of(values, found) for values in (X, sigma, known))
+            data, rows, known = data[found], rows[found], rows_of(known, found)
             model = self._model_at(known)
-            std[found] = self._standard_deviations(model, X, y[found], sigma)
+            std[rows] = analyze_residuals(model, data, y[rows], prior_precision=0.0).std
         return self._shape_like_targets(y), self._shape_like_targets(std)
 
 
-def interpolating_dictionary(model, X, y, known=None):
+def interpolating_dictionary(model, X, y, known=None, nan_policy="propagate"):
     """Return a fitted dictionary that interpolates between up to 20 matches.
 
     If there is only one atom, it takes that.
     """
-    dictionary = DictionaryRegressor(model).fit(X, y, known=known)
+    dictionary = DictionaryRegressor(model, nan_policy=nan_policy).fit(X, y, known=known)
     n_neighbors = min(N_MATCHES, dictionary.ball_tree_.n_choices)
     return dictionary.set_params(n_neighbors=n_neighbors, interpolate=n_neighbors > 1)

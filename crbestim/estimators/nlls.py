@@ -8,6 +8,7 @@ from joblib import Parallel, delayed
 from sklearn.exceptions import ConvergenceWarning
 from tqdm.auto import tqdm
 
+from .._measurements import Measurements
 from .._validation import HasMethods, Interval, StrOptions, fit_context
 from ..least_squares.box import amplitude_limits, resolve_bounds, search_box
 from ..least_squares.driver import (
@@ -20,8 +21,9 @@ from ..least_squares.driver import (
 from ..least_squares.prior import resolve_prior
 from ..models.base import without_amplitude
 from ._base import BoundedRegressor, rows_of, undone_by_errors
+from ._intervals import IntervalMixin
 from ._linear_calibration import LinearCalibration, joined
-from ._residuals import require_sigma
+from ._reports import warn_at_bounds, warn_of_low_magnitudes, warn_of_noise
 from ._start_values import StartValues, most_atoms, values_or_spread
 
 __all__ = ["NLLSRegressor", "VoxelFits", "VoxelStatus"]
@@ -30,13 +32,14 @@ __all__ = ["NLLSRegressor", "VoxelFits", "VoxelStatus"]
 _N_CHECKED, _JACOBIAN_ERROR = 16, 1e-4
 
 
-class NLLSRegressor(BoundedRegressor):
+class NLLSRegressor(IntervalMixin, BoundedRegressor):
     """Nonlinear least squares with bounds, each voxel on its own.
 
     Finds the parameters whose signal, times a free complex factor M0, is nearest to the
     measured one; M0 is eliminated by variable projection. So is the amplitude of a real
     model, which may have any scale, inside its bounds if there are any. White Gaussian
-    noise makes this the maximum-likelihood estimator, efficient at high SNR. The search is
+    noise makes this the maximum-likelihood estimator, efficient at high SNR; for Rician
+    noise that estimator takes its place. The search is
     Levenberg and Marquardt's with the model's Jacobian, extended by the curvature of the
     residual (Dennis, Gay and Welsch 1981, doi 10.1145/355958.355965).
 
@@ -84,6 +87,10 @@ class NLLSRegressor(BoundedRegressor):
         maximum-likelihood estimator, to which the Cramér-Rao bound applies, and does not
         depend on the distribution of the training data. Where the data say little about a
         parameter, it then ends at a bound.
+    nan_policy : {"propagate", "omit", "raise"}, default="propagate"
+        What a sample that is not finite does: its voxel is NaN, or is fitted to its other
+        samples, if these are at least as many real numbers as there are unknowns, or
+        `predict` refuses it.
     noise_std : float, default=0.01
         Noise, 1/SNR for M0 = 1, of the Cramér-Rao bound in `score`; without a model, of
         the signals too, for standard deviations.
@@ -114,11 +121,12 @@ class NLLSRegressor(BoundedRegressor):
     or model is not finite, whose complex signal is zero throughout, or whose magnitudes are
     nowhere positive. Searches cross the bounds of a parameter if these span its period.
 
-    Data are fitted as if their noise were Gaussian, whatever noise the model has. Standard
-    deviations and the covariances of `fit_voxels` are those of the bound for the model's
-    noise, which least squares does not reach if it is not Gaussian; for Rician noise they
-    need `sigma`. Where magnitudes are below about five times the noise, their mean is above
-    the model's signal and the estimate is biased, which standard deviations do not show.
+    If the noise of a real model is Rician, or of your own with a ``log_likelihood``, the
+    likelihood takes the place of squares: a search is Fisher scoring, with the information
+    of the noise model, and the amplitude is one more variable. If most samples are floor,
+    it also looks for higher maxima all over the bounds. Gaussian noise is only a good
+    approximation for magnitudes above about five times the noise: below, their mean is
+    above the signal, and estimates are biased, of which a warning tells.
 
     In fluid, where transverse magnetization outlives many pulses, the cost of a balanced
     sequence has local minima along `omega0`, a few rad/s apart, and the search may miss
@@ -154,6 +162,7 @@ class NLLSRegressor(BoundedRegressor):
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, np.finfo(float).eps, 1, closed="left")],
         "prior": [None, StrOptions({"gaussian"}), tuple, list],
+        "nan_policy": [StrOptions({"propagate", "omit", "raise"})],
         "noise_std": [Interval(Real, 0, None, closed="neither")],
         "n_jobs": [None, Integral],
         "verbose": ["verbose"],
@@ -170,6 +179,7 @@ class NLLSRegressor(BoundedRegressor):
         max_iter=200,
         tol=1e-6,
         prior=None,
+        nan_policy="propagate",
         noise_std=0.01,
         n_jobs=None,
         verbose=False,
@@ -182,6 +192,7 @@ class NLLSRegressor(BoundedRegressor):
         self.max_iter = max_iter
         self.tol = tol
         self.prior = prior
+        self.nan_policy = nan_policy
         self.noise_std = noise_std
         self.n_jobs = n_jobs
         self.verbose = verbose
@@ -225,7 +236,13 @@ class NLLSRegressor(BoundedRegressor):
         """Do what `fit` does; an error leaves the estimator half fitted."""
         X, y, crb, known = self._check_fit(X, y, crb, known, needs_y=self.model is None)
         self.n_iter_ = 1
+        warn_of_noise(self.model)
         if self.model is None:
+            if self.nan_policy == "omit":
+                raise ValueError(
+                    "nan_policy='omit' fits the samples that there are, and a linear model "
+                    "that is learned from y needs all; give a model, or another nan_policy."
+                )
             self.linear_ = LinearCalibration.learn(X, joined(y, known))
             return
         self.model.require_jacobian(type(self).__name__)
@@ -263,12 +280,14 @@ class NLLSRegressor(BoundedRegressor):
         ----------
         X : array-like of shape (n_voxels, n_features)
             Signals, complex if the model is.
-        sigma : float or array-like of shape (n_voxels,), default=None
-            Noise of X per channel, for covariances and the weight of a prior. By default
-            estimated voxel by voxel from what the model leaves unexplained; if a signal has
-            no more real numbers than unknowns, covariances are NaN, and a prior only fills
-            what the data leave open. Under Rician noise covariances need sigma, too, and
-            are NaN without it.
+        sigma : float or array-like, default=None
+            Noise of X per channel: a number, one a voxel, (n_voxels,), or one a sample,
+            (n_voxels, n_features) or (1, n_features), infinite where a sample does not
+            count. It weighs samples, a prior and, of Rician noise, the likelihood. By
+            default each voxel's is estimated, from what the model leaves unexplained or as
+            one more unknown of its likelihood; if a signal has no more real numbers than
+            unknowns, covariances are NaN, a prior only fills what the data leave open, and
+            Rician noise is taken as Gaussian.
         known : array-like of shape (n_voxels, n_known), default=None
             Values of the parameters that the model is given, as in `fit`. Voxels where they
             are NaN or outside their domain cannot be estimated.
@@ -297,20 +316,18 @@ class NLLSRegressor(BoundedRegressor):
     def _fit_voxels(self, X, sigma, known, wants_covariance):
         """Fit all voxels that can be fitted, and warn of those that did not converge."""
         X, known, usable = self._check_predict(X, known)
-        all_known = known
         self._check_has_model("fit_voxels")
-        sigma = self._check_sigma(
-            sigma, X, usable, wants_std=wants_covariance, stacklevel=4
-        )
+        data, usable = self._measure(X, usable, sigma)
+        self._warn_of_no_noise(data, wants_std=wants_covariance, stacklevel=4)
         is_empty = np.isfinite(X).all(axis=1) & ~self._has_signal(X)
         fits = VoxelFits.without_estimate(
             np.where(is_empty, VoxelStatus.EMPTY, VoxelStatus.INVALID),
             self.model.n_parameters,
         )
         if usable.any():
-            X, sigma, known = (rows_of(values, usable) for values in (X, sigma, known))
+            some = rows_of(known, usable)
             fitter = VoxelFitter(
-                self._model_at(known),
+                self._model_at(some),
                 self._box,
                 self.max_iter,
                 self.tol,
@@ -318,24 +335,26 @@ class NLLSRegressor(BoundedRegressor):
                 wants_covariance,
                 amplitude_limits(self.model, self.bounds_),
             )
-            parts = self._run(fitter, X, sigma, known)
+            parts = self._run(fitter, data, some)
             fits.put(np.flatnonzero(usable), VoxelFits.concatenate(parts))
-        self._warn(fits, all_known)
+        self._warn(fits, known)
+        if usable.any():
+            data = Measurements(data.X, fits.sigma[usable], data.weights)
+            report = self._model_at(some), data, fits.theta[usable]
+            at_bound = fits.at_bound & (fits.status == VoxelStatus.CONVERGED)[:, None]
+            warn_at_bounds(*report, at_bound[usable], self.bounds_)
+            warn_of_low_magnitudes(*report)
         return fits
 
-    def _run(self, fitter, X, sigma, known):
+    def _run(self, fitter, data, known):
         """Fit chunks of voxels, in parallel."""
-        starts, *others = self._starts.find(X, known)
+        starts, spare = self._starts.find(data, known)
         results = Parallel(n_jobs=self.n_jobs, return_as="generator")(
-            delayed(fitter.of(rows).fit)(
-                X[rows],
-                starts[:, rows],
-                *(rows_of(values, rows) for values in (sigma, *others)),
-            )
-            for rows in chunks(len(X), self.n_jobs)
+            delayed(fitter.of(rows).fit)(data[rows], starts[:, rows], rows_of(spare, rows))
+            for rows in chunks(len(data), self.n_jobs)
         )
         parts = []
-        with tqdm(total=len(X), desc="voxels", disable=not self.verbose) as bar:
+        with tqdm(total=len(data), desc="voxels", disable=not self.verbose) as bar:
             for part in results:
                 parts.append(part)
                 bar.update(len(part.theta))
@@ -380,9 +399,9 @@ class NLLSRegressor(BoundedRegressor):
             Signals, real or complex.
         return_std : bool, default=False
             Whether to return standard deviations, too.
-        sigma : float or array-like of shape (n_voxels,), default=None
-            Noise of X per channel, for standard deviations and the weight of a prior, or
-            estimated as in `fit_voxels`. Without a model the noise is `noise_std`.
+        sigma : float or array-like, default=None
+            Noise of X per channel, or estimated, as in `fit_voxels`. Without a model the
+            noise is `noise_std`.
         known : array-like of shape (n_voxels, n_known), default=None
             Values of the parameters that the model is given, as in `fit`. Voxels where they
             are NaN or outside their domain cannot be estimated.
@@ -399,13 +418,18 @@ class NLLSRegressor(BoundedRegressor):
         Raises
         ------
         ValueError
-            If X does not fit, or standard deviations are requested under Rician noise
-            without `sigma`.
+            If X or `sigma` does not fit, or X has samples that are not finite and
+            nan_policy="raise".
 
         Warns
         -----
         ConvergenceWarning
             If voxels did not converge; once, with counts.
+        AtBoundWarning
+            If estimates end at a bound although their standard deviation, below a quarter
+            of its range, shows that the data determine the parameter.
+        LowSignalWarning
+            If magnitudes are so low that the Gaussian noise of the model biases estimates.
         UserWarning
             If a signal has too few numbers to estimate the noise from, sigma is not given,
             and standard deviations or a prior need it.
@@ -413,8 +437,6 @@ class NLLSRegressor(BoundedRegressor):
         if self.model is None:
             y, std = self._invert_linear(X, known)
         else:
-            if return_std:
-                require_sigma(self.model, sigma)
             fits = self._fit_voxels(X, sigma, known, wants_covariance=return_std)
             y, std = fits.theta, np.sqrt(np.einsum("nii->ni", fits.covariance))
         if not return_std:

@@ -7,6 +7,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.neighbors import NearestNeighbors
 
+from .._measurements import Measurements
 from .._validation import HasMethods, Interval, StrOptions, fit_context
 from ..least_squares.box import amplitude_limits, resolve_bounds, search_box
 from ..least_squares.driver import (
@@ -16,10 +17,14 @@ from ..least_squares.driver import (
     evenly_spaced,
 )
 from ..least_squares.prior import resolve_prior
-from ..models.base import without_amplitude
+from ..models.base import with_amplitude, without_amplitude
+from ..noise import likelihood_of
 from ..parameters import wrapped_error
 from ._base import BoundedRegressor, rows_of, undone_by_errors
+from ._intervals import IntervalMixin
 from ._linear_calibration import LinearModel
+from ._reports import warn_at_bounds, warn_of_low_magnitudes, warn_of_noise
+from ._residuals import analyze_residuals
 from ._start_values import N_SPREAD, POOR, Candidates, spread_values, values_or_spread
 from ._sub_estimators import fit_clone, predict_columns
 from .dictionary import interpolating_dictionary
@@ -66,7 +71,7 @@ class PastErrors:
         return self.box.inside(estimates - self.errors[rows.T])
 
 
-class OneStepRegressor(BoundedRegressor):
+class OneStepRegressor(IntervalMixin, BoundedRegressor):
     r"""Estimate of any estimator, refined by Fisher scoring.
 
     From an estimate whose error shrinks with the noise, a single step of Fisher scoring
@@ -106,6 +111,10 @@ class OneStepRegressor(BoundedRegressor):
         because a single step cannot correct itself: without a prior, a parameter that is
         poorly determined, such as the exchange rate of fluid, runs to its bound and biases
         the others. Where the data are informative, the prior has no noticeable effect.
+    nan_policy : {"propagate", "omit", "raise"}, default="propagate"
+        What a sample that is not finite does: its voxel is NaN, or is estimated from its
+        other samples, if these are at least as many real numbers as there are unknowns, or
+        `predict` refuses it. An estimator given as `estimator` sees NaN in its place.
     noise_std : float, default=0.01
         Noise, 1/SNR for M0 = 1, of the Cramér-Rao bound in `score`.
     n_jobs : int, default=None
@@ -141,9 +150,9 @@ class OneStepRegressor(BoundedRegressor):
     not rise. The prior therefore cannot pull an estimate away from the best fit of the
     data; :class:`NLLSRegressor` with a prior has no such rule.
 
-    Magnitudes are refined as if their noise were Gaussian, with a bias where they are below
-    about five times the noise, as by :class:`NLLSRegressor`. Under Rician noise, standard
-    deviations are those of the Rician bound, which need `sigma`.
+    Under Rician noise, or a model's own with a ``log_likelihood``, the step is that of the
+    likelihood, with the derivatives of the latter in place of the residual and the
+    information in place of squares of J; see :class:`NLLSRegressor`.
 
     Examples
     --------
@@ -169,6 +178,7 @@ class OneStepRegressor(BoundedRegressor):
         "n_starts": [Interval(Integral, 1, None, closed="left")],
         "bounds": [None, dict, "array-like"],
         "prior": [None, StrOptions({"gaussian"}), tuple, list],
+        "nan_policy": [StrOptions({"propagate", "omit", "raise"})],
         "noise_std": [Interval(Real, 0, None, closed="neither")],
         "n_jobs": [None, Integral],
     }
@@ -182,6 +192,7 @@ class OneStepRegressor(BoundedRegressor):
         n_starts=1,
         bounds=None,
         prior="gaussian",
+        nan_policy="propagate",
         noise_std=0.01,
         n_jobs=None,
     ):
@@ -191,6 +202,7 @@ class OneStepRegressor(BoundedRegressor):
         self.n_starts = n_starts
         self.bounds = bounds
         self.prior = prior
+        self.nan_policy = nan_policy
         self.noise_std = noise_std
         self.n_jobs = n_jobs
 
@@ -235,6 +247,7 @@ class OneStepRegressor(BoundedRegressor):
         """Do what `fit` does; an error leaves the estimator half fitted."""
         X, y, crb, known = self._check_fit(X, y, crb, known, needs_y=self.model is None)
         self.model_ = self.model
+        warn_of_noise(self.model)
         if self.model is None:
             self.model_ = LinearModel.learn(X, y, known)
         self.model_.require_jacobian(type(self).__name__)
@@ -248,7 +261,9 @@ class OneStepRegressor(BoundedRegressor):
         targets = None if y is None else self._shape_like_targets(y)
         self._cover = None
         if self.estimator is None:
-            self.estimator_ = interpolating_dictionary(self.model, X, targets, known)
+            self.estimator_ = interpolating_dictionary(
+                self.model, X, targets, known, self.nan_policy
+            )
             if self.model is not None and y is not None:
                 spread = spread_values(self.model, self._box, known, N_SPREAD)
                 self._cover = Candidates.of(spread[0], self.model, spread[1])
@@ -274,7 +289,7 @@ class OneStepRegressor(BoundedRegressor):
             )
         rows = evenly_spaced(len(y), _N_ERRORS)
         known = rows_of(known, rows)
-        estimates = self._predicted(X[rows], known)
+        estimates = self._predicted(Measurements(X[rows]), known)
         if np.sum(np.isfinite(estimates).all(axis=1)) < self.n_starts - 1:
             raise ValueError(
                 f"n_starts = {self.n_starts}, but there are only {len(y)} training samples "
@@ -283,9 +298,9 @@ class OneStepRegressor(BoundedRegressor):
         y = without_amplitude(y[rows], self.model_._amplitude_column)
         self.errors_ = PastErrors.learn(y, estimates, self._box)
 
-    def _predicted(self, X, known):
+    def _predicted(self, data, known):
         """Return what the estimator predicts, without an amplitude."""
-        columns = predict_columns(self.estimator_, X, self.n_outputs_, known)
+        columns = predict_columns(self.estimator_, data, self.n_outputs_, known)
         return without_amplitude(columns, self.model_._amplitude_column)
 
     def predict(self, X, return_std=False, *, sigma=None, known=None):
@@ -297,11 +312,14 @@ class OneStepRegressor(BoundedRegressor):
             Signals, real or complex.
         return_std : bool, default=False
             Whether to return standard deviations, too.
-        sigma : float or array-like of shape (n_voxels,), default=None
-            Noise of X per channel, for standard deviations and the weight of the prior. By
-            default estimated voxel by voxel from what the model leaves unexplained; if a
-            signal has no more real numbers than unknowns, standard deviations are NaN, and
-            the prior only fills what the data leave open.
+        sigma : float or array-like, default=None
+            Noise of X per channel: a number, one a voxel, (n_voxels,), or one a sample,
+            (n_voxels, n_features) or (1, n_features), infinite where a sample does not
+            count. It weighs samples, the prior and, of Rician noise, the likelihood. By
+            default each voxel's is estimated, from what the model leaves unexplained or as
+            one more unknown of its likelihood; if a signal has no more real numbers than
+            unknowns, standard deviations are NaN, and the prior only fills what the data
+            leave open.
         known : array-like of shape (n_voxels, n_known), default=None
             Values of the parameters that the model is given, as in `fit`. Voxels where they
             are NaN or outside their domain cannot be estimated.
@@ -331,36 +349,56 @@ class OneStepRegressor(BoundedRegressor):
             and standard deviations or a prior need it.
         """
         X, known, usable = self._check_predict(X, known)
-        sigma = self._check_sigma(sigma, X, usable, wants_std=return_std)
-        y, is_free = np.full((len(X), self.n_outputs_), np.nan), np.ones(len(X), dtype=bool)
+        data, usable = self._measure(X, usable, sigma)
+        self._warn_of_no_noise(data, wants_std=return_std)
+        y, std = np.full((2, len(X), self.n_outputs_), np.nan)
         if usable.any():
-            some = (rows_of(values, usable) for values in (X, sigma, known))
-            y[usable], is_free[usable] = self._refine(*some)
+            some = rows_of(known, usable)
+            y[usable], is_free, level = self._refine(data, some)
+            self._report(data, some, y[usable], level)
+            if return_std:
+                std[usable] = self._standard_deviations(
+                    data, some, y[usable], is_free, level
+                )
         if not return_std:
             return self._shape_like_targets(y)
+        return self._shape_like_targets(y), self._shape_like_targets(std)
+
+    def _report(self, data, known, y, level):
+        """Warn of estimates that are not what they seem."""
+        model, data = self._model_at(known), Measurements(data.X, level, data.weights)
+        others = without_amplitude(y, model._amplitude_column)
+        is_end = with_amplitude(self._box.ends(others), model._amplitude_column, False)
+        warn_at_bounds(model, data, y, is_end, self.bounds_)
+        warn_of_low_magnitudes(model, data, y)
+
+    def _standard_deviations(self, data, known, y, is_free, level):
+        """Return standard deviations, with the prior where the last step was free."""
         std = np.full_like(y, np.nan)
+        if likelihood_of(self.model_) is not None:
+            data = Measurements(data.X, level, data.weights)
         for rows, prior in ((is_free, self.prior_), (~is_free, None)):
             rows = rows & np.isfinite(y).all(axis=1)
             if rows.any():
-                std[rows] = self._standard_deviations(
+                std[rows] = analyze_residuals(
                     self._model_at(rows_of(known, rows)),
-                    X[rows],
+                    data[rows],
                     y[rows],
-                    rows_of(sigma, rows),
-                    0.0 if prior is None else prior.precision,
-                )
-        return self._shape_like_targets(y), self._shape_like_targets(std)
+                    prior_precision=0.0 if prior is None else prior.precision,
+                ).std
+        return std
 
-    def _find_starts(self, X, known):
+    def _find_starts(self, data, known):
         """Return estimates, and the same corrected for past errors."""
-        estimates = self._predicted(X, known)
+        estimates = self._predicted(data, known)
         if self._cover is not None:
             # Where all training targets match poorly, values that cover the bounds serve.
-            left = self.estimator_._dictionary.best(X, known)[1]
-            poor = self._cover.dictionary.best(X, known)[1] < POOR * left
+            bare = self._cover.dictionary.without_floor(data, known)
+            left = self.estimator_._dictionary.best(bare, known)[1]
+            poor = self._cover.dictionary.best(bare, known)[1] < POOR * left
             if poor.any():
                 given = rows_of(known, poor)
-                estimates[poor] = self._cover.interpolated(X[poor], given)
+                estimates[poor] = self._cover.interpolated(bare[poor], given)
         if self.n_starts == 1:
             return estimates[None]
         starts = np.repeat(estimates[None], self.n_starts, axis=0)
@@ -370,15 +408,13 @@ class OneStepRegressor(BoundedRegressor):
             starts[1:, sound] = self.errors_.alternatives(estimates[sound], n_others)
         return starts
 
-    def _refine(self, X, sigma, known):
+    def _refine(self, data, known):
         """Step from the estimator's predictions, chunk by chunk."""
-        starts, model = self._find_starts(X, known), self._model_at(known)
+        starts, model = self._find_starts(data, known), self._model_at(known)
         limits = amplitude_limits(self.model_, self.bounds_)
         options = self._box, self.n_steps, self.prior_, limits
         parts = Parallel(n_jobs=self.n_jobs)(
-            delayed(FisherScoring(model.rows(c), *options).refine)(
-                X[c], starts[:, c], rows_of(sigma, c)
-            )
-            for c in chunks(len(X), self.n_jobs)
+            delayed(FisherScoring(model.rows(c), *options).refine)(data[c], starts[:, c])
+            for c in chunks(len(data), self.n_jobs)
         )
         return tuple(np.concatenate(part) for part in zip(*parts, strict=True))

@@ -18,6 +18,8 @@ _WIDE = 3.0
 _MEET = 1e-4
 # Curvature given to variables without effect, as a share of the largest.
 _LEAST_CURVATURE = 1e-12
+AT_BOUND = 1e-4
+"""Share of the width of the bounds within which an estimate counts as at a bound."""
 NO_DAMPING = 1e-10
 """Damping that does not shorten a step, but keeps it finite where H is singular."""
 
@@ -91,6 +93,21 @@ class UnitBox:
         # The first point of the sequence is a corner.
         points = Halton(n_columns, scramble=False).fast_forward(1).random(n)
         return self.theta(points[:, : len(self.low)]), points[:, len(self.low) :]
+
+    def ends(self, theta):
+        """Return which parameters are at a bound, to 1e-4 of the distance of the two."""
+        places = self.fractions(theta)
+        return ((places < AT_BOUND) | (places > 1 - AT_BOUND)) & ~self.is_round
+
+    def with_share(self):
+        """Return the box with one more variable, from 0 to 1."""
+        ends = (
+            (self.low, 0.0),
+            (self.high, 1.0),
+            (self.is_log, False),
+            (self.periods, np.inf),
+        )
+        return UnitBox(*(np.append(values, end) for values, end in ends))
 
     def inside(self, theta):
         """Return parameters inside the bounds: modulo their period, or at a bound."""

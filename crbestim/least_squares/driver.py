@@ -14,10 +14,11 @@ from threadpoolctl import threadpool_limits
 
 from ..bounds import covariance_of_estimates, crb_from_jacobian
 from ..models.base import with_amplitude
-from ..noise import noise_of
-from .box import damped_steps, foreseen_gain, normal_equations
+from ..noise import likelihood_of
+from .box import AT_BOUND, damped_steps, foreseen_gain
 from .levenberg_marquardt import levenberg_marquardt
-from .variable_projection import VoxelObjective
+from .likelihood import LikelihoodObjective
+from .variable_projection import SquaresObjective
 
 # A prior is reweighted until the noise changes by less than this share, at most this often.
 _CHANGE, _MOST_ROUNDS = 0.1, 5
@@ -26,8 +27,6 @@ _SLACK = 1e-6
 _LARGEST_CHUNK = 1024
 # Values at which a model is checked to determine its parameters.
 _N_PROBES = 64
-# Share of the width of the bounds within which an estimate counts as at a bound.
-_AT_BOUND = 1e-4
 # Damping tried in turn, from practically none to a short step down the gradient.
 _DAMPINGS = (1e-10, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3)
 # Share of the predicted gain that a single step must reach.
@@ -72,14 +71,18 @@ class VoxelFits:
     m0 : ndarray of shape (n_voxels,), complex
         Factor of the model's signal, in units of X; 1 for a real model.
     cost : ndarray of shape (n_voxels,)
-        Half the squared norm of the residual ``x - m0 * s(theta)``.
+        Half the squared norm of the residual ``x - m0 * s(theta)``, each sample over its
+        noise relative to the least if sigma differs among them.
     relative_residual : ndarray of shape (n_voxels,)
         Norm of the residual over that of x.
+    sigma : ndarray of shape (n_voxels,)
+        Noise per channel, given (the least of a voxel) or estimated; NaN where nothing
+        shows it.
     covariance : ndarray of shape (n_voxels, n_parameters, n_parameters)
         Inverse of the Fisher information at the estimate (plus that of the prior, if there
         is one), as if the estimate were inside the bounds; see
         :func:`~crbestim.bounds.covariance_from_jacobian` where it is singular. NaN without
-        `sigma` if the noise is Rician or a signal has no more real numbers than unknowns.
+        `sigma` if a signal has no more real numbers than unknowns.
     status : ndarray of int, shape (n_voxels,)
         Codes of :class:`VoxelStatus`.
     n_iterations : ndarray of int, shape (n_voxels,)
@@ -93,6 +96,7 @@ class VoxelFits:
     m0: np.ndarray
     cost: np.ndarray
     relative_residual: np.ndarray
+    sigma: np.ndarray
     covariance: np.ndarray
     status: np.ndarray
     n_iterations: np.ndarray
@@ -107,6 +111,7 @@ class VoxelFits:
             m0=np.full(n, np.nan, dtype=complex),
             cost=np.full(n, np.nan),
             relative_residual=np.full(n, np.nan),
+            sigma=np.full(n, np.nan),
             covariance=np.full((n, n_parameters, n_parameters), np.nan),
             status=np.array(status, dtype=int),
             n_iterations=np.zeros(n, dtype=int),
@@ -159,21 +164,17 @@ class VoxelFitter:
         """Return the same for some of the voxels, with their known values."""
         return replace(self, model=self.model.rows(rows))
 
-    def fit(self, X, starts, sigma=None, spare=None, expected=None):
+    def fit(self, data, starts, spare=None):
         """Fit voxels; their status says which failed.
 
         Parameters
         ----------
-        X : ndarray of shape (n_voxels, n_features)
-            Finite data with a signal, complex if the model is.
+        data : Measurements
+            Data with a signal, complex if the model is.
         starts : ndarray of shape (n_starts, n_voxels, n_parameters)
             Start values of the parameters, without an amplitude, in SI units.
-        sigma : ndarray of shape (n_voxels,), default=None
-            Noise of X per channel.
         spare : ndarray of shape (n_voxels, n_parameters), default=None
-            One more start, for voxels whose searches ended badly.
-        expected : ndarray of shape (n_voxels,), default=None
-            Residual at that start, over the norm of X: a worse one is a bad end.
+            One more start, for voxels whose searches end with a higher cost than it has.
 
         Returns
         -------
@@ -181,31 +182,30 @@ class VoxelFitter:
             One row a voxel.
         """
         with one_thread(), np.errstate(all="ignore"):
-            objective = VoxelObjective(
-                self.model,
-                self.box,
-                X,
-                prior=self.prior,
-                sigma=sigma,
-                limits=self.limits,
+            options = self.box, data, self.prior, self.limits
+            objective = objective_of(self.model, *options)
+            first, *others = (
+                objective.variables(self.box.fractions(start)) for start in starts
             )
-            first, *others = (self.box.fractions(start) for start in starts)
             best = self._search(objective, first, objective.begin(first))
-            rows = np.arange(len(X))
+            rows = np.arange(len(data))
             for start in others:
                 best.replace(rows, self._search(objective, start))
             if spare is not None:
-                rows = np.flatnonzero(best.cost > (1 + _SLACK) * expected**2 / 2)
+                start = objective.variables(self.box.fractions(spare))
+                excess = best.cost - objective.evaluate(rows, start, False).cost
+                rows = np.flatnonzero(excess > _SLACK * best.size)
                 if rows.size:
-                    start = self.box.fractions(spare[rows])
-                    best.replace(rows, self._search(objective, start, rows=rows))
-            if self.prior is not None and sigma is None:
+                    best.replace(rows, self._search(objective, start[rows], rows=rows))
+            if objective.n_elsewhere:
+                self._search_elsewhere(objective, best)
+            if objective.weighs_anew:
                 self._weigh_anew(objective, best)
-            return self._results(objective, best)
+            return self._results(objective, data, best)
 
     def _search(self, objective, start, first=None, rows=None):
         """Search from a start, in all voxels or some, across bounds that meet."""
-        rows, box = np.arange(len(start)) if rows is None else rows, self.box
+        rows, box = np.arange(len(start)) if rows is None else rows, objective.box
         shift = box.shift(start)
 
         def evaluate(some, local, jacobian):
@@ -223,8 +223,9 @@ class VoxelFitter:
         If the signal has a period only nearly, or but for its derivative, the cost jumps or
         bends there, and the minimum may be at the end itself.
         """
-        beside = (found.x < _AT_BOUND) | (found.x > 1 - _AT_BOUND)
-        stuck = np.flatnonzero(found.stalled & (beside & self.box.is_round).any(axis=1))
+        beside = (found.x < AT_BOUND) | (found.x > 1 - AT_BOUND)
+        is_round = objective.box.is_round
+        stuck = np.flatnonzero(found.stalled & (beside & is_round).any(axis=1))
         if stuck.size:
 
             def evaluate(some, fractions, jacobian):
@@ -232,6 +233,13 @@ class VoxelFitter:
 
             again = levenberg_marquardt(evaluate, found.x[stuck], self.max_iter, self.tol)
             found.take_over(stuck, again)
+
+    def _search_elsewhere(self, objective, best):
+        """Search again where a place far away is better than a doubtful minimum."""
+        places = _best_anywhere(objective, self.box, best.x, best.cost, ~best.failed)
+        rows = np.flatnonzero((places != best.x).any(axis=1))
+        if rows.size:
+            best.replace(rows, self._search(objective, places[rows], rows=rows))
 
     def _weigh_anew(self, objective, best):
         """Repeat the search with the noise estimated at the minima until it settles."""
@@ -245,32 +253,35 @@ class VoxelFitter:
             ratio = objective.noise[rows] / np.where(before > 0, before, 1.0)
             rows = rows[np.abs(ratio - 1) > _CHANGE]
 
-    def _results(self, objective, minima):
+    def _results(self, objective, data, minima):
         """Return the fits at the minima."""
         theta, m0, misfit = objective.at(minima.x)
+        places = minima.x[:, : len(self.box.low)]
         status = np.select(
             [minima.failed, minima.converged, minima.stalled],
             [VoxelStatus.FAILED, VoxelStatus.CONVERGED, VoxelStatus.STALLED],
             VoxelStatus.ITERATION_LIMIT,
         )
-        at_end = (minima.x < _AT_BOUND) | (minima.x > 1 - _AT_BOUND)
+        at_end = (places < AT_BOUND) | (places > 1 - AT_BOUND)
         at_end &= ~self.box.is_round
         column = self.model._amplitude_column
         if column is not None:
-            amplitude, m0 = objective.amplitude_at(minima.x), np.ones(len(m0))
-            theta = with_amplitude(theta, column, amplitude)
-            near = [np.isclose(amplitude, end, _AT_BOUND, 0.0) for end in self.limits]
+            amplitude = theta[:, column]
+            near = [np.isclose(amplitude, end, AT_BOUND, 0.0) for end in self.limits]
             at_end = with_amplitude(at_end, column, np.any(near, axis=0))
             # Curvatures differ on both sides of a limit, where gains are not as predicted.
             status[minima.stalled & np.any(near, axis=0)] = VoxelStatus.CONVERGED
-            # Without an amplitude, no parameter has an effect, and no search moves.
-            status[(amplitude == 0) & minima.converged] = VoxelStatus.STALLED
+            if likelihood_of(self.model) is None:
+                # Without an amplitude, no parameter has an effect, and no search moves.
+                status[(amplitude == 0) & minima.converged] = VoxelStatus.STALLED
+        noise = objective.noise_at(minima.x, misfit) * objective.norm
         fits = VoxelFits(
             theta=theta,
             m0=m0.astype(complex),
             cost=0.5 * (misfit * objective.norm * np.abs(objective.factor)) ** 2,
             relative_residual=misfit,
-            covariance=self._covariance(objective, theta, m0, misfit),
+            sigma=noise * np.abs(objective.factor),
+            covariance=self._covariance(data, theta, m0, objective.factor, noise),
             status=status.astype(int),
             n_iterations=minima.n_iterations,
             at_bound=at_end,
@@ -279,21 +290,16 @@ class VoxelFitter:
         fits.put(lost, VoxelFits.without_estimate(fits.status[lost], theta.shape[1]))
         return fits
 
-    def _covariance(self, objective, theta, m0, misfit):
-        """Inverse information at the minimum, for noise given or estimated there."""
-        unknown = np.full((*theta.shape, theta.shape[1]), np.nan)
+    def _covariance(self, data, theta, m0, factor, noise):
+        """Inverse information at the minimum, for noise in units of the factors."""
         if not self.wants_covariance:
-            return unknown
-        if objective.sigma is None and noise_of(self.model).needs_sigma:
-            return unknown
-        noise = objective.noise_at(misfit) * objective.norm
+            return np.full((*theta.shape, theta.shape[1]), np.nan)
         # Complex signals in units of the data at M0 = 1, whose squares do not overflow.
-        is_complex = self.model.is_complex
-        unit, scale = (objective.factor, 1.0) if is_complex else (1.0, objective.factor)
+        unit, scale = (factor, 1.0) if self.model.is_complex else (1.0, factor)
         return covariance_of_estimates(
             self.model,
             *self.model._simulate_voxels(theta, jacobian=True),
-            noise_std=noise * scale,
+            noise_std=data.noise(noise * scale),
             m0=m0 / unit,
             prior_precision=None if self.prior is None else self.prior.precision,
         )
@@ -323,18 +329,16 @@ class FisherScoring:
     prior: object
     limits: tuple | None = None
 
-    def refine(self, X, starts, sigma=None):
+    def refine(self, data, starts):
         """Take the steps from the best of several starts.
 
         Parameters
         ----------
-        X : ndarray of shape (n_voxels, n_features)
-            Finite data with a signal, complex if the model is.
+        data : Measurements
+            Data with a signal, complex if the model is.
         starts : ndarray of shape (n_starts, n_voxels, n_parameters)
             Estimates of the parameters, without an amplitude, in SI units; they are
-            brought inside the bounds. Steps begin at those with the smallest residual.
-        sigma : ndarray of shape (n_voxels,), default=None
-            Noise of X per channel.
+            brought inside the bounds. Steps begin at those with the lowest cost.
 
         Returns
         -------
@@ -342,40 +346,70 @@ class FisherScoring:
             Refined estimates; NaN where the estimate or the model there is not finite.
         is_free : ndarray of bool, shape (n_voxels,)
             Whether the last step was taken without damping.
+        sigma : ndarray of shape (n_voxels,)
+            Noise per channel, given or estimated; NaN where nothing shows it.
         """
         usable = np.isfinite(starts).all(axis=(0, 2))
-        n_parameters = self.model.n_parameters
-        theta = np.full((len(X), n_parameters), np.nan)
-        is_free = np.ones(len(X), dtype=bool)
+        theta = np.full((len(data), self.model.n_parameters), np.nan)
+        is_free, sigma = np.ones(len(data), dtype=bool), np.full(len(data), np.nan)
         if usable.any():
             with one_thread(), np.errstate(all="ignore"):
-                objective = VoxelObjective(
+                objective = objective_of(
                     self.model.rows(usable),
                     self.box,
-                    X[usable],
-                    prior=self.prior,
-                    sigma=None if sigma is None else sigma[usable],
-                    limits=self.limits,
+                    data[usable],
+                    self.prior,
+                    self.limits,
                 )
-                candidates = [self.box.fractions(start[usable]) for start in starts]
-                place, sound = _best_start(objective, candidates), True
+                candidates = [
+                    objective.variables(self.box.fractions(start[usable]))
+                    for start in starts
+                ]
+                place, sound = _best_start(objective, self.box, candidates), True
                 for _ in range(self.n_steps):
                     place, finite, is_free[usable] = _step(objective, place)
                     sound = sound & finite
-                found, column = self.box.theta(place), self.model._amplitude_column
-                if column is not None:
-                    amplitude = objective.amplitude_at(place)
-                    found = with_amplitude(found, column, amplitude)
+                found, _, misfit = objective.at(place)
                 theta[usable] = np.where(sound[:, None], found, np.nan)
-        return theta, is_free
+                unit = objective.norm * np.abs(objective.factor)
+                sigma[usable] = objective.noise_at(place, misfit) * unit
+        return theta, is_free, sigma
 
 
-def _best_start(objective, candidates):
-    """Return the start with the smallest residual in each voxel; of equals, the first."""
-    if len(candidates) == 1:
-        return candidates[0]
-    misfits = np.stack([objective.misfit(place) for place in candidates])
-    return np.stack(candidates)[misfits.argmin(axis=0), np.arange(len(candidates[0]))]
+def objective_of(model, box, data, prior, limits):
+    """Return the costs of voxels that suit the noise of their model."""
+    noise, options = likelihood_of(model), {"prior": prior, "limits": limits}
+    if noise is None:
+        return SquaresObjective(model, box, data, **options)
+    return LikelihoodObjective(model, box, data, noise, **options)
+
+
+def _best_start(objective, box, candidates):
+    """Return the start with the lowest cost in each voxel; of equals, the first."""
+    if len(candidates) > 1:
+        costs = np.stack([objective.costs(place) for place in candidates])
+        every = np.arange(len(candidates[0]))
+        candidates = [np.stack(candidates)[costs.argmin(axis=0), every]]
+    place = candidates[0]
+    if not objective.n_elsewhere:
+        return place
+    cost = objective.evaluate(np.arange(len(place)), place, False).cost
+    return _best_anywhere(objective, box, place, cost, np.isfinite(cost))
+
+
+def _best_anywhere(objective, box, place, cost, usable):
+    """Return places with a lower cost, far away, of voxels where such are likely."""
+    rows = np.flatnonzero(objective.is_doubtful(place) & usable)
+    best = place.copy()
+    if rows.size:
+        lowest = cost[rows] - _SLACK
+        for theta in box.spread(objective.n_elsewhere)[0]:
+            fractions = np.tile(box.fractions(theta[None]), (len(rows), 1))
+            there = objective.variables(fractions, rows)
+            found = objective.evaluate(rows, there, False).cost
+            lower = found < lowest
+            lowest[lower], best[rows[lower]] = found[lower], there[lower]
+    return best
 
 
 def _step(objective, place):
@@ -383,9 +417,8 @@ def _step(objective, place):
 
     Voxels stay in place if the model is not finite or no step is good.
     """
-    residual, jacobian = objective.begin(place)
-    g, h = normal_equations(residual, jacobian)
-    finite = np.isfinite(g).all(axis=1) & np.isfinite(h).all(axis=(1, 2))
+    start = objective.begin(place)
+    g, h, finite = start.gradient, start.curvature, start.is_finite
     reached, rows = place.copy(), np.flatnonzero(finite)
     is_free = finite.copy()
     shift = objective.box.shift(place)
@@ -397,25 +430,25 @@ def _step(objective, place):
         moved = np.clip(local[rows] + step, 0.0, 1.0)
         moved = objective.box.wrapped(moved + shift[rows])
         foreseen = foreseen_gain(g[rows], h[rows], step)
-        taken = _is_better(objective, rows, moved, residual[rows], foreseen)
+        taken = _is_better(
+            start.rows(rows), objective.evaluate(rows, moved, False), foreseen
+        )
         reached[rows[taken]] = moved[taken]
-        at_goal = foreseen <= _AT_GOAL * (residual[rows] ** 2).sum(axis=1)
+        at_goal = foreseen <= 2 * _AT_GOAL * start.size[rows]
         is_free[rows[~taken & ~at_goal]] = False
         rows = rows[~taken]
     return reached, finite, is_free
 
 
-def _is_better(objective, rows, moved, residual, foreseen):
-    """Whether a step lowers the cost as predicted, without raising the data's residual.
+def _is_better(before, after, foreseen):
+    """Whether a step lowers the cost as predicted, without raising that of the data.
 
-    The cost includes the prior, so it may fall while that residual rises. A step that gains
-    far less than predicted leads to where the derivatives do not hold.
+    The cost includes the prior, so it may fall while that of the data rises. A step that
+    gains far less than predicted leads to where the derivatives do not hold.
     """
-    n_data = objective.n_data
-    before, after = residual**2, objective.evaluate(rows, moved, False)[0] ** 2
-    data = after[:, :n_data].sum(axis=1) <= before[:, :n_data].sum(axis=1)
-    gain = 0.5 * (before.sum(axis=1) - after.sum(axis=1))
-    return data & (gain > 0) & (gain >= _LEAST_GAIN * foreseen)
+    gain = before.cost - after.cost
+    is_kept = after.data_cost <= before.data_cost
+    return is_kept & (gain > 0) & (gain >= _LEAST_GAIN * foreseen)
 
 
 def chunks(n_voxels, n_jobs):

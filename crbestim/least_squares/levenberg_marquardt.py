@@ -1,17 +1,18 @@
 """Levenberg and Marquardt's method inside the unit box, many small problems at a time.
 
-Each row minimizes ``norm(r(x))^2 / 2`` on its own, with steps that do not depend on the
-other rows; sharing calls keeps those of an expensive model few. A step minimizes
+Each row minimizes its own cost, with steps that do not depend on the other rows; sharing
+calls keeps those of an expensive model few. A step minimizes
 
-    g^T step + step^T (H + damping D) step / 2,     g = J^T r,     H = J^T J, or J^T J + S,
+    g^T step + step^T (H + damping D) step / 2
 
-inside the box, with D the largest diagonal of J^T J so far (Moré 1978, doi
-10.1007/BFb0067700). The damping follows the gain ratio (Nielsen 1999,
-IMM-REP-1999-05). S is the curvature of the residual itself, estimated from the change of J
-over past steps (Dennis, Gay and Welsch 1981, doi 10.1145/355958.355965); it is used while
-it predicts gains better than J^T J alone. Along flat valleys that saves most of the steps.
-Steps are tried without a Jacobian, which costs several times as much; only those that lower
-the cost get one.
+inside the box. g is the gradient. H is a curvature without negative eigenvalues, J^T J of a
+sum of squares ``norm(r(x))^2 / 2`` or the Fisher information of a likelihood, or that
+plus S. D is the largest diagonal of the former so far (Moré 1978, doi 10.1007/BFb0067700).
+The damping follows the gain ratio (Nielsen 1999, IMM-REP-1999-05). S is what the curvature
+lacks, estimated from the change of J, or of g, over past steps (Dennis, Gay and Welsch
+1981, doi 10.1145/355958.355965); it is used while it predicts gains better than the
+curvature alone. Along flat valleys that saves most of the steps. Steps are tried without
+derivatives, which cost several times as much; only those that lower the cost get them.
 """
 
 from dataclasses import dataclass, fields
@@ -38,6 +39,78 @@ _EQUAL = 1e-9
 _EMPTY_PROMISE, _ROUNDING = 1e-3, 1e-20
 
 
+@dataclass(frozen=True, eq=False)
+class Expansion:
+    """Costs at points, and what they are nearby to second order, one row each.
+
+    Attributes
+    ----------
+    cost : ndarray of shape (n,)
+        Cost; only differences count.
+    data_cost : ndarray of shape (n,)
+        The part of it that is due to the data.
+    size : ndarray of shape (n,)
+        What noise alone leaves of the cost: tolerances are shares of it.
+    gradient : ndarray of shape (n, n_variables) or None
+        Gradient, if it was asked for.
+    curvature : ndarray of shape (n, n_variables, n_variables) or None
+        Curvature without negative eigenvalues.
+    residual, jacobian : ndarray of shape (n, m) and (n, m, n_variables), or None
+        Residuals r and their derivatives, of a sum of squares.
+    """
+
+    cost: np.ndarray
+    data_cost: np.ndarray
+    size: np.ndarray
+    gradient: np.ndarray | None = None
+    curvature: np.ndarray | None = None
+    residual: np.ndarray | None = None
+    jacobian: np.ndarray | None = None
+
+    @property
+    def is_finite(self):
+        """Whether derivatives are finite."""
+        finite = np.isfinite(self.gradient).all(axis=1)
+        return finite & np.isfinite(self.curvature).all(axis=(1, 2))
+
+    def rows(self, chosen):
+        """Return some of the rows."""
+        parts = (getattr(self, field.name) for field in fields(self))
+        return Expansion(*(None if part is None else part[chosen] for part in parts))
+
+
+def sum_of_squares(residual, jacobian=None, n_data=None):
+    """Return the expansion of half the squared norms of residuals.
+
+    Parameters
+    ----------
+    residual : ndarray of shape (n, m)
+        Residuals.
+    jacobian : ndarray of shape (n, m, n_variables), default=None
+        Their derivatives.
+    n_data : int, default=None
+        How many of them are due to the data; by default all.
+
+    Returns
+    -------
+    Expansion
+        The costs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.least_squares.levenberg_marquardt import sum_of_squares
+    >>> sum_of_squares(np.array([[3.0, 4.0]])).cost
+    array([12.5])
+    """
+    cost = 0.5 * (residual**2).sum(axis=1)
+    data_cost = cost if n_data is None else 0.5 * (residual[:, :n_data] ** 2).sum(axis=1)
+    if jacobian is None:
+        return Expansion(cost, data_cost, cost)
+    derivatives = normal_equations(residual, jacobian)
+    return Expansion(cost, data_cost, cost, *derivatives, residual, jacobian)
+
+
 @dataclass
 class Minima:
     """Where the searches ended, one row each.
@@ -47,7 +120,9 @@ class Minima:
     x : ndarray of shape (n, n_variables)
         The best point of each row.
     cost : ndarray of shape (n,)
-        Half the squared norm of the residual there.
+        The cost there.
+    size : ndarray of shape (n,)
+        What noise alone leaves of the cost.
     converged : ndarray of bool, shape (n,)
         Whether a test of convergence ended the search.
     stalled : ndarray of bool, shape (n,)
@@ -61,6 +136,7 @@ class Minima:
 
     x: np.ndarray
     cost: np.ndarray
+    size: np.ndarray
     converged: np.ndarray
     stalled: np.ndarray
     failed: np.ndarray
@@ -75,7 +151,7 @@ class Minima:
 
     def replace(self, rows, other):
         """Replace some rows by another search where it ends lower; iterations add up."""
-        lower = other.cost < (1 - _EQUAL) * self.cost[rows]
+        lower = other.cost < self.cost[rows] - _EQUAL * self.size[rows]
         better = lower | (self.failed[rows] & ~other.failed)
         self.n_iterations[rows[~better]] += other.n_iterations[~better]
         self.take_over(rows[better], other.rows(better))
@@ -86,23 +162,22 @@ class Minima:
 
 
 def levenberg_marquardt(evaluate, start, max_iter, tol, first=None):
-    """Minimize sums of squares over the unit box.
+    """Minimize many costs over the unit box.
 
     Parameters
     ----------
     evaluate : callable
-        ``evaluate(rows, x, jacobian)`` returns the residuals (n, m) of these rows at x
-        (n, n_variables), and if `jacobian` their derivatives (n, m, n_variables), else
-        None.
+        ``evaluate(rows, x, derivatives)`` returns the :class:`Expansion` of the costs of
+        these rows at x (n, n_variables), with derivatives if they are asked for.
     start : ndarray of shape (n_rows, n_variables)
         Where to begin, inside the box.
     max_iter : int
         Maximum number of steps per row.
     tol : float
         A row converges when the minimum predicted without damping is lower by less than
-        this fraction of the cost; or when a step without gain is shorter than this
-        fraction of x, unless it stalls.
-    first : tuple of ndarray, default=None
+        this fraction of the size of its cost; or when a step without gain is shorter than
+        this fraction of x, unless it stalls.
+    first : Expansion, default=None
         What `evaluate` returns for all rows at `start`, if it is known.
 
     Returns
@@ -113,15 +188,18 @@ def levenberg_marquardt(evaluate, start, max_iter, tol, first=None):
     Examples
     --------
     >>> import numpy as np
-    >>> from crbestim.least_squares.levenberg_marquardt import levenberg_marquardt
-    >>> def evaluate(rows, x, jacobian):
-    ...     return x**2 - 0.25, 2 * x[:, :, None] if jacobian else None
+    >>> from crbestim.least_squares.levenberg_marquardt import (
+    ...     levenberg_marquardt,
+    ...     sum_of_squares,
+    ... )
+    >>> def evaluate(rows, x, derivatives):
+    ...     return sum_of_squares(x**2 - 0.25, 2 * x[:, :, None] if derivatives else None)
     >>> levenberg_marquardt(evaluate, np.array([[0.9]]), 50, 1e-12).x.round(6)
     array([[0.5]])
     """
     everywhere = np.arange(len(start))
     first = evaluate(everywhere, start, True) if first is None else first
-    search = _Search(evaluate, start, *first)
+    search = _Search(evaluate, start, first)
     rows = np.flatnonzero(~search.failed)
     while rows.size:
         rows = search.settle(rows, tol)
@@ -130,6 +208,7 @@ def levenberg_marquardt(evaluate, start, max_iter, tol, first=None):
     return Minima(
         search.x,
         search.cost,
+        search.size,
         search.converged,
         search.stalled,
         search.failed,
@@ -140,12 +219,13 @@ def levenberg_marquardt(evaluate, start, max_iter, tol, first=None):
 class _Search:
     """State of all rows: points, costs, derivatives, curvatures and damping."""
 
-    def __init__(self, evaluate, start, residual, jacobian):
+    def __init__(self, evaluate, start, first):
         n = len(start)
-        self.evaluate, self.x, self.jacobian = evaluate, start.copy(), jacobian.copy()
-        self.cost = 0.5 * (residual**2).sum(axis=1)
-        self.failed = ~(np.isfinite(self.cost) & _are_finite(self.jacobian))
-        self.g, self.h = normal_equations(residual, self.jacobian)
+        self.evaluate, self.x = evaluate, start.copy()
+        self.cost, self.size = first.cost.copy(), first.size.copy()
+        self.jacobian = None if first.jacobian is None else first.jacobian.copy()
+        self.failed = ~(np.isfinite(self.cost) & first.is_finite)
+        self.g, self.h = first.gradient.copy(), first.curvature.copy()
         self.scale = diagonal(self.h)
         self.bend, self.is_bent = np.zeros_like(self.h), np.zeros(n, dtype=bool)
         self.damping, self.growth = np.full(n, _START_DAMPING), np.full(n, 2.0)
@@ -159,7 +239,7 @@ class _Search:
         decrement = np.empty(len(rows))
         decrements(x, g, h, NO_DAMPING * scale_of(diagonal(h)), decrement)
         self.decrement[rows] = decrement
-        near = decrement <= tol * self.cost[rows]
+        near = decrement <= tol * self.size[rows]
         done = rows[near]
         self.converged[done] = True
         if done.size:
@@ -167,9 +247,11 @@ class _Search:
             moved = np.clip(
                 x[near] + damped_steps(x[near], g[near], h[near], free), 0.0, 1.0
             )
-            cost = 0.5 * (self.evaluate(done, moved, False)[0] ** 2).sum(axis=1)
-            lower = cost < self.cost[done]
-            self.x[done[lower]], self.cost[done[lower]] = moved[lower], cost[lower]
+            found = self.evaluate(done, moved, False)
+            lower = found.cost < self.cost[done]
+            self.x[done[lower]] = moved[lower]
+            self.cost[done[lower]] = found.cost[lower]
+            self.size[done[lower]] = found.size[lower]
         return rows[~near]
 
     def advance(self, rows, tol):
@@ -180,7 +262,7 @@ class _Search:
         damping = self.damping[rows, None] * scale_of(self.scale[rows])
         steps_in_box(x, g, curved, damping, step)
         moved = np.clip(x + step, 0.0, 1.0)
-        cost = 0.5 * (self.evaluate(rows, moved, False)[0] ** 2).sum(axis=1)
+        cost = self.evaluate(rows, moved, False).cost
         self.n_iterations[rows] += 1
         gain = np.where(np.isfinite(cost), self.cost[rows] - cost, -np.inf)
         foreseen = foreseen_gain(g, curved, step)
@@ -190,7 +272,7 @@ class _Search:
         self._update_damping(rows, gain, foreseen)
         short = np.linalg.norm(step, axis=1) <= tol * (tol + np.linalg.norm(x, axis=1))
         short &= ~(gain > 0)
-        promise = self.decrement[rows] > _EMPTY_PROMISE * self.cost[rows] + _ROUNDING
+        promise = self.decrement[rows] > _EMPTY_PROMISE * self.size[rows] + _ROUNDING
         self.stalled[rows] = short & finite & promise
         self.converged[rows] = short & finite & ~promise
         self.failed[rows] = short & ~finite
@@ -202,23 +284,21 @@ class _Search:
         if not better.any():
             return gain
         taken, moved = rows[better], moved[better]
-        residual, jacobian = self.evaluate(taken, moved, True)
-        sound = _are_finite(jacobian)
+        found = self.evaluate(taken, moved, True)
+        sound = found.is_finite
         gain[np.flatnonzero(better)[~sound]] = -np.inf
-        taken, moved = taken[sound], moved[sound]
-        residual, jacobian = residual[sound], jacobian[sound]
-        g, h = normal_equations(residual, jacobian)
-        turned = np.swapaxes(jacobian - self.jacobian[taken], 1, 2)
-        self.bend[taken] = _updated_bend(
-            self.bend[taken],
-            moved - self.x[taken],
-            g - self.g[taken],
-            times(turned, residual),
-        )
-        self.x[taken], self.jacobian[taken] = moved, jacobian
-        self.cost[taken] = 0.5 * (residual**2).sum(axis=1)
-        self.g[taken], self.h[taken] = g, h
-        self.scale[taken] = np.maximum(self.scale[taken], diagonal(h))
+        taken, moved, found = taken[sound], moved[sound], found.rows(sound)
+        step, change = moved - self.x[taken], found.gradient - self.g[taken]
+        if found.jacobian is None:
+            missing = change - times(found.curvature, step)
+        else:
+            turned = np.swapaxes(found.jacobian - self.jacobian[taken], 1, 2)
+            missing = times(turned, found.residual)
+            self.jacobian[taken] = found.jacobian
+        self.bend[taken] = _updated_bend(self.bend[taken], step, change, missing)
+        self.x[taken], self.cost[taken], self.size[taken] = moved, found.cost, found.size
+        self.g[taken], self.h[taken] = found.gradient, found.curvature
+        self.scale[taken] = np.maximum(self.scale[taken], diagonal(found.curvature))
         return gain
 
     def _choose_model(self, rows, g, step, gain, h):
@@ -240,15 +320,12 @@ class _Search:
         self.growth[bad] = np.minimum(2 * self.growth[bad], _MOST_DAMPING)
 
 
-def _are_finite(jacobian):
-    return np.isfinite(jacobian).all(axis=(1, 2))
-
-
 def _updated_bend(bend, step, dg, dj):
-    """Curvature S of the residual after a step: symmetric, and S step = dj.
+    """Return what the curvature lacks after a step, S: symmetric, and S step = dj.
 
-    dg : change of the gradient, dj : change of J, transposed, times the residual. S is
-    first scaled down to at most dj along the step, so that it vanishes as the residuals do.
+    dg : change of the gradient, dj : change of J, transposed, times the residual; or dg
+    less the curvature times the step. S is first scaled down to at most dj along the step,
+    so that it vanishes as the residuals do.
     """
     bent, along = times(bend, step), (dg * step).sum(axis=1)
     had, has = np.abs((bent * step).sum(axis=1)), np.abs((dj * step).sum(axis=1))

@@ -15,8 +15,9 @@ import numpy as np
 
 from .._linear_algebra import norms
 from ..kernels.least_squares import decrements
-from ..models.base import m0_by_projection
+from ..models.base import m0_by_projection, with_amplitude
 from .box import normal_equations
+from .levenberg_marquardt import sum_of_squares
 
 _DECIMALS = 12
 # Rounding error of an amplitude at a limit, as a share.
@@ -80,7 +81,7 @@ def variable_projection(x, s, ds=None, limits=None):
     return residual, -m0[:, None, None] * projected, m0
 
 
-class VoxelObjective:
+class SquaresObjective:
     """Residuals of voxels and their derivatives, from one call of the model.
 
     Call :meth:`begin` first.
@@ -91,32 +92,38 @@ class VoxelObjective:
         The model.
     box : UnitBox
         Map between its parameters, without an amplitude, and their fractions.
-    X : ndarray of shape (n_voxels, n_features)
-        Finite data with a signal, complex if the model is.
+    data : Measurements
+        Data with a signal, complex if the model is. Their noise weighs a prior; by default
+        it is estimated from what the model leaves unexplained. If a signal has no more real
+        numbers than unknowns, the prior then only fills what the data leave open.
     prior : GaussianPrior, default=None
         Prior of the parameters.
-    sigma : ndarray of shape (n_voxels,), default=None
-        Noise of X per channel, which weighs a prior; by default estimated from what the
-        model leaves unexplained. If a signal has no more real numbers than unknowns, the
-        prior then only fills what the data leave open.
     limits : tuple of float, default=None
         Least and largest amplitude of a model that has one; by default not limited.
     """
 
-    def __init__(self, model, box, X, *, prior=None, sigma=None, limits=None):
-        self.model, self.box, self.X = model._shape, box, X
-        self.prior, self.sigma = prior, sigma
-        column = model._amplitude_column
-        if prior is not None and column is not None:
-            self.prior = prior.without(column)
+    def __init__(self, model, box, data, *, prior=None, limits=None):
+        self.model, self.box, X = model._shape, box, data.weighted
+        self.X, self.weights = X, data.weights
+        self.prior, self.sigma, self.column = prior, data.sigma, model._amplitude_column
+        self.weighs_anew = prior is not None and data.sigma is None
+        if prior is not None and self.column is not None:
+            self.prior = prior.without(self.column)
         self.is_complex, self.has_factor = X.dtype.kind == "c", model.has_factor
         is_limited = self.has_factor and not self.is_complex
         self.limits = (limits or (0.0, np.inf)) if is_limited else None
         self.n_data = model.n_reals
-        self.n_free = model._free_numbers(X)
+        self.n_free = model._free_numbers(data)
         self.factor, self.scaled = np.ones(len(X), dtype=X.dtype), X.copy()
         self.norm = np.ones(len(X))
         self.noise = np.full(len(X), np.inf)
+
+    n_elsewhere = 0
+    """Number of places all over the box where a doubtful search looks for a lower cost."""
+
+    def variables(self, fractions, rows=None):
+        """Return where searches start, all voxels or some: at fractions of the bounds."""
+        return fractions
 
     def begin(self, fractions, rows=None):
         """Scale the data to M0 = 1 at a start, and estimate the noise there.
@@ -132,19 +139,19 @@ class VoxelObjective:
             self.noise[rows] = self._noise(rows, residual, jacobian)
         return self._with_prior(rows, fractions, residual, jacobian)
 
-    def misfit(self, fractions):
-        """Return the share of each signal that the model leaves unexplained.
-
-        It is infinite where the model is not finite.
-        """
+    def costs(self, fractions):
+        """Return the costs due to the data of all voxels, infinite where not finite."""
         rows = np.arange(len(self.X))
         s, _ = self._simulate(rows, fractions, jacobian=False)
         self._scale(rows, s)
         residual, _ = self._residuals(rows, fractions, s, None)
-        return np.nan_to_num(np.linalg.norm(residual, axis=1), nan=np.inf)
+        return np.nan_to_num((residual**2).sum(axis=1) / 2, nan=np.inf)
 
-    def evaluate(self, rows, fractions, jacobian):
-        """Return residuals, real and imaginary parts stacked, and their derivatives.
+    def evaluate(self, rows, fractions, derivatives):
+        """Return the costs of some voxels, with derivatives if they are asked for.
+
+        The residuals are those of real and imaginary parts, over the norm of the data, then
+        those of the prior.
 
         Parameters
         ----------
@@ -152,23 +159,25 @@ class VoxelObjective:
             Voxels.
         fractions : ndarray of shape (n, n_parameters)
             Where, in fractions of the bounds.
-        jacobian : bool
+        derivatives : bool
             Whether derivatives are wanted.
 
         Returns
         -------
-        residual : ndarray of shape (n, n_residuals)
-            Residuals over the norm of the data, then those of the prior.
-        jacobian : ndarray of shape (n, n_residuals, n_parameters) or None
-            Their derivatives.
+        Expansion
+            The costs.
         """
-        s, ds = self._simulate(rows, fractions, jacobian)
+        s, ds = self._simulate(rows, fractions, derivatives)
         residual, jacobian = self._residuals(rows, fractions, s, ds)
         return self._with_prior(rows, fractions, residual, jacobian)
 
     def _simulate(self, rows, fractions, jacobian):
         model = self.model.rows(rows)
-        return model._simulate_voxels(self.box.theta(fractions), jacobian)
+        s, ds = model._simulate_voxels(self.box.theta(fractions), jacobian)
+        if self.weights is None:
+            return s, ds
+        weights = self.weights[rows]
+        return weights * s, None if ds is None else weights[:, :, None] * ds
 
     def _scale(self, rows, s):
         """Divide the data by their factors to signals of unit norm."""
@@ -208,13 +217,13 @@ class VoxelObjective:
     def _with_prior(self, rows, fractions, residual, jacobian):
         """Append the residuals of the prior, in units of the noise."""
         if self.prior is None:
-            return residual, jacobian
+            return sum_of_squares(residual, jacobian)
         theta, noise = self.box.theta(fractions), self.noise[rows, None]
         residual = np.concatenate([residual, noise * self.prior.residual(theta)], axis=1)
         if jacobian is not None:
             slopes = self.prior.root * self.box.slopes(theta)[:, None, :]
             jacobian = np.concatenate([jacobian, noise[:, :, None] * slopes], axis=1)
-        return residual, jacobian
+        return sum_of_squares(residual, jacobian, self.n_data)
 
     def _noise(self, rows, residual, jacobian):
         """Noise per channel over the norm of the data: given, or from the unexplained."""
@@ -236,20 +245,22 @@ class VoxelObjective:
         return np.minimum(self.noise[rows], noise)
 
     def at(self, fractions):
-        """Return parameters, M0 in units of X, and norms of residuals over those of X."""
-        theta = self.box.theta(fractions)
-        s, _ = self.model._simulate_voxels(theta)
-        residual, _, m0 = self._projected(np.arange(len(s)), s)
-        return theta, m0 * self.factor, np.linalg.norm(residual, axis=1) / self.norm
+        """Return parameters, M0 in units of X, and norms of residuals over those of X.
 
-    def amplitude_at(self, fractions):
-        """Return the amplitudes of real signals there, exactly at a limit or inside."""
-        amplitude = self.at(fractions)[1]
+        An amplitude is among the parameters, exactly at a limit or inside.
+        """
+        theta, every = self.box.theta(fractions), np.arange(len(fractions))
+        s, _ = self._simulate(every, fractions, jacobian=False)
+        residual, _, m0 = self._projected(every, s)
+        m0, misfit = m0 * self.factor, np.linalg.norm(residual, axis=1) / self.norm
+        if self.column is None:
+            return theta, m0, misfit
         for limit in self.limits:
-            amplitude = np.where(_are_at(amplitude, [limit]), limit, amplitude)
-        return np.clip(amplitude, *self.limits)
+            m0 = np.where(_are_at(m0, [limit]), limit, m0)
+        theta = with_amplitude(theta, self.column, np.clip(m0, *self.limits))
+        return theta, np.ones(len(theta)), misfit
 
-    def noise_at(self, misfit):
+    def noise_at(self, fractions, misfit):
         """Return the noise over the norm of the data: given, from the residual, or NaN."""
         if self.sigma is None:
             n_free = np.maximum(self.n_free, 1)

@@ -5,7 +5,6 @@ from functools import cached_property
 
 import numpy as np
 
-from .._linear_algebra import norms
 from .._representation import constructor_call
 from ..exceptions import InexactJacobianWarning, MissingJacobianError
 from ..parameters import Parameter
@@ -339,17 +338,21 @@ class SignalModel:
         """Number of real numbers in a signal: two a sample if it is complex."""
         return self.n_features * (2 if self.is_complex else 1)
 
-    def _real_numbers(self, X):
-        """Return the number of real numbers in signals, and whether all are real.
+    def _real_numbers(self, data):
+        """Return the number of real numbers in measurements, and whether all are real.
 
         Imaginary parts that are zero throughout a voxel were not measured.
         """
-        is_real = ~X.imag.any(axis=1) if self.is_complex else np.zeros(len(X), dtype=bool)
-        return np.where(is_real, self.n_features, self.n_reals), is_real
+        n, X = len(data), data.X
+        is_real = ~X.imag.any(axis=1) if self.is_complex else np.zeros(n, dtype=bool)
+        counts = np.full(n, self.n_features)
+        if data.weights is not None:
+            counts = data.counts.sum(axis=1)
+        return counts * np.where(is_real | (not self.is_complex), 1, 2), is_real
 
-    def _free_numbers(self, X):
+    def _free_numbers(self, data):
         """Return how many more real numbers than unknowns each voxel has, or none."""
-        n_reals, is_real = self._real_numbers(X)
+        n_reals, is_real = self._real_numbers(data)
         # The factor M0 of real signals has one unknown less.
         return np.maximum(n_reals - self.n_unknowns + is_real, 0)
 
@@ -654,15 +657,6 @@ def with_amplitude(theta, column, amplitude):
 def without_amplitude(values, column):
     """Return columns of the other parameters, along the second axis."""
     return values if column is None else np.delete(values, column, axis=1)
-
-
-def amplitude_by_projection(model, X, theta):
-    """Return theta with the amplitudes, inside their bounds, that fit real signals X."""
-    column = model._amplitude_column
-    others = without_amplitude(theta, column)
-    signal, size = model._shape._simulate_voxels(others)[0], norms(X)
-    amplitude = size * m0_by_projection(X / size[:, None], signal)
-    return with_amplitude(others, column, np.clip(amplitude, *model.bounds[column]))
 
 
 def main_direction(X):

@@ -321,6 +321,11 @@ class WhitenedModel(LinearView):
                 "real; give a real covariance."
             )
 
+    @property
+    def mixes_samples(self):
+        """Whether a whitened sample comes from several measured ones."""
+        return bool(np.any(self.whitening != np.diag(np.diag(self.whitening))))
+
     def _step(self, short):
         size = f"covariance of {self.n_features} features"
         return f".whiten({values_or(size, self.covariance, short)})"

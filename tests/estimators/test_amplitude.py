@@ -1,5 +1,7 @@
 """Data of any scale: the amplitude of real signals in all estimators, bounds and draws."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -186,7 +188,10 @@ def test_bounds_of_the_model_hold_for_draws_and_estimates(kind):
     X, y, crb = make_fingerprints(model, 300, return_crb=True, random_state=0)
     reg = network(model, max_iter=1) if kind == "network" else ESTIMATORS[kind](model)
     reg.fit(X, y, crb=crb)
-    assert reg.predict(X / 1e6)[:, 1].max() == 10
+    with warnings.catch_warnings():
+        # What such a model leaves of these signals looks like noise.
+        warnings.simplefilter("ignore", LowSignalWarning)
+        assert reg.predict(X / 1e6)[:, 1].max() == 10
     if kind != "network":
         assert reg.score(X, y) == pytest.approx(reg.score(X, y, crb=crb), rel=1e-9)
         assert 0.8 < reg.score(X, y) < 1.3

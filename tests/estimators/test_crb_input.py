@@ -135,7 +135,8 @@ def test_voxels_that_are_not_finite_are_nan_and_stop_no_other(fitted, fingerprin
     X = fingerprints[0].copy()
     alone = fitted.predict(X)
     X[3, 2], X[9, 0], X[20] = np.nan, np.inf, 0
-    estimate, std = fitted.predict(X, return_std=True)
+    with pytest.warns(UserWarning, match="in some samples of 2 of 300 voxels, whose est"):
+        estimate, std = fitted.predict(X, return_std=True)
     lost = np.isin(np.arange(len(X)), [3, 9, 20])
     np.testing.assert_array_equal(estimate[~lost], alone[~lost])
     assert (np.isnan(estimate) == lost[:, None]).all()
@@ -149,4 +150,4 @@ def test_rows_that_are_not_finite_are_left_out_of_fit(model, fingerprints):
     X[0, 3] = np.nan
     with pytest.warns(UserWarning, match="in 1 of 300 rows, the first is row 0: fit"):
         found = small(model).fit(X, y, crb=crb)
-    np.testing.assert_array_equal(found.predict(X)[1:], expected[1:])
+    np.testing.assert_array_equal(found.predict(X[1:]), expected[1:])

@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import kstest
 
 from crbestim import CRBRegressor
+from crbestim._measurements import Measurements
 from crbestim._validation import check_sigma
 from crbestim.bounds import crb_from_jacobian
 from crbestim.datasets import make_fingerprints
@@ -34,7 +35,7 @@ def test_no_estimate_needs_no_more_than_the_noise(model, fingerprints):
     """At the truth, the unexplained part is chi-square distributed with n_free."""
     theta = fingerprints[1][100:300]
     X = np.concatenate([noisy(model, theta, 1e3, seed) for seed in range(10)])
-    explanation = analyze_residuals(model, X, np.tile(theta, (10, 1)))
+    explanation = analyze_residuals(model, Measurements(X), np.tile(theta, (10, 1)))
     assert (explanation.n_free == 2 * 8 - 7 - 2).all()
     chi_square = (explanation.unexplained * 1e3) ** 2
     assert kstest(chi_square, "chi2", args=(7,)).pvalue > 0.01
@@ -46,15 +47,16 @@ def test_small_errors_of_the_estimate_stay_explained(model, fingerprints):
     scale = np.diff(model.bounds, axis=1).ravel()
     wrong = np.clip(theta + 1e-5 * scale, *model.bounds.T)
     norm = np.linalg.norm(X, axis=1)
+    unexplained = analyze_residuals(model, Measurements(X), wrong).unexplained
     moved = np.linalg.norm(model.signal(wrong) - model.signal(theta), axis=1)
-    assert np.median(analyze_residuals(model, X, wrong).unexplained / moved) < 1e-3
+    assert np.median(unexplained / moved) < 1e-3
     assert np.median(moved / norm) > 1e-6
 
 
 def test_explanation_finds_m0(model, fingerprints):
     theta = fingerprints[1][:5]
     X = (3 - 4j) * model.signal(theta)
-    np.testing.assert_allclose(analyze_residuals(model, X, theta).m0, 3 - 4j)
+    np.testing.assert_allclose(analyze_residuals(model, Measurements(X), theta).m0, 3 - 4j)
 
 
 def test_standard_deviation_by_hand(model, fingerprints, fitted):
@@ -169,7 +171,7 @@ def test_too_few_samples_to_estimate_noise():
     assert np.isfinite(reg.predict(X, return_std=True, sigma=0.01)[1]).all()
     with pytest.raises(ValueError, match="it can explain any signal, and there is no"):
         reg.residual(X, sigma=0.01)
-    found = analyze_residuals(Pair(), X, y, prior_precision=np.eye(2))
+    found = analyze_residuals(Pair(), Measurements(X), y, prior_precision=np.eye(2))
     assert np.isnan(found.std).all() and np.isfinite(found.m0).all()
 
 
@@ -192,11 +194,9 @@ class Gap(Pair):
 def test_a_model_that_fails_at_an_estimate_stops_no_other_voxel():
     theta = np.array([[10.0, 5.0], [35.0, 5.0], [45.0, 5.0]])
     X = noisy(Pair(), theta, 100.0)
-    options = dict(sigma=np.full(3, 0.01), prior_precision=np.eye(2))
-    seen = analyze_residuals(Gap(), X, theta, **options)
-    alone = analyze_residuals(
-        Gap(), X[:1], theta[:1], **options | dict(sigma=np.full(1, 0.01))
-    )
+    data, prior = Measurements(X, np.full(3, 0.01)), np.eye(2)
+    seen = analyze_residuals(Gap(), data, theta, prior_precision=prior)
+    alone = analyze_residuals(Gap(), data[:1], theta[:1], prior_precision=prior)
     np.testing.assert_array_equal(seen.std[0], alone.std[0])
     np.testing.assert_allclose(seen.std[1:], 1.0)
 
@@ -215,20 +215,20 @@ def test_real_models():
     rng = np.random.default_rng(0)
     y = rng.uniform(0.5, 2, (2000, 1))
     X = RealLine().signal(y) + 0.01 * rng.standard_normal((2000, 3))
-    explanation = analyze_residuals(RealLine(), X, y)
+    explanation = analyze_residuals(RealLine(), Measurements(X), y)
     assert (explanation.n_free == 2).all()
     assert (explanation.unexplained**2).mean() == pytest.approx(2e-4, rel=0.1)
     np.testing.assert_allclose(explanation.snr, np.sqrt(2) / explanation.unexplained)
-    std = analyze_residuals(
-        RealLine(), X, y, sigma=np.full(2000, 0.01), prior_precision=[[0.0]]
-    ).std
+    data = Measurements(X, np.full(2000, 0.01))
+    std = analyze_residuals(RealLine(), data, y, prior_precision=[[0.0]]).std
     np.testing.assert_allclose(std, 0.01 / np.sqrt(14))
 
 
-def truth(model, X, theta, **options):
+def truth(model, X, theta, sigma=None, false_alarm_rate=1e-2):
     """Residuals of voxels at the truth, in place of a network's estimate."""
-    options = dict(sigma=None, false_alarm_rate=1e-2) | options
-    return Residuals.of_voxels(model, X, (X != 0).any(axis=1), theta, **options)
+    usable = (X != 0).any(axis=1)
+    data = Measurements(X, None if sigma is None else np.full(len(X), sigma))[usable]
+    return Residuals.of_voxels(model, data, usable, theta, false_alarm_rate)
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.01])

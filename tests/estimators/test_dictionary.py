@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from crbestim.bounds import cramer_rao_bound
 from crbestim.datasets import make_fingerprints
-from crbestim.estimators import _matching
+from crbestim.estimators import _dictionary
 from crbestim.estimators.dictionary import DictionaryRegressor
 from crbestim.metrics import wrapped_error
 from crbestim.models import SignalModel
@@ -159,9 +159,9 @@ def test_blocks_and_threads_change_no_bit(regressor, kind):
 
 def test_n_jobs_is_a_number_of_threads(monkeypatch):
     seen = []
-    parallel = _matching.Parallel
+    parallel = _dictionary.Parallel
     monkeypatch.setattr(
-        _matching,
+        _dictionary,
         "Parallel",
         lambda **options: seen.append(options) or parallel(**options),
     )

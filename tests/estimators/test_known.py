@@ -15,6 +15,7 @@ from crbestim import (
     NLLSRegressor,
     OneStepRegressor,
 )
+from crbestim._measurements import Measurements
 from crbestim.datasets import make_fingerprints
 from crbestim.estimators._matching import BallTreeCells
 from crbestim.metrics import bias_variance
@@ -276,7 +277,7 @@ def test_starts_among_given_values_differ():
     X, y, known = data(300, 12)
     starts = np.array([[5.0], [20.0], [60.0]])
     reg = NLLSRegressor(GIVEN, initial=starts, n_starts=3).fit(X, y, known=known)
-    found = reg._starts.find(X, known)[0][..., 0]
+    found = reg._starts.find(Measurements(X), known)[0][..., 0]
     np.testing.assert_array_equal(np.sort(found, axis=0)[:, 0], starts[:, 0])
     assert (np.sort(found, axis=0) == starts).all()
     with pytest.raises(ValueError, match="n_starts = 4, but initial gives only 3"):

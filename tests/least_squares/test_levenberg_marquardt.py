@@ -5,9 +5,18 @@ import pytest
 from scipy.optimize import least_squares
 
 from crbestim.least_squares import levenberg_marquardt as module
-from crbestim.least_squares.levenberg_marquardt import levenberg_marquardt
+from crbestim.least_squares.levenberg_marquardt import sum_of_squares
 
 T = np.linspace(0.0, 3.0, 25)
+
+
+def levenberg_marquardt(evaluate, *args):
+    """Minimize half the squared norm of residuals."""
+
+    def costs(rows, x, derivatives):
+        return sum_of_squares(*evaluate(rows, x, derivatives))
+
+    return module.levenberg_marquardt(costs, *args)
 
 
 def curve(x):

@@ -1,0 +1,148 @@
+"""What `predict` says of estimates that are not what they seem, once a call."""
+
+import warnings
+
+import numpy as np
+
+from .._measurements import Measurements
+from ..exceptions import AtBoundWarning, LowSignalWarning
+from ..least_squares.driver import evenly_spaced
+from ..noise import GaussianNoise, likelihood_of, noise_of, noise_of_data
+from ._residuals import analyze_residuals
+
+# Share of a parameter's range below which a standard deviation shows that the data
+# determine it.
+_DETERMINED = 0.25
+# Magnitudes over the noise below which noise is far from Gaussian, the bias in standard
+# deviations that follows and is told, and the number of voxels that are judged.
+_LEAST_MAGNITUDE, _TOLERATED_BIAS, _MOST_JUDGED = 5.0, 0.5, 4096
+# Share of such voxels that is not told.
+_TOLERATED = 0.05
+
+
+def warn_of_noise(model, *, stacklevel=4):
+    """Warn of noise that is taken as Gaussian, because its likelihood is not known."""
+    noise = None if model is None else noise_of(model)
+    if (
+        noise is None
+        or likelihood_of(model) is not None
+        or isinstance(noise, GaussianNoise)
+    ):
+        return
+    why = "has no log_likelihood"
+    if noise.has_likelihood:
+        why = "is fitted by its likelihood to real signals only"
+    warnings.warn(
+        f"noise {noise.label!r} {why}, and the signal of {model} is fitted as if its noise "
+        "were Gaussian",
+        UserWarning,
+        stacklevel=stacklevel + 1,
+    )
+
+
+def warn_at_bounds(model, data, y, at_bound=None, bounds=None, *, stacklevel=3):
+    """Warn of estimates at a bound of parameters that the data determine.
+
+    model, data, y : of the voxels, with their noise unless it follows from residuals.
+    at_bound : (n_voxels, n_parameters), bounds : (n_parameters, 2); by default those of
+    the model, where estimates equal them.
+    """
+    if at_bound is None:
+        bounds = model.bounds
+        at_bound = (y == bounds.T[:, None]).any(axis=0) & np.isinf(model.periods)
+    rows = np.flatnonzero(at_bound.any(axis=1) & np.isfinite(y).all(axis=1))
+    if not rows.size or (data.sigma is None and noise_of(model).needs_sigma):
+        return
+    low, high = bounds.T
+    std = _std(model.rows(rows), data[rows], y[rows])
+    # A range that is infinite determines nothing.
+    counted = at_bound[rows] & (std < _DETERMINED * np.where(np.isinf(high), 0, high - low))
+    is_upper = y[rows] > (low + high) / 2
+    found = []
+    for k, parameter in enumerate(model.parameters):
+        for end, side, rows_there in (
+            (high[k], "upper", is_upper[:, k]),
+            (low[k], "lower", ~is_upper[:, k]),
+        ):
+            n = int((counted[:, k] & rows_there).sum())
+            if n:
+                unit = "" if parameter.unit in ("1", "") else f" {parameter.unit}"
+                found.append(
+                    f"{parameter.name} at its {side} bound {end:.4g}{unit} in {n} of "
+                    f"{len(data)} voxels"
+                )
+    if found:
+        warnings.warn(
+            f"estimates end at a bound though the data determine them: {', '.join(found)}; "
+            "the truth may lie beyond: give wider bounds, or check units and the model",
+            AtBoundWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def warn_of_low_magnitudes(model, data, y, *, stacklevel=3):
+    """Warn of magnitudes so low that Gaussian noise, which is assumed, biases estimates.
+
+    The first-order bias is that of a fit to the mean of magnitudes.
+    """
+    noise = noise_of_data(model)
+    if noise is noise_of(model) or not len(data):
+        return
+    rows = evenly_spaced(len(data), _MOST_JUDGED)
+    # Negative numbers are no magnitudes, which is told elsewhere.
+    rows = rows[np.isfinite(y[rows]).all(axis=1) & (data.X[rows] >= 0).all(axis=1)]
+    model, y, some = model.rows(rows), y[rows], data[rows]
+    if some.sigma is None:
+        left, n_free = (
+            analyze_residuals(model, some, y).unexplained,
+            model._free_numbers(some),
+        )
+        level = np.where(n_free > 0, left / np.sqrt(np.maximum(n_free, 1)), np.nan)
+        some = Measurements(some.X, level, some.weights)
+    shows = np.flatnonzero(np.isfinite(some.sigma) & (some.sigma > 0))
+    if not shows.size:
+        return
+    model, y, some = model.rows(shows), y[shows], some[shows]
+    worst, least, size = _bias(model, some, y, noise)
+    is_biased = (worst > _TOLERATED_BIAS) | (size < _LEAST_MAGNITUDE)
+    # Noise above the magnitudes themselves is a fit that failed.
+    low = (least < _LEAST_MAGNITUDE) & is_biased & (size > 1)
+    if low.mean() > _TOLERATED:
+        looked_at = " looked at" if len(rows) == _MOST_JUDGED else ""
+        warnings.warn(
+            f"magnitudes are below {_LEAST_MAGNITUDE:g} sigma in {low.sum()} of "
+            f"{len(rows)} voxels{looked_at}: their noise is not Gaussian, as the model has "
+            f"it, and estimates are biased, by {np.median(worst[low]):.2g} standard "
+            "deviations in the median; give the model noise='rician', and sigma if it is "
+            "known",
+            LowSignalWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def _std(model, data, y):
+    """Return standard deviations at estimates, without a prior."""
+    return analyze_residuals(model, data, y, prior_precision=0.0).std
+
+
+def _bias(model, data, y, noise):
+    """Return the largest bias in standard deviations, least signal and size over the noise.
+
+    The noise shifts the mean of magnitudes, and least squares follow, to first order.
+    """
+    level = np.broadcast_to(data.noise().reshape(len(data), -1), data.X.shape)
+    counts = np.isfinite(level)
+    level = np.where(counts, level, 1.0)
+    signal, jacobian = model._simulate_voxels(y, jacobian=True)
+    shift = np.where(counts, (noise.mean(signal, level) - signal) / level, 0.0)
+    columns = np.where(counts, 1 / level, 0.0)[:, :, None] * jacobian
+    scale = np.linalg.norm(columns, axis=1)
+    columns = columns / np.where(scale > 0, scale, 1.0)[:, None, :]
+    finite = np.isfinite(columns).all(axis=(1, 2)) & np.isfinite(shift).all(axis=1)
+    inverse = np.linalg.pinv(np.where(finite[:, None, None], columns, 0.0))
+    bias = np.abs((inverse @ np.where(finite[:, None], shift, 0.0)[:, :, None])[:, :, 0])
+    std = np.linalg.norm(inverse, axis=2)
+    worst = (bias / np.where(std > 0, std, np.inf)).max(axis=1)
+    least = np.where(counts, signal / level, np.inf).min(axis=1)
+    mean = ((data.X / level) ** 2 * counts).sum(axis=1) / np.maximum(counts.sum(axis=1), 1)
+    return worst, least, np.sqrt(mean)
