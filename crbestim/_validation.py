@@ -44,7 +44,9 @@ __all__ = [
     "check_targets",
     "feature_names_in",
     "fit_context",
+    "counting",
     "has_signal",
+    "have_samples",
     "is_complex",
     "refuse_covariances",
     "refuse_kind",
@@ -261,6 +263,26 @@ def refuse_covariances(model):
         model = getattr(model, "model", None)
 
 
+def counting(X, sigma):
+    """Return which samples are finite, or do not count because their noise is infinite."""
+    noise = np.asarray(sigma if np.ndim(sigma) == 2 else 1.0, dtype=float)
+    fits = noise.ndim == 0 or noise.shape in (X.shape, (1, X.shape[1]))
+    return np.isfinite(X) | (np.isinf(noise) if fits else False)
+
+
+def have_samples(counts, policy, n_needed=0):
+    """Return which voxels have the samples that estimates need, under a `nan_policy`."""
+    whole = counts.all(axis=1)
+    if policy == "raise" and not whole.all():
+        row = int(np.argmin(whole))
+        raise ValueError(
+            f"X has NaN or infinite values in {np.sum(~whole)} of {len(whole)} rows, "
+            f"the first in row {row}, column {np.argmin(counts[row])}; leave these "
+            "rows out, or give nan_policy='omit' or 'propagate'."
+        )
+    return counts.sum(axis=1) >= n_needed if policy == "omit" else whole
+
+
 def has_signal(X, model, simulates_X):
     """Tell voxels with a signal: complex, not zero; magnitudes, positive somewhere."""
     if model is None:
@@ -273,13 +295,21 @@ def has_signal(X, model, simulates_X):
     return (X > 0 if are_magnitudes else X != 0).any(axis=1) | zeros_are_data
 
 
-def warn_of_negative(X, stacklevel):
-    """Warn of magnitudes that are signed signals."""
+def warn_of_negative(X, have_no_sign, stacklevel):
+    """Warn of magnitudes that are signed signals, or below zero where none can be."""
     X = np.nan_to_num(X, posinf=0.0, neginf=0.0)
-    with np.errstate(invalid="ignore"):
-        negative = X.min(axis=1) < -_NEGATIVE * np.abs(X).max(axis=1)
-    n_positive = int((X > 0).any(axis=1).sum())
-    n_signed = int((negative & (X > 0).any(axis=1)).sum())
+    has_any = (X > 0).any(axis=1)
+    least, n_positive = X.min(axis=1), int(has_any.sum())
+    n_signed = int(((least < -_NEGATIVE * np.abs(X).max(axis=1)) & has_any).sum())
+    n_below = int(((least < 0) & has_any).sum())
+    if have_no_sign and n_below > _TOLERATED * n_positive >= n_signed:
+        warnings.warn(
+            f"X has negative values in {n_below} of {n_positive} voxels, which Rician "
+            "magnitudes never are: they count as zero; filters and interpolation of images "
+            "make them",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
     if n_signed > _TOLERATED * n_positive:
         warnings.warn(
             f"X has large negative values in {n_signed} of {n_positive} voxels, and the "

@@ -17,7 +17,9 @@ from .._validation import (
     check_sample_weight,
     check_sigma,
     check_targets,
+    counting,
     has_signal,
+    have_samples,
     refuse_covariances,
     refuse_kind,
     warn_of_negative,
@@ -26,6 +28,7 @@ from .._validation import (
 )
 from ..metrics import efficiency_score
 from ..models import SignalModel
+from ..noise import likelihood_of
 from ._dictionary import rows_of
 from ._residuals import Residuals, relative_noise
 from ._scores import bound_of, found_estimates
@@ -81,7 +84,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             )
         self._check_model(X, y_array)
         if self.nan_policy == "raise":
-            self._have_samples(np.isfinite(X))
+            have_samples(np.isfinite(X), "raise")
         if crb is not None:
             crb = check_crb(crb, y_array.shape)
         known = self._check_known(known, len(X), reset=reset)
@@ -229,18 +232,19 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """Whether X holds magnitudes, which a model simulates."""
         return self._simulates_X and self.model.is_magnitude
 
-    def _check_predict(self, X, known=None):
+    def _check_predict(self, X, known=None, sigma=None):
         """Check new data; return X and known as arrays, and which rows can be estimated.
 
         These rows have a signal, and their known values are inside their domains. They are
-        finite, or under nan_policy="omit" have as many finite numbers as unknowns.
+        finite where sigma is, or under nan_policy="omit" have as many finite numbers as
+        unknowns.
         """
         check_is_fitted(self)
         X = check_features(self, X, reset=False)
         self._check_kind(X)
         if self._sees_magnitudes:
-            warn_of_negative(X, stacklevel=3)
-        usable = self._have_samples(np.isfinite(X)) & self._has_signal(X)
+            warn_of_negative(X, likelihood_of(self.model) is not None, stacklevel=3)
+        usable = self._have_samples(counting(X, sigma)) & self._has_signal(X)
         known = self._check_known(known, len(X), reset=False)
         if known is not None:
             warn_of_unknown(known[usable], self._known_parameters)
@@ -253,19 +257,10 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     nan_policy = "propagate"
     """What a sample that is not finite does: an estimator may have an option for it."""
 
-    def _have_samples(self, finite):
+    def _have_samples(self, counts):
         """Return which voxels have the samples that estimates need, (n, n_features)."""
-        whole = finite.all(axis=1)
-        if self.nan_policy == "raise" and not whole.all():
-            row = int(np.argmin(whole))
-            raise ValueError(
-                f"X has NaN or infinite values in {np.sum(~whole)} of {len(whole)} rows, "
-                f"the first in row {row}, column {np.argmin(finite[row])}; leave these "
-                "rows out, or give nan_policy='omit' or 'propagate'."
-            )
-        if self.nan_policy != "omit":
-            return whole
-        return finite.sum(axis=1) * (2 if self.is_complex_ else 1) >= self._n_unknowns
+        n_needed = self._n_unknowns / (2 if self.is_complex_ else 1)
+        return have_samples(counts, self.nan_policy, n_needed)
 
     @property
     def _n_unknowns(self):
@@ -352,7 +347,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         In fluid measured with a balanced sequence, errors of omega0 are many standard
         deviations, and more voxels are flagged: the user guide has figures.
         """
-        X, known, usable = self._check_predict(X, known)
+        X, known, usable = self._check_predict(X, known, sigma)
         self._check_has_model("residual")
         sigma = check_sigma(sigma, X, usable)
         estimate = np.full((len(X), self.n_outputs_), np.nan)

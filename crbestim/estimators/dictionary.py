@@ -228,7 +228,7 @@ class DictionaryRegressor(BoundedRegressor):
         ValueError
             If there are fewer atoms than `n_neighbors`, or X does not fit.
         """
-        X, known, usable = self._check_predict(X, known)
+        X, known, usable = self._check_predict(X, known, sigma)
         n_neighbors = self.n_neighbors if n_neighbors is None else n_neighbors
         if not isinstance(n_neighbors, Integral) or n_neighbors < 1:
             raise ValueError(f"n_neighbors = {n_neighbors!r}; give a positive integer.")
@@ -290,7 +290,7 @@ class DictionaryRegressor(BoundedRegressor):
             If a signal has too few numbers to estimate the noise from, and standard
             deviations are requested without `sigma`.
         """
-        X, known, usable = self._check_predict(X, known)
+        X, known, usable = self._check_predict(X, known, sigma)
         self._check_neighbors(self.n_neighbors, self._dictionary.n_choices)
         data, usable = self._measure(X, usable, sigma)
         known, rows = rows_of(known, usable), np.flatnonzero(usable)

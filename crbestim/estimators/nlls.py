@@ -315,7 +315,7 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
 
     def _fit_voxels(self, X, sigma, known, wants_covariance):
         """Fit all voxels that can be fitted, and warn of those that did not converge."""
-        X, known, usable = self._check_predict(X, known)
+        X, known, usable = self._check_predict(X, known, sigma)
         self._check_has_model("fit_voxels")
         data, usable = self._measure(X, usable, sigma)
         self._warn_of_no_noise(data, wants_std=wants_covariance, stacklevel=4)

@@ -241,3 +241,19 @@ def test_a_network_says_once_which_voxels_have_gaps():
     sigma[0, 2] = np.inf
     with pytest.raises(ValueError, match="sigma is infinite for some samples"):
         reg.predict(X[:2], return_std=True, sigma=sigma)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("policy", ["propagate", "raise"])
+def test_samples_that_do_not_count_may_be_nan(kind, policy, data):
+    _, model, X = data
+    sigma = np.full(X.shape, 30.0)
+    sigma[:, 3] = np.inf
+    reg = KINDS[kind](model, nan_policy=policy).fit(X)
+    expected = reg.predict(X, sigma=sigma)
+    broken = X.copy()
+    broken[:, 3] = np.nan
+    np.testing.assert_array_equal(reg.predict(broken, sigma=sigma), expected)
+    broken[2, 5] = np.nan
+    if policy == "propagate":
+        assert np.isnan(reg.predict(broken, sigma=sigma)).any(axis=1).sum() == 1

@@ -90,3 +90,16 @@ def test_a_kink_is_no_fault_of_the_jacobian():
     assert (fits.status == VoxelStatus.STALLED).any()
     text = " ".join(str(warning.message) for warning in record)
     assert "stalled" in text and "Jacobian" not in text
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_rician_magnitudes_are_never_negative(kind):
+    model = InversionRecovery(TI, tr=5.0, signal="magnitude", noise="rician")
+    X = np.abs(signed(60))
+    reg = ESTIMATORS[kind](model).fit(X)
+    zero, below = X.copy(), X.copy()
+    zero[:, 4], below[:, 4] = 0.0, -0.02 * X.max()
+    expected = reg.predict(zero, sigma=100.0)
+    with pytest.warns(UserWarning, match="negative values in 60 of 60 voxels, which"):
+        found = reg.predict(below, sigma=100.0)
+    np.testing.assert_allclose(found, expected, rtol=0.02)
