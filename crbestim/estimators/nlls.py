@@ -19,7 +19,9 @@ from ..least_squares.driver import (
     chunks,
 )
 from ..least_squares.prior import resolve_prior
+from ..least_squares.robust import WEIGHTS, RobustFitter
 from ..models.base import without_amplitude
+from ..noise import likelihood_of
 from ._base import BoundedRegressor, rows_of, undone_by_errors
 from ._intervals import IntervalMixin
 from ._linear_calibration import LinearCalibration, joined
@@ -87,6 +89,14 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
         maximum-likelihood estimator, to which the Cramér-Rao bound applies, and does not
         depend on the distribution of the training data. Where the data say little about a
         parameter, it then ends at a bound.
+    loss : {"linear", "soft_l1", "huber", "cauchy", "arctan"}, default="linear"
+        Loss of squared residuals, as SciPy's ``least_squares`` names them: all but the
+        first count samples far from the model less, such as an echo spoiled by motion.
+        Covariances and standard deviations are then NaN. Not with a prior, nor with noise
+        that is fitted by its likelihood, nor without a model.
+    f_scale : float, default=1.0
+        Residual from which a robust loss counts samples less, in units of sigma, which is
+        that of the median absolute residual of a voxel if it is not given.
     nan_policy : {"propagate", "omit", "raise"}, default="propagate"
         What a sample that is not finite does: its voxel is NaN, or is fitted to its other
         samples, if these are at least as many real numbers as there are unknowns, or
@@ -162,6 +172,8 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, np.finfo(float).eps, 1, closed="left")],
         "prior": [None, StrOptions({"gaussian"}), tuple, list],
+        "loss": [StrOptions({"linear", *WEIGHTS})],
+        "f_scale": [Interval(Real, 0, None, closed="neither")],
         "nan_policy": [StrOptions({"propagate", "omit", "raise"})],
         "noise_std": [Interval(Real, 0, None, closed="neither")],
         "n_jobs": [None, Integral],
@@ -179,6 +191,8 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
         max_iter=200,
         tol=1e-6,
         prior=None,
+        loss="linear",
+        f_scale=1.0,
         nan_policy="propagate",
         noise_std=0.01,
         n_jobs=None,
@@ -192,6 +206,8 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
         self.max_iter = max_iter
         self.tol = tol
         self.prior = prior
+        self.loss = loss
+        self.f_scale = f_scale
         self.nan_policy = nan_policy
         self.noise_std = noise_std
         self.n_jobs = n_jobs
@@ -236,6 +252,7 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
         """Do what `fit` does; an error leaves the estimator half fitted."""
         X, y, crb, known = self._check_fit(X, y, crb, known, needs_y=self.model is None)
         self.n_iter_ = 1
+        self._check_loss()
         warn_of_noise(self.model)
         if self.model is None:
             if self.nan_policy == "omit":
@@ -264,6 +281,22 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
             values = without_amplitude(values, self.model._amplitude_column)
             model = self._model_at(known_of_values)
             check_determined(model, self._box.inside(values), type(self).__name__)
+
+    def _check_loss(self):
+        """Refuse a robust loss where it has no meaning."""
+        if self.loss == "linear":
+            return
+        what = None
+        if self.model is None:
+            what = "a linear model, which is inverted in one step: give a model"
+        elif self.prior is not None:
+            what = "a prior, which has no weight beside it: give prior=None"
+        elif likelihood_of(self.model) is not None:
+            what = "noise that is fitted by its likelihood: give a model of Gaussian noise"
+        if what is not None:
+            raise ValueError(
+                f"loss={self.loss!r} does not go with {what}, or loss='linear'."
+            )
 
     def _most_atoms(self):
         is_auto = self.n_atoms == "auto"
@@ -335,6 +368,8 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
                 wants_covariance,
                 amplitude_limits(self.model, self.bounds_),
             )
+            if self.loss != "linear":
+                fitter = RobustFitter(fitter, self.loss, self.f_scale)
             parts = self._run(fitter, data, some)
             fits.put(np.flatnonzero(usable), VoxelFits.concatenate(parts))
         self._warn(fits, known)

@@ -124,10 +124,11 @@ class VoxelFits:
         names = [field.name for field in fields(cls)]
         return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
 
-    def put(self, rows, fits):
-        """Write the fits of some voxels into their rows."""
+    def put(self, rows, fits, but=()):
+        """Write the fits of some voxels into their rows, but for some fields."""
         for field in fields(self):
-            getattr(self, field.name)[rows] = getattr(fits, field.name)
+            if field.name not in but:
+                getattr(self, field.name)[rows] = getattr(fits, field.name)
 
 
 @dataclass(frozen=True, eq=False)
