@@ -51,7 +51,8 @@ class Noise:
 
     A subclass sets the attributes that differ from the defaults and defines the methods:
     `draw` for simulations, `information` for bounds, `log_likelihood` for fits, and `apply`
-    for the training of networks.
+    for the training of networks. Noise that shifts signals also defines `mean`,
+    `without_floor`, `deviation` and `freedom`.
 
     Attributes
     ----------
@@ -61,8 +62,8 @@ class Noise:
         Whether the shape of the distribution depends on the signal, which must then be
         real. If not, the bound is proportional to ``sigma**2``.
     needs_sigma : bool
-        Whether the noise level must be known, because it does not follow from the
-        residuals of a fit.
+        Whether the noise level must be known for standard deviations of matching and
+        networks, because it does not follow from the residuals of their estimates.
     needs_magnitude : bool
         Whether the noise is only for magnitudes.
     n_channels : int
