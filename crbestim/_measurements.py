@@ -54,7 +54,7 @@ class Measurements:
             counts &= np.isfinite(sigma)
             level = np.where(counts, sigma, np.inf).min(axis=1, initial=np.inf)
             level = np.where(np.isfinite(level), level, 1.0)
-            weights = np.where(counts, level[:, None] / sigma, 0.0)
+            weights = np.where(counts, level[:, None] / np.where(counts, sigma, 1.0), 0.0)
             if (weights == 1).all():
                 return cls(X, level)
             return cls(np.where(counts, X, 0), level, weights)

@@ -92,12 +92,21 @@ def is_complex(X):
     return False
 
 
+def filled(values, missing=np.nan):
+    """Return an array whose masked values are missing, and anything else as it is."""
+    if not np.ma.isMaskedArray(values):
+        return values
+    kind = np.result_type(values.dtype, np.float32 if values.dtype.itemsize < 4 else float)
+    return values.astype(kind).filled(missing)
+
+
 def check_features(estimator, X, *, reset, keep_single=False):
     """Return X, which may hold NaN, as a two-dimensional float64 or complex128 array.
 
     With `reset`, as in ``fit``, the features are set, otherwise checked. With
     `keep_single`, single precision is kept and X is not copied.
     """
+    X = filled(X)
     kinds = [np.float64, np.float32] if keep_single else np.float64
     loose = dict(dtype=kinds, ensure_all_finite=False)
     if not is_complex(X):
@@ -155,7 +164,7 @@ def check_known(known, names=None):
                 f"{', '.join(names)}."
             )
         known = known[list(names)]
-    known = np.asarray(known)
+    known = np.asarray(filled(known))
     if known.dtype.kind == "c":
         raise ValueError("Complex data not supported: known is complex; give reals.")
     if known.dtype.kind not in "biuf":
@@ -205,7 +214,7 @@ def check_sigma(sigma, X, usable=None):
     """
     if sigma is None:
         return None
-    values, (n, n_features) = np.asarray(sigma, dtype=float), X.shape
+    values, (n, n_features) = np.asarray(filled(sigma, np.inf), dtype=float), X.shape
     if values.shape not in ((), (n,), (n, n_features), (1, n_features)):
         raise ValueError(
             f"sigma has shape {values.shape}; give a number, one a voxel, ({n},), or one a "

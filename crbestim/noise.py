@@ -42,6 +42,8 @@ _FAR = 8.0
 # Where samples without signal are cut off, in units of sigma; their least number, and least
 # share of all; and the largest distance from their distribution: a bias, and chance.
 _CUT, _FEWEST, _LEAST_FLOOR, _MISFIT = 2.5, 20, 0.1, (0.03, 1.2)
+# Share of distinct values, up to which samples were rounded.
+_DISTINCT = 0.5
 # For an error of 1e-13 in the integral, and of 4e-11 in the approximation.
 _N_NODES, _DEGREE = 100, 60
 
@@ -632,7 +634,8 @@ def estimate_sigma(magnitudes, *, noise="rician"):
     n_channels = 2 if is_complex else noise.n_channels
     # Scaled by a power of two, so that squares do not overflow.
     scale = 2.0 ** np.floor(np.log2(max(samples[-1], np.finfo(float).tiny)))
-    sigma = scale * _sigma_of_floor((samples / scale) ** 2 / 2, n_channels)
+    u = np.sort(_spread(samples / scale) ** 2 / 2)
+    sigma = scale * _sigma_of_floor(u, n_channels)
     if not sigma > 0:
         raise ValueError(
             f"less than a tenth of the {len(samples)} magnitudes looks like noise without "
@@ -641,21 +644,27 @@ def estimate_sigma(magnitudes, *, noise="rician"):
     return float(sigma)
 
 
+def _spread(samples):
+    """Return sorted samples, those that rounding made equal spread over the step again."""
+    values, counts = np.unique(samples, return_counts=True)
+    if len(values) < 3 or len(values) > _DISTINCT * len(samples):
+        return samples
+    step = np.diff(values).min()
+    place = np.arange(len(samples)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return samples + step * ((place + 0.5) / np.repeat(counts, counts) - 0.5)
+
+
 def _sigma_of_floor(u, n_channels):
     """Return sigma from sorted u = x^2 / 2, or 0 where none of them follow its law."""
     cut, order = _CUT**2 / 2, np.arange(1, len(u) + 1)
     below = chdtr(n_channels, _CUT**2)
     share = n_channels / 2 * chdtr(n_channels + 2, _CUT**2) / below / cut
     ratio = np.cumsum(u) / (order * np.where(u > 0, u, np.inf))
-    # Integers repeat values: distributions are compared halfway between different ones.
-    halfway = (np.sqrt(u[:-1]) + np.sqrt(u[1:])) ** 2 / 4
-    differ = np.flatnonzero(u[:-1] < u[1:])
     found, most = 0.0, _LEAST_FLOOR * len(u)
     for k in np.flatnonzero((ratio[:-1] >= share) & (ratio[1:] < share)):
         variance = u[k] / cut
-        some = differ[differ < k]
-        law = chdtr(n_channels, 2 * halfway[some] / variance) / below
-        misfit = np.abs(law - order[some] / (k + 1)).max(initial=0.0 if some.size else 1.0)
+        law = chdtr(n_channels, 2 * u[: k + 1] / variance) / below
+        misfit = np.abs(law - (order[: k + 1] - 0.5) / (k + 1)).max()
         if misfit < _MISFIT[0] + _MISFIT[1] / np.sqrt(k + 1) and (k + 1) / below > most:
             found, most = np.sqrt(variance), (k + 1) / below
     return found

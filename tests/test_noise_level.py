@@ -32,7 +32,7 @@ def test_echoes_of_an_image_are_samples_like_others():
     assert estimate_sigma(magnitudes(signal * decay)) == pytest.approx(10, rel=0.04)
 
 
-@pytest.mark.parametrize("sigma", [2.0, 20.0, 300.0])
+@pytest.mark.parametrize("sigma", [2.0, 2.6, 3.0, 4.2, 7.0, 20.0, 300.0])
 def test_integers_are_magnitudes(sigma):
     X = np.round(magnitudes(np.zeros(20_000), sigma)).astype(np.int16)
     assert estimate_sigma(X) == pytest.approx(sigma, rel=0.05)

@@ -136,6 +136,8 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _leave_out(self, X, y, crb, known):
         """Leave out rows of X and known that are not finite, with a warning."""
         finite, name = np.isfinite(X).all(axis=1), "X"
+        if self.nan_policy == "omit" and self._fits_whole(X):
+            finite[:] = True
         if known is not None and not np.isfinite(known).all():
             name = "known" if finite.all() else "X or known"
             finite &= np.isfinite(known).all(axis=1)
@@ -222,6 +224,9 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         is_compressed = self._learns_from_compressed and X.shape[1] < n_features
         return X.shape[1] == n_features or is_compressed
 
+    def _fits_whole(self, X):
+        return self.model is not None and X.shape[1] == self.model.n_features
+
     @property
     def _simulates_X(self):
         """Whether there is a model that simulates the features of X."""
@@ -257,10 +262,10 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     nan_policy = "propagate"
     """What a sample that is not finite does: an estimator may have an option for it."""
 
-    def _have_samples(self, counts):
+    def _have_samples(self, counts, policy=None):
         """Return which voxels have the samples that estimates need, (n, n_features)."""
         n_needed = self._n_unknowns / (2 if self.is_complex_ else 1)
-        return have_samples(counts, self.nan_policy, n_needed)
+        return have_samples(counts, policy or self.nan_policy, n_needed)
 
     @property
     def _n_unknowns(self):
@@ -279,8 +284,11 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         data = Measurements.of(X[usable], rows_of(sigma, usable))
         if data.weights is None:
             return data, usable
-        enough = data.counts.sum(axis=1) * (2 if self.is_complex_ else 1)
-        enough = (enough >= self._n_unknowns) & self._has_signal(data.X)
+        enough = self._have_samples(data.counts, "omit") & self._has_signal(data.X)
+        if self.is_complex_ and self.model is not None:
+            # Of real signals, the phase of M0 is not an unknown.
+            n_reals, is_real = self.model._real_numbers(data)
+            enough &= n_reals + is_real >= self._n_unknowns
         left = usable.copy()
         left[usable] = enough
         return data[enough], left

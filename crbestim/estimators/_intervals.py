@@ -87,7 +87,10 @@ def freedom(model, data, y):
         return n_free
     size, signal = norms(data.weighted)[:, None], model._simulate_voxels(y)[0]
     counts = np.ones(signal.shape, bool) if data.weights is None else data.counts
-    scaled = data.X / size, signal / size
-    sigma = best_sigma(noise, *scaled, counts.astype(float), counts, n_free)[:, None] * size
+    X = np.maximum(data.X, 1e-150 * size) if noise.needs_magnitude else data.X
+    scaled = X / size, signal / size
+    sigma = (
+        best_sigma(noise, *scaled, np.ones(signal.shape), counts, n_free)[:, None] * size
+    )
     shares = np.where(counts, noise.freedom(signal, sigma) - 1, 0.0)
     return np.maximum(n_free + shares.sum(axis=1), 1)

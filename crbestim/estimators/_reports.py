@@ -15,7 +15,7 @@ from ._residuals import analyze_residuals
 _DETERMINED = 0.25
 # Magnitudes over the noise below which noise is far from Gaussian, the bias in standard
 # deviations that follows and is told, and the number of voxels that are judged.
-_LEAST_MAGNITUDE, _TOLERATED_BIAS, _MOST_JUDGED = 5.0, 0.5, 4096
+_LEAST_MAGNITUDE, _TOLERATED_BIAS, _MOST_JUDGED = 5.0, 0.5, 1024
 # Share of such voxels that is not told.
 _TOLERATED = 0.05
 
@@ -55,8 +55,10 @@ def warn_at_bounds(model, data, y, at_bound=None, bounds=None, *, stacklevel=3):
         return
     low, high = bounds.T
     std = _std(model.rows(rows), data[rows], y[rows])
-    # A range that is infinite determines nothing.
-    counted = at_bound[rows] & (std < _DETERMINED * np.where(np.isinf(high), 0, high - low))
+    # Without a range, all that a limit above zero stops counts.
+    endless = np.where(low > 0, np.inf, 0.0)
+    limit = np.where(np.isinf(high), endless, _DETERMINED * (high - low))
+    counted = at_bound[rows] & (std < limit)
     is_upper = y[rows] > (low + high) / 2
     found = []
     for k, parameter in enumerate(model.parameters):
@@ -91,22 +93,21 @@ def warn_of_low_magnitudes(model, data, y, *, stacklevel=3):
     rows = evenly_spaced(len(data), _MOST_JUDGED)
     # Negative numbers are no magnitudes, which is told elsewhere.
     rows = rows[np.isfinite(y[rows]).all(axis=1) & (data.X[rows] >= 0).all(axis=1)]
-    model, y, some = model.rows(rows), y[rows], data[rows]
-    if some.sigma is None:
-        left, n_free = (
-            analyze_residuals(model, some, y).unexplained,
-            model._free_numbers(some),
-        )
-        level = np.where(n_free > 0, left / np.sqrt(np.maximum(n_free, 1)), np.nan)
-        some = Measurements(some.X, level, some.weights)
-    shows = np.flatnonzero(np.isfinite(some.sigma) & (some.sigma > 0))
-    if not shows.size:
+    if not rows.size:
         return
-    model, y, some = model.rows(shows), y[shows], some[shows]
-    worst, least, size = _bias(model, some, y, noise)
-    is_biased = (worst > _TOLERATED_BIAS) | (size < _LEAST_MAGNITUDE)
+    model, y, some = model.rows(rows), y[rows], data[rows]
+    signal = model._simulate_voxels(y)[0]
+    some = _with_noise(model, some, signal)
+    level = np.reshape(some.noise(), (len(some), -1))
+    with np.errstate(all="ignore"):
+        low = ((signal < _LEAST_MAGNITUDE * level) & np.isfinite(level)).any(axis=1)
+        size = np.sqrt(np.mean((some.X / level) ** 2, axis=1))
     # Noise above the magnitudes themselves is a fit that failed.
-    low = (least < _LEAST_MAGNITUDE) & is_biased & (size > 1)
+    low &= (some.sigma > 0) & (size > 1)
+    worst = np.zeros(len(low))
+    if low.any():
+        worst[low] = _bias(model.rows(np.flatnonzero(low)), some[low], y[low], noise)
+    low &= (worst > _TOLERATED_BIAS) | (size < _LEAST_MAGNITUDE)
     if low.mean() > _TOLERATED:
         looked_at = " looked at" if len(rows) == _MOST_JUDGED else ""
         warnings.warn(
@@ -125,12 +126,23 @@ def _std(model, data, y):
     return analyze_residuals(model, data, y, prior_precision=0.0).std
 
 
+def _with_noise(model, data, signal):
+    """Return data with their noise; by default that of the residuals of estimates."""
+    if data.sigma is not None:
+        return data
+    left = data.X - signal
+    left = left if data.weights is None else data.weights * left
+    n_free = model._free_numbers(data)
+    level = np.linalg.norm(left, axis=1) / np.sqrt(np.maximum(n_free, 1))
+    return Measurements(data.X, np.where(n_free > 0, level, np.nan), data.weights)
+
+
 def _bias(model, data, y, noise):
-    """Return the largest bias in standard deviations, least signal and size over the noise.
+    """Return the largest bias of a parameter, in standard deviations.
 
     The noise shifts the mean of magnitudes, and least squares follow, to first order.
     """
-    level = np.broadcast_to(data.noise().reshape(len(data), -1), data.X.shape)
+    level = np.broadcast_to(np.reshape(data.noise(), (len(data), -1)), data.X.shape)
     counts = np.isfinite(level)
     level = np.where(counts, level, 1.0)
     signal, jacobian = model._simulate_voxels(y, jacobian=True)
@@ -142,7 +154,4 @@ def _bias(model, data, y, noise):
     inverse = np.linalg.pinv(np.where(finite[:, None, None], columns, 0.0))
     bias = np.abs((inverse @ np.where(finite[:, None], shift, 0.0)[:, :, None])[:, :, 0])
     std = np.linalg.norm(inverse, axis=2)
-    worst = (bias / np.where(std > 0, std, np.inf)).max(axis=1)
-    least = np.where(counts, signal / level, np.inf).min(axis=1)
-    mean = ((data.X / level) ** 2 * counts).sum(axis=1) / np.maximum(counts.sum(axis=1), 1)
-    return worst, least, np.sqrt(mean)
+    return (bias / np.where(std > 0, std, np.inf)).max(axis=1)

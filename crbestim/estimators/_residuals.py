@@ -270,7 +270,7 @@ class Residuals:
         found = analyze_residuals(model, data, theta, by_noise=True)
         if data.sigma is None:
             data, found = _at_one_level(model, data, theta, n_free, found)
-            level = data.sigma.max(initial=0.0)
+            level = data.sigma[0] if len(data) else np.nan
         if model.is_magnitude and likelihood_of(model) is None:
             _warn_low(data)
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -199,6 +199,9 @@ class StartValues:
             n_parameters = starts.shape[2] + (self.column is not None)
             found = predict_columns(self.first, data, n_parameters, known)
             starts[0] = without_amplitude(found, self.column)
+            # Where it has no estimate, as of a voxel that lacks samples, the centre serves.
+            lost = ~np.isfinite(starts[0]).all(axis=1)
+            starts[0, lost] = self.box.theta(np.full(len(self.box.low), 0.5))
 
         def match(part):
             given = rows_of(known, part)

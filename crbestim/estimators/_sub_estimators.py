@@ -19,6 +19,7 @@ def silent_reports():
     with warnings.catch_warnings():
         for category in (AtBoundWarning, LowSignalWarning):
             warnings.simplefilter("ignore", category)
+        warnings.filterwarnings("ignore", "X has .*negative values")
         yield
 
 
@@ -35,13 +36,15 @@ def fit_clone(estimator, X, y, crb=None, known=None):
 def predict_columns(estimator, data, n_parameters, known=None):
     """Return predictions as columns, (n_voxels, n_parameters); refuse any other number.
 
-    Known values go to an estimator that takes them, and so does the noise of measurements,
-    which is infinite for missing samples. Otherwise these are NaN.
+    Known values go to an estimator that takes them, and so does the noise of measurements.
+    Missing samples are NaN, or have infinite noise if the estimator can do without.
     """
     given, X = _taken(estimator, "predict", known=known), data.X
-    if data.sigma is not None and _takes(estimator, "predict", "sigma"):
-        given["sigma"] = data.noise()
-    elif data.weights is not None:
+    takes_noise = data.sigma is not None and _takes(estimator, "predict", "sigma")
+    does_without = takes_noise and _does_without(estimator)
+    if takes_noise:
+        given["sigma"] = data.noise() if does_without else data.sigma
+    if data.weights is not None and not does_without:
         X = np.where(data.counts, X, np.nan)
     with silent_reports():
         values = np.asarray(estimator.predict(X, **given), dtype=float)
@@ -51,6 +54,12 @@ def predict_columns(estimator, data, n_parameters, known=None):
             f"({len(X)}, {n_parameters})."
         )
     return values.reshape(len(X), n_parameters)
+
+
+def _does_without(estimator):
+    """Whether an estimator, or one inside it, has an option for missing samples."""
+    names = estimator.get_params() if hasattr(estimator, "get_params") else ()
+    return any(name.rpartition("__")[2] == "nan_policy" for name in names)
 
 
 def _taken(estimator, method, **metadata):

@@ -374,7 +374,9 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
             fits.put(np.flatnonzero(usable), VoxelFits.concatenate(parts))
         self._warn(fits, known)
         if usable.any():
-            data = Measurements(data.X, fits.sigma[usable], data.weights)
+            # What a bound leaves of squares is no noise: sigma then follows from the rest.
+            if likelihood_of(self.model) is not None or self.loss != "linear":
+                data = Measurements(data.X, fits.sigma[usable], data.weights)
             report = self._model_at(some), data, fits.theta[usable]
             at_bound = fits.at_bound & (fits.status == VoxelStatus.CONVERGED)[:, None]
             warn_at_bounds(*report, at_bound[usable], self.bounds_)

@@ -9,7 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from .._measurements import Measurements
 from .._validation import HasMethods, Interval, StrOptions, fit_context
-from ..least_squares.box import amplitude_limits, resolve_bounds, search_box
+from ..least_squares.box import amplitude_limits, at_limits, resolve_bounds, search_box
 from ..least_squares.driver import (
     FisherScoring,
     check_determined,
@@ -339,8 +339,8 @@ class OneStepRegressor(IntervalMixin, BoundedRegressor):
         Raises
         ------
         ValueError
-            If X does not fit, or standard deviations are requested under Rician noise
-            without `sigma`.
+            If X or `sigma` does not fit, or X has samples that are not finite and
+            nan_policy="raise".
 
         Warns
         -----
@@ -367,8 +367,12 @@ class OneStepRegressor(IntervalMixin, BoundedRegressor):
     def _report(self, data, known, y, level):
         """Warn of estimates that are not what they seem."""
         model, data = self._model_at(known), Measurements(data.X, level, data.weights)
-        others = without_amplitude(y, model._amplitude_column)
-        is_end = with_amplitude(self._box.ends(others), model._amplitude_column, False)
+        column = model._amplitude_column
+        is_end = self._box.ends(without_amplitude(y, column))
+        if column is not None:
+            is_end = with_amplitude(
+                is_end, column, at_limits(y[:, column], self.bounds_[column])
+            )
         warn_at_bounds(model, data, y, is_end, self.bounds_)
         warn_of_low_magnitudes(model, data, y)
 

@@ -240,6 +240,11 @@ def amplitude_limits(model, bounds):
     return None if column is None else tuple(bounds[column])
 
 
+def at_limits(amplitude, limits):
+    """Return which amplitudes are at one of two limits, to 1e-4 of it."""
+    return np.any([np.isclose(amplitude, end, AT_BOUND, 0.0) for end in limits], axis=0)
+
+
 def normal_equations(residual, jacobian):
     """Return gradients J^T r and curvatures J^T J of many sums of squares.
 

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from ..bounds import covariance_of_estimates, crb_from_jacobian
 from ..models.base import with_amplitude
 from ..noise import likelihood_of
-from .box import AT_BOUND, damped_steps, foreseen_gain
+from .box import AT_BOUND, at_limits, damped_steps, foreseen_gain
 from .levenberg_marquardt import levenberg_marquardt
 from .likelihood import LikelihoodObjective
 from .variable_projection import SquaresObjective
@@ -268,10 +268,10 @@ class VoxelFitter:
         column = self.model._amplitude_column
         if column is not None:
             amplitude = theta[:, column]
-            near = [np.isclose(amplitude, end, AT_BOUND, 0.0) for end in self.limits]
-            at_end = with_amplitude(at_end, column, np.any(near, axis=0))
+            near = at_limits(amplitude, self.limits)
+            at_end = with_amplitude(at_end, column, near)
             # Curvatures differ on both sides of a limit, where gains are not as predicted.
-            status[minima.stalled & np.any(near, axis=0)] = VoxelStatus.CONVERGED
+            status[minima.stalled & near] = VoxelStatus.CONVERGED
             if likelihood_of(self.model) is None:
                 # Without an amplitude, no parameter has an effect, and no search moves.
                 status[(amplitude == 0) & minima.converged] = VoxelStatus.STALLED

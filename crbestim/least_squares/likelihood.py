@@ -85,7 +85,9 @@ class LikelihoodObjective:
         # Rounded like the data, whose scale must not matter.
         self.level = np.full(len(data), _LEAST_NOISE)
         if data.sigma is not None:
-            self.level = np.exp(np.round(np.log(data.sigma / self.norm), _DECIMALS))
+            level = np.exp(np.round(np.log(data.sigma / self.norm), _DECIMALS))
+            # Below, rounding errors are larger than the noise.
+            self.level = np.maximum(level, _LEAST_NOISE)
 
     def variables(self, fractions, rows=None):
         """Return where searches start, with the best amplitude there; by default all."""
@@ -258,10 +260,11 @@ class LikelihoodObjective:
 
     def noise_at(self, variables, misfit):
         """Return the noise over the norm of the data: given, the voxel's own, or NaN."""
+        if self.sigma is not None:
+            return self.sigma / self.norm
         rows = np.arange(len(self.x))
         level = self._level_of(rows, self._signals(rows, variables, False)[0])
-        is_shown = (self.n_free > 0) | (self.sigma is not None)
-        return np.where(is_shown, level, np.nan)
+        return np.where(self.n_free > 0, level, np.nan)
 
 
 def best_sigma(noise, x, signal, weights, counts, n_free):

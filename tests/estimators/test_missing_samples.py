@@ -257,3 +257,70 @@ def test_samples_that_do_not_count_may_be_nan(kind, policy, data):
     broken[2, 5] = np.nan
     if policy == "propagate":
         assert np.isnan(reg.predict(broken, sigma=sigma)).any(axis=1).sum() == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_masked_values_are_missing(kind, data):
+    _, model, X = data
+    reg = KINDS[kind](model, nan_policy="omit").fit(X)
+    mask = np.zeros(X.shape, dtype=bool)
+    mask[:5, 3] = True
+    masked = np.ma.masked_array(np.where(mask, 9e5, X), mask)
+    expected = reg.predict(masked.filled(np.nan), sigma=30.0)
+    np.testing.assert_array_equal(reg.predict(masked, sigma=30.0), expected)
+    sigma = np.ma.masked_array(np.full(X.shape, 30.0), mask)
+    np.testing.assert_array_equal(reg.predict(X, sigma=sigma), expected)
+    strict = KINDS[kind](model).fit(X)
+    assert np.isnan(strict.predict(masked)[:5]).all()
+
+
+def test_masked_known_values_and_integers_are_missing():
+    model = MonoExponential(TE, signal="magnitude").given("M0")
+    X = np.round(1500 * np.exp(-TE / np.full((3, 1), 0.06))).astype(np.int16)
+    known = np.ma.masked_array(np.full((3, 1), 1500.0), [[0], [1], [0]])
+    reg = NLLSRegressor(model, nan_policy="omit").fit(X, known=np.full((3, 1), 1500.0))
+    assert np.isnan(reg.predict(X, known=known)[:, 0]).tolist() == [False, True, False]
+    masked = np.ma.masked_array(X, np.arange(8) == 2 * np.ones((3, 1)))
+    found = reg.predict(masked, known=np.full((3, 1), 1500.0))
+    np.testing.assert_allclose(found, 0.06, rtol=1e-3)
+
+
+def test_real_samples_of_complex_signals_are_one_number_each():
+    model = InversionRecovery(TI, tr=8.0)
+    X = 900 * model.signal(np.tile([[1.0, 0.95]], (2, 1)))
+    assert not X.imag.any()
+    X[0, 2:], X[1, 3:] = np.nan, np.nan
+    reg = NLLSRegressor(model, nan_policy="omit").fit(X)
+    with pytest.warns(UserWarning, match="real numbers that count"):
+        found = reg.predict(X, return_std=True)[0]
+    assert np.isnan(found[0]).all() and np.isfinite(found[1]).all()
+
+
+def test_training_signals_with_gaps_are_not_used_with_a_model(data):
+    _, model, X = data
+    y = np.zeros((12, model.n_parameters))
+    y[:] = np.mean(np.where(np.isfinite(model.bounds), model.bounds, 1.0), axis=1)
+    y[:, 0] *= np.linspace(0.2, 1, 12)
+    gaps = X.copy()
+    gaps[:, 2] = np.nan
+    found = NLLSRegressor(model, nan_policy="omit").fit(gaps, y)
+    expected = NLLSRegressor(model).fit(X, y)
+    np.testing.assert_array_equal(found.predict(X), expected.predict(X))
+
+
+def test_networks_inside_see_missing_samples_as_missing():
+    model, X = measured(*MODELS["magnitude"], n=40)
+    y = np.column_stack([np.linspace(0.05, 0.07, 40), np.ones(40)])
+    network = CRBRegressor(model, hidden_layer_sizes=(8,), max_iter=1, random_state=0)
+    X[3, 2] = np.nan
+    step = OneStepRegressor(network, model, nan_policy="omit")
+    with pytest.warns(UserWarning, match="fit leaves them out"):
+        step.fit(X, y)
+    with pytest.warns(UserWarning, match="in some samples of 1 of 40 voxels"):
+        found = step.predict(X, sigma=30.0)
+    assert np.flatnonzero(np.isnan(found).any(axis=1)).tolist() == [3]
+    with pytest.warns(UserWarning, match="fit leaves them out"):
+        fit = NLLSRegressor(model, initial=network, nan_policy="omit").fit(X, y)
+    with pytest.warns(UserWarning, match="in some samples of 1 of 40 voxels"):
+        found = fit.predict(X, sigma=30.0)
+    np.testing.assert_allclose(found[3], [0.06, 1500], rtol=0.3)

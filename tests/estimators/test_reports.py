@@ -1,0 +1,89 @@
+"""What predict says of estimates that are not what they seem."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from crbestim import CRBRegressor, NLLSRegressor, OneStepRegressor
+from crbestim.exceptions import AtBoundWarning, LowSignalWarning
+from crbestim.models import MonoExponential
+
+TE = 0.012 * np.arange(1, 9)
+MODEL = MonoExponential(TE, signal="magnitude")
+FITS = {
+    "least squares": NLLSRegressor,
+    "step": lambda model, **k: OneStepRegressor(model=model, **k),
+}
+
+
+def decays(t2, sigma=15.0, seed=0):
+    noise = np.random.default_rng(seed).standard_normal((len(t2), 8))
+    return np.abs(1500 * np.exp(-TE / np.asarray(t2)[:, None]) + sigma * noise)
+
+
+def said(action, category):
+    """Return the texts of warnings of a category, which point to the caller's line."""
+    with warnings.catch_warnings(record=True) as record:
+        warnings.simplefilter("always")
+        action()
+    found = [w for w in record if issubclass(w.category, category)]
+    assert all(w.filename == __file__ for w in found)
+    return [str(w.message) for w in found]
+
+
+@pytest.mark.parametrize("kind", FITS)
+@pytest.mark.parametrize("sigma", [15.0, None])
+def test_bounds_that_stop_an_estimate_are_told_once_with_counts(kind, sigma):
+    X = decays([0.05, 0.08, 0.3, 0.35, 0.02, 0.06])
+    reg = FITS[kind](MODEL, bounds={"T2": (0.04, 0.1)}).fit(X)
+    texts = said(lambda: reg.predict(X, sigma=sigma), AtBoundWarning)
+    assert len(texts) == 1
+    assert "T2 at its upper bound 0.1 s in 2 of 6 voxels" in texts[0]
+    assert "T2 at its lower bound 0.04 s in 1 of 6 voxels" in texts[0]
+    assert "give wider bounds" in texts[0]
+    inside = X[[0, 1, 5]]
+    assert said(lambda: reg.predict(inside, sigma=sigma), AtBoundWarning) == []
+
+
+@pytest.mark.parametrize("kind", FITS)
+def test_amplitudes_at_finite_limits_are_told(kind):
+    X = decays([0.05, 0.08, 0.06])
+    for limits in ((1600.0, np.inf), (0.0, 1400.0), (1600.0, 1e5)):
+        reg = FITS[kind](MODEL, bounds={"M0": limits}).fit(X)
+        texts = said(lambda reg=reg: reg.predict(X, sigma=15.0), AtBoundWarning)
+        assert len(texts) == 1 and "M0 at its" in texts[0] and "3 of 3" in texts[0]
+
+
+def test_what_the_data_do_not_determine_is_not_told():
+    X = decays([1.0], sigma=1500.0) * 0.01
+    reg = NLLSRegressor(MODEL).fit(X)
+    fits = reg.fit_voxels(np.full((1, 8), 10.0), sigma=200.0)
+    assert fits.at_bound[0, 0]
+    assert (
+        said(lambda: reg.predict(np.full((1, 8), 10.0), sigma=200.0), AtBoundWarning) == []
+    )
+
+
+def test_networks_tell_of_bounds(monkeypatch):
+    model = MonoExponential(TE, signal="magnitude", bounds={"T2": (0.04, 0.1)})
+    y = np.column_stack([np.linspace(0.04, 0.1, 60), np.ones(60)])
+    options = dict(hidden_layer_sizes=(8,), max_iter=1, random_state=0)
+    reg = CRBRegressor(model, **options).fit(model.signal(y), y)
+    outside = np.array([[0.3, 1500.0], [0.07, 1500.0]])
+    monkeypatch.setattr(type(reg.network_), "estimate", lambda *_: outside)
+    texts = said(lambda: reg.predict(decays([0.3, 0.07])), AtBoundWarning)
+    assert len(texts) == 1 and "T2 at its upper bound 0.1 s in 1 of 2" in texts[0]
+
+
+@pytest.mark.parametrize("kind", FITS)
+def test_low_magnitudes_are_told_with_counts(kind):
+    rng = np.random.default_rng(0)
+    clean = 1500 * np.exp(-TE / 0.03)
+    parts = rng.standard_normal((2, 40, 8)) * np.where(np.arange(40) < 10, 150, 5)[:, None]
+    X = np.hypot(clean + parts[0], parts[1])
+    sigma = np.where(np.arange(40) < 10, 150.0, 5.0)
+    reg = FITS[kind](MODEL).fit(X)
+    texts = said(lambda: reg.predict(X, sigma=sigma), LowSignalWarning)
+    assert len(texts) == 1 and "below 5 sigma in 10 of 40 voxels" in texts[0]
+    assert said(lambda: reg.predict(X[10:], sigma=5.0), LowSignalWarning) == []
