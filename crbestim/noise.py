@@ -41,7 +41,7 @@ _REACH = 9.0
 _FAR = 8.0
 # Where samples without signal are cut off, in units of sigma; their least number, and least
 # share of all; and the largest distance from their distribution: a bias, and chance.
-_CUT, _FEWEST, _LEAST_FLOOR, _MISFIT = 2.5, 20, 0.1, (0.03, 1.2)
+_CUT, _FEWEST, _LEAST_FLOOR, _MISFIT = 2.5, 20, 0.1, (0.02, 1.2)
 # Share of distinct values, up to which samples were rounded.
 _DISTINCT = 0.5
 # For an error of 1e-13 in the integral, and of 4e-11 in the approximation.
@@ -590,7 +590,7 @@ def estimate_sigma(magnitudes, *, noise="rician"):
         With Rician noise magnitudes of air, or of an image of which at least a tenth is
         air; with Gaussian noise real or complex samples without signal, or residuals of
         many voxels. Samples that are masked or not finite do not count, nor do magnitudes
-        of exactly zero, as of air that was cut out.
+        of exactly zero, as of air that was cut out. Integers need a sigma of about 3.
     noise : {"rician", "gaussian"} or Noise, default="rician"
         The noise.
 
@@ -639,7 +639,8 @@ def estimate_sigma(magnitudes, *, noise="rician"):
     if not sigma > 0:
         raise ValueError(
             f"less than a tenth of the {len(samples)} magnitudes looks like noise without "
-            "signal; give a region of air, or take sigma from `residual` of an estimator."
+            "signal, or they are integers of only a few steps; give a region of air, or "
+            "take sigma from `residual` of an estimator."
         )
     return float(sigma)
 

@@ -32,7 +32,7 @@ def test_echoes_of_an_image_are_samples_like_others():
     assert estimate_sigma(magnitudes(signal * decay)) == pytest.approx(10, rel=0.04)
 
 
-@pytest.mark.parametrize("sigma", [2.0, 2.6, 3.0, 4.2, 7.0, 20.0, 300.0])
+@pytest.mark.parametrize("sigma", [2.6, 3.0, 4.2, 7.0, 20.0, 300.0])
 def test_integers_are_magnitudes(sigma):
     X = np.round(magnitudes(np.zeros(20_000), sigma)).astype(np.int16)
     assert estimate_sigma(X) == pytest.approx(sigma, rel=0.05)
@@ -62,11 +62,16 @@ def test_residuals_and_complex_samples():
 
 @pytest.mark.parametrize(
     "signal",
-    [np.full(5000, 200.0), tissue(5000), 2000 * np.exp(-np.linspace(0, 3, 5000))],
-    ids=["even", "tissue", "decays"],
+    [
+        np.full(5000, 200.0),
+        tissue(5000),
+        2000 * np.exp(-np.linspace(0, 3, 5000)),
+        100 * np.random.default_rng(2).lognormal(0.0, 0.6, 30_000),
+    ],
+    ids=["even", "tissue", "decays", "wide"],
 )
 def test_signals_without_air_are_refused(signal):
-    with pytest.raises(ValueError, match="less than a tenth of the 5000 .* region of air"):
+    with pytest.raises(ValueError, match="less than a tenth of the .* region of air"):
         estimate_sigma(magnitudes(signal))
 
 
