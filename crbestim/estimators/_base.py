@@ -32,7 +32,7 @@ from ..noise import likelihood_of
 from ._dictionary import rows_of
 from ._residuals import Residuals, relative_noise
 from ._scores import bound_of, found_estimates
-from ._sub_estimators import silent_reports
+from ._sub_estimators import silent_reports, told_to_caller
 
 
 class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -312,7 +312,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _estimate(self, X, known, sigma=None):
         """Return estimates of voxels that can be estimated, as columns."""
         options = {"known": known} if sigma is None else {"known": known, "sigma": sigma}
-        with silent_reports():
+        with told_to_caller(3), silent_reports(of_data=True):
             return np.asarray(self.predict(X, **options)).reshape(len(X), -1)
 
     def residual(self, X, *, sigma=None, false_alarm_rate=1e-3, known=None):
@@ -423,7 +423,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         options = {"known": known} if sigma is None else {"known": known, "sigma": sigma}
         # The score itself tells what bias and bounds do.
-        with silent_reports():
+        with told_to_caller(), silent_reports():
             predictions = np.asarray(self.predict(X, **options))
         y = check_targets(y)
         predictions = predictions.reshape(len(predictions), -1)

@@ -11,6 +11,7 @@ from .._validation import check_features
 from ..least_squares.likelihood import best_sigma
 from ..noise import likelihood_of
 from ._dictionary import rows_of
+from ._sub_estimators import told_to_caller
 
 
 class IntervalMixin:
@@ -58,7 +59,8 @@ class IntervalMixin:
         """
         if not (isinstance(level, Real) and 0 < level < 1):
             raise ValueError(f"level = {level!r}; give a share between 0 and 1.")
-        y, std = self.predict(X, return_std=True, sigma=sigma, known=known)
+        with told_to_caller():
+            y, std = self.predict(X, return_std=True, sigma=sigma, known=known)
         quantile = norm.ppf((1 + level) / 2)
         if sigma is None and getattr(self, "model_", self.model) is not None:
             n_free = self._freedom(X, known, y.reshape(len(y), -1))

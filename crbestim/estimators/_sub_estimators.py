@@ -14,12 +14,13 @@ from ..exceptions import AtBoundWarning, LowSignalWarning
 
 
 @contextmanager
-def silent_reports():
-    """Leave warnings of estimates to the method that uses them."""
+def silent_reports(of_data=False):
+    """Leave warnings of estimates, and of data, to the method that uses them."""
     with warnings.catch_warnings():
         for category in (AtBoundWarning, LowSignalWarning):
             warnings.simplefilter("ignore", category)
-        warnings.filterwarnings("ignore", "X has .*negative values")
+        if of_data:
+            warnings.filterwarnings("ignore", "X has .*negative values")
         yield
 
 
@@ -46,7 +47,7 @@ def predict_columns(estimator, data, n_parameters, known=None):
         given["sigma"] = data.noise() if does_without else data.sigma
     if data.weights is not None and not does_without:
         X = np.where(data.counts, X, np.nan)
-    with silent_reports():
+    with silent_reports(of_data=True):
         values = np.asarray(estimator.predict(X, **given), dtype=float)
     if values.size != len(X) * n_parameters:
         raise ValueError(
@@ -54,6 +55,17 @@ def predict_columns(estimator, data, n_parameters, known=None):
             f"({len(X)}, {n_parameters})."
         )
     return values.reshape(len(X), n_parameters)
+
+
+@contextmanager
+def told_to_caller(stacklevel=2):
+    """Let warnings of what a method calls point to the line that called the method."""
+    with warnings.catch_warnings(record=True) as record:
+        warnings.simplefilter("always")
+        yield
+    for warning in record:
+        # The frames of this function and of contextlib come first.
+        warnings.warn(warning.message, stacklevel=stacklevel + 2)
 
 
 def _does_without(estimator):

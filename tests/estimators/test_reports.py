@@ -87,3 +87,22 @@ def test_low_magnitudes_are_told_with_counts(kind):
     texts = said(lambda: reg.predict(X, sigma=sigma), LowSignalWarning)
     assert len(texts) == 1 and "below 5 sigma in 10 of 40 voxels" in texts[0]
     assert said(lambda: reg.predict(X[10:], sigma=5.0), LowSignalWarning) == []
+
+
+@pytest.mark.parametrize("kind", FITS)
+def test_other_methods_point_to_the_line_of_the_caller(kind):
+    X = decays([0.05, 0.3, 0.06])
+    reg = FITS[kind](MODEL, bounds={"T2": (0.04, 0.1)}).fit(X)
+    assert len(said(lambda: reg.interval(X, sigma=15.0), AtBoundWarning)) == 1
+    two = MonoExponential(TE[:2], signal="magnitude")
+    reg = FITS[kind](two, prior=None).fit(X[:, :2])
+    texts = said(lambda: reg.interval(X[:, :2]), UserWarning)
+    assert len(texts) == 1 and "none to estimate the noise from" in texts[0]
+    signed = X * [1, 1, 1, -1, 1, 1, 1, 1]
+    reg = FITS[kind](MODEL).fit(X)
+    for action in (
+        lambda: reg.score(signed, np.full((3, 2), [0.06, 1500.0])),
+        lambda: reg.residual(signed, sigma=15.0),
+    ):
+        texts = [text for text in said(action, UserWarning) if "negative" in text]
+        assert len(texts) == 1
