@@ -82,14 +82,17 @@ def warn_at_bounds(model, data, y, at_bound=None, bounds=None, *, stacklevel=3):
         )
 
 
-def warn_of_low_magnitudes(model, data, y, *, stacklevel=3):
+def warn_of_low_magnitudes(model, data, y, at_bound=None, *, stacklevel=3):
     """Warn of magnitudes so low that Gaussian noise, which is assumed, biases estimates.
 
+    What a fit leaves of voxels at a bound does not show their noise.
     The first-order bias is that of a fit to the mean of magnitudes.
     """
     noise = noise_of_data(model)
     if noise is noise_of(model) or not len(data):
         return
+    if at_bound is not None and data.sigma is None:
+        y = np.where(at_bound.any(axis=1, keepdims=True), np.nan, y)
     rows = evenly_spaced(len(data), _MOST_JUDGED)
     # Negative numbers are no magnitudes, which is told elsewhere.
     rows = rows[np.isfinite(y[rows]).all(axis=1) & (data.X[rows] >= 0).all(axis=1)]

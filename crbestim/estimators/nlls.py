@@ -380,7 +380,7 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
             report = self._model_at(some), data, fits.theta[usable]
             at_bound = fits.at_bound & (fits.status == VoxelStatus.CONVERGED)[:, None]
             warn_at_bounds(*report, at_bound[usable], self.bounds_)
-            warn_of_low_magnitudes(*report)
+            warn_of_low_magnitudes(*report, at_bound[usable])
         return fits
 
     def _run(self, fitter, data, known):
@@ -415,7 +415,8 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
             f"max_iter={self.max_iter} steps (raise it)",
             VoxelStatus.STALLED: "stalled because no step lowered the cost "
             f"({self._advice_where(fits, known)})",
-            VoxelStatus.FAILED: "failed because the model was not finite",
+            VoxelStatus.FAILED: "failed because the model was not finite (narrow the "
+            "bounds to where it is)",
         }
         counts = {text: np.sum(status == code) for code, text in reasons.items()}
         found = [f"{count} {text}" for text, count in counts.items() if count]

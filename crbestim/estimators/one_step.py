@@ -374,7 +374,7 @@ class OneStepRegressor(IntervalMixin, BoundedRegressor):
                 is_end, column, at_limits(y[:, column], self.bounds_[column])
             )
         warn_at_bounds(model, data, y, is_end, self.bounds_)
-        warn_of_low_magnitudes(model, data, y)
+        warn_of_low_magnitudes(model, data, y, is_end)
 
     def _standard_deviations(self, data, known, y, is_free, level):
         """Return standard deviations, with the prior where the last step was free."""
