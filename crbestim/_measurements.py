@@ -72,13 +72,24 @@ class Measurements:
 
     @property
     def counts(self):
-        """Which samples count, of shape (n_voxels, n_features); None if all do."""
-        return None if self.weights is None else self.weights > 0
+        """Which samples count, of shape (n_voxels, n_features)."""
+        return np.ones(self.X.shape, bool) if self.weights is None else self.weights > 0
+
+    @property
+    def divisors(self):
+        """Weights, and 1 where a sample does not count, to divide by."""
+        if self.weights is None:
+            return np.ones(self.X.shape)
+        return np.where(self.weights > 0, self.weights, 1.0)
+
+    def weigh(self, values):
+        """Return values of samples times their weights, (n_voxels, n_features)."""
+        return values if self.weights is None else self.weights * values
 
     @property
     def weighted(self):
         """Signals times their weights: data whose noise is the same in all samples."""
-        return self.X if self.weights is None else self.weights * self.X
+        return self.weigh(self.X)
 
     def replace_signals(self, X):
         """Return other signals with the same noise."""

@@ -4,6 +4,9 @@ They can be selected by name, for example to turn a warning into an error:
 ``warnings.simplefilter("error", SingularInformationWarning)``.
 """
 
+import warnings
+from contextlib import contextmanager
+
 __all__ = [
     "AtBoundWarning",
     "ImplausibleValueWarning",
@@ -126,3 +129,12 @@ class SequenceFileError(ValueError):
     >>> issubclass(SequenceFileError, ValueError)
     True
     """
+
+
+@contextmanager
+def ignored(*categories):
+    """Ignore warnings of some categories inside a ``with`` block."""
+    with warnings.catch_warnings():
+        for category in categories:
+            warnings.simplefilter("ignore", category)
+        yield

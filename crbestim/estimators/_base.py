@@ -32,7 +32,7 @@ from ..noise import likelihood_of
 from ._dictionary import rows_of
 from ._residuals import Residuals, relative_noise
 from ._scores import bound_of, found_estimates
-from ._sub_estimators import silent_reports, told_to_caller
+from ._sub_estimators import learns_from, silent_reports, told_to_caller
 
 
 class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -136,7 +136,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _leave_out(self, X, y, crb, known):
         """Leave out rows of X and known that are not finite, with a warning."""
         finite, name = np.isfinite(X).all(axis=1), "X"
-        if self.nan_policy == "omit" and self._fits_whole(X):
+        if self.nan_policy == "omit" and not learns_from(self, X):
             finite[:] = True
         if known is not None and not np.isfinite(known).all():
             name = "known" if finite.all() else "X or known"
@@ -223,9 +223,6 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         n_features = self.model.n_features
         is_compressed = self._learns_from_compressed and X.shape[1] < n_features
         return X.shape[1] == n_features or is_compressed
-
-    def _fits_whole(self, X):
-        return self.model is not None and X.shape[1] == self.model.n_features
 
     @property
     def _simulates_X(self):

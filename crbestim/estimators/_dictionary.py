@@ -7,7 +7,7 @@ from joblib import Parallel, delayed
 
 from .._linear_algebra import norms
 from ..kernels.matching import affine_weights, unit_rows, weighted_parameters
-from ..least_squares.likelihood import best_sigma
+from ..least_squares.likelihood import best_sigma, with_density
 from ..models.base import m0_by_projection, with_amplitude, without_amplitude
 from ..noise import likelihood_of
 from ..parameters import fold
@@ -22,8 +22,6 @@ _REGULARIZATION = 1e-3
 _MOST_ROUNDS, _CHANGE = 50, 1e-3
 # Samples below this many sigma are mostly floor.
 _LOW = 3.0
-# Share of a signal that stands in for samples without density.
-_LEAST = 1e-150
 N_MATCHES = 20
 """Matches between which estimates are interpolated by default."""
 
@@ -194,6 +192,7 @@ class Dictionary:
         # Late samples that are mostly floor can hold a search at too slow a decay.
         bare = self.noise.without_floor(some.X, some.noise(level).reshape(len(some), -1))
         low = (some.X < _LOW * level[:, None]).any(axis=1) & bare.any(axis=1)
+        low &= (bare != some.X).any(axis=1)
         if low.any():
             other = self._settled(some[low], bare[low], rows_of(given, low))
             better = other[1] < cost[low]
@@ -224,8 +223,7 @@ class Dictionary:
         return signals, cost, level
 
     def _free_numbers(self, data):
-        n = np.full(len(data), data.X.shape[1])
-        return (n if data.weights is None else data.counts.sum(axis=1)) - self.n_unknowns
+        return data.counts.sum(axis=1) - self.n_unknowns
 
     def _matched(self, data, known):
         """Return the best atoms, their numbers, and the factors at which they fit best."""
@@ -233,21 +231,15 @@ class Dictionary:
         atoms = self.atoms[numbers[:, 0]]
         if not self.has_factor:
             return numbers[:, 0], np.ones(len(data)), atoms
-        weighted = atoms if data.weights is None else data.weights * atoms
-        amplitude = np.maximum(m0_by_projection(data.weighted, weighted), 0.0)
+        amplitude = np.maximum(m0_by_projection(data.weighted, data.weigh(atoms)), 0.0)
         return numbers[:, 0], np.nan_to_num(amplitude), atoms
 
     def _completed(self, data, signal):
         """Return what Gaussian noise would leave of model signals, the cost, the noise."""
-        counts = np.ones(data.X.shape, bool) if data.weights is None else data.counts
-        ratio = np.ones(data.X.shape)
-        if data.weights is not None:
-            ratio = np.where(counts, data.weights, 1.0)
+        counts, ratio = data.counts, data.divisors
         level, n_unknowns = data.sigma, 0
         size = np.maximum(norms(data.X), _TINY)
-        # Samples without density, whatever the signal, count as tiny ones.
-        least = _LEAST * size[:, None] if self.noise.needs_magnitude else -np.inf
-        X = np.maximum(data.X, least)
+        X = size[:, None] * with_density(self.noise, data.X / size[:, None])
         with np.errstate(all="ignore"):
             if level is None:
                 n_free, n_unknowns = self._free_numbers(data), self.n_unknowns
@@ -259,7 +251,7 @@ class Dictionary:
         cost = -np.where(counts, value, 0.0).sum(axis=1) - n_unknowns * np.log(level)
         found = np.where(counts & np.isfinite(found), found, data.X)
         # A signal without direction matches nothing.
-        found = np.where((found > 0).any(axis=1, keepdims=True), found, data.X)
+        found = np.where(found.any(axis=1, keepdims=True), found, data.X)
         return found, np.nan_to_num(cost, nan=np.inf), level
 
     def _interpolate_weighted(self, rows, data, numbers, weights):
@@ -337,8 +329,7 @@ def amplitude_by_projection(model, data, theta):
     column, X = model._amplitude_column, data.weighted
     others = without_amplitude(theta, column)
     signal, size = model._shape._simulate_voxels(others)[0], norms(X)
-    signal = signal if data.weights is None else data.weights * signal
-    amplitude = size * m0_by_projection(X / size[:, None], signal)
+    amplitude = size * m0_by_projection(X / size[:, None], data.weigh(signal))
     return with_amplitude(others, column, np.clip(amplitude, *model.bounds[column]))
 
 

@@ -8,7 +8,7 @@ from scipy.stats import norm, t
 from .._linear_algebra import norms
 from .._measurements import Measurements
 from .._validation import check_features
-from ..least_squares.likelihood import best_sigma
+from ..least_squares.likelihood import best_sigma, with_density
 from ..noise import likelihood_of
 from ._dictionary import rows_of
 from ._sub_estimators import told_to_caller
@@ -88,9 +88,7 @@ def freedom(model, data, y):
     if noise is None:
         return n_free
     size, signal = norms(data.weighted)[:, None], model._simulate_voxels(y)[0]
-    counts = np.ones(signal.shape, bool) if data.weights is None else data.counts
-    X = np.maximum(data.X, 1e-150 * size) if noise.needs_magnitude else data.X
-    scaled = X / size, signal / size
+    scaled, counts = (with_density(noise, data.X / size), signal / size), data.counts
     sigma = (
         best_sigma(noise, *scaled, np.ones(signal.shape), counts, n_free)[:, None] * size
     )

@@ -67,7 +67,9 @@ def warn_at_bounds(model, data, y, at_bound=None, bounds=None, *, stacklevel=3):
             (low[k], "lower", ~is_upper[:, k]),
         ):
             n = int((counted[:, k] & rows_there).sum())
-            if n:
+            # Nothing lies beyond zero, or beyond the domain of a fraction.
+            is_last = end in parameter.domain and (end == 0 or parameter.unit == "1")
+            if n and not is_last:
                 unit = "" if parameter.unit in ("1", "") else f" {parameter.unit}"
                 found.append(
                     f"{parameter.name} at its {side} bound {end:.4g}{unit} in {n} of "
@@ -133,9 +135,7 @@ def _with_noise(model, data, signal):
     """Return data with their noise; by default that of the residuals of estimates."""
     if data.sigma is not None:
         return data
-    left = data.X - signal
-    left = left if data.weights is None else data.weights * left
-    n_free = model._free_numbers(data)
+    left, n_free = data.weigh(data.X - signal), model._free_numbers(data)
     level = np.linalg.norm(left, axis=1) / np.sqrt(np.maximum(n_free, 1))
     return Measurements(data.X, np.where(n_free > 0, level, np.nan), data.weights)
 

@@ -134,7 +134,7 @@ def _factor(model, data, theta, signal):
     """Factors, 0 where there is no signal, and norms of the signals for a factor of 1."""
     if not model.has_factor:
         return model._amplitudes(theta), np.full(len(data), np.nan)
-    signal = signal if data.weights is None else data.weights * signal
+    signal = data.weigh(signal)
     if model.is_complex:
         norm = np.linalg.norm(signal, axis=1)
         return np.where(norm > 0, m0_by_projection(data.weighted, signal), 0), norm
@@ -151,8 +151,7 @@ def relative_noise(model, data, theta):
 
 def _deviations(noise, data, signal, jacobian):
     """Return normal variables in place of residuals, and weighted derivatives."""
-    counts = np.ones(data.X.shape, bool) if data.weights is None else data.counts
-    ratio = 1.0 if data.weights is None else np.where(counts, data.weights, 1.0)
+    counts, ratio = data.counts, data.divisors
     level = data.sigma[:, None] / ratio
     with np.errstate(all="ignore"):
         deviation = noise.deviation(data.X, signal, level)

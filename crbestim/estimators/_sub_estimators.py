@@ -10,15 +10,21 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metadata_routing import get_routing_for_object
 
-from ..exceptions import AtBoundWarning, LowSignalWarning
+from ..exceptions import AtBoundWarning, LowSignalWarning, ignored
+
+
+def learns_from(estimator, X):
+    """Whether X matters for a fit: with a model, only for an estimator inside."""
+    inner = getattr(estimator, "estimator", None) or getattr(estimator, "initial", None)
+    model = estimator.model
+    simulates = model is not None and X.shape[1] == model.n_features
+    return not simulates or hasattr(inner, "fit")
 
 
 @contextmanager
 def silent_reports(of_data=False):
     """Leave warnings of estimates, and of data, to the method that uses them."""
-    with warnings.catch_warnings():
-        for category in (AtBoundWarning, LowSignalWarning):
-            warnings.simplefilter("ignore", category)
+    with ignored(AtBoundWarning, LowSignalWarning):
         if of_data:
             warnings.filterwarnings("ignore", "X has .*negative values")
         yield

@@ -6,15 +6,15 @@ information, J^T Z J with the weights Z of the noise model: minimizing is Fisher
 An amplitude A is no longer eliminated by projection. It is one more variable f of the
 search,
 
-.. math:: A = A_{min} + f \min(A_{max} - A_{min}, \|x\| / \|s(\theta)\|),
+.. math:: A = A_{min} + f \min(A_{max} - A_{min}, c \|x\| / \|s(\theta)\|),
           \quad 0 \le f \le 1,
 
-the norm of the signal as a share of that of the data, unless a limit is nearer: Rician
-noise adds to a signal, so that the largest likelihood never lies beyond. Where sigma is not
-given, each voxel's own makes its likelihood largest, for every signal anew. The logarithm
-of the likelihood then has the additional term p log(sigma) for p unknowns, which divides
-squared residuals by degrees of freedom (Patterson and Thompson 1971, doi
-10.1093/biomet/58.3.545).
+the norm of the signal as a share of c times that of the data, unless a limit is nearer.
+Rician noise adds to a signal, so that with c = 1 the largest likelihood never lies beyond.
+Where sigma is not given, each voxel's own makes its likelihood largest, for every signal
+anew. The logarithm of the likelihood then has the additional term p log(sigma) for p
+unknowns, which divides squared residuals by degrees of freedom (Patterson and Thompson
+1971, doi 10.1093/biomet/58.3.545).
 """
 
 import numpy as np
@@ -28,8 +28,9 @@ _DECIMALS = 12
 _LEAST_NOISE, _MOST_NOISE = 1e-7, 4.0
 # Error of the logarithm of sigma, and the number of trials that reach it.
 _ERROR_OF_SIGMA, _MOST_TRIALS = 1e-10, 60
-# Largest norm of a signal over that of the data, but for rounding errors.
-_REACH = 1.001
+# Largest norm of a signal over that of the data: of magnitudes but for rounding errors, and
+# of samples with outliers.
+_REACH, _FAR_REACH = 1.001, 10.0
 # Steps towards the best amplitude at start values, and the least share to start from: at an
 # amplitude of zero, the likelihood is flat.
 _N_STEPS, _LEAST_SHARE = 6, 0.01
@@ -76,9 +77,11 @@ class LikelihoodObjective:
         self.norm = norms(data.weighted)
         self.norm = np.where(self.norm > 0, self.norm, 1.0)
         self.factor = np.ones(len(data))
-        self.x = np.maximum(np.round(data.X / self.norm[:, None], _DECIMALS), _TINY)
-        self.counts = np.ones(data.X.shape, bool) if data.weights is None else data.counts
-        self.weights = np.ones(data.X.shape) if data.weights is None else data.weights
+        self.x = with_density(noise, np.round(data.X / self.norm[:, None], _DECIMALS))
+        self.counts, self.divisors = data.counts, data.divisors
+        self.weights = np.where(self.counts, self.divisors, 0.0)
+        # Magnitudes exceed their signals; other samples may lie anywhere.
+        self.reach = _REACH if noise.needs_magnitude else _FAR_REACH
         self.limits = limits or (0.0, np.inf)
         self.n_unknowns, self.n_free = model.n_unknowns, model._free_numbers(data)
         self.sigma = data.sigma
@@ -165,7 +168,7 @@ class LikelihoodObjective:
             return amplitude * s, None
         weighted = self.weights[rows] ** 2 * s
         by_size = (weighted[:, :, None] * ds).sum(axis=1) / size[:, None]
-        is_capped = cap * size < _REACH * (1 - 1e-9)
+        is_capped = cap * size < self.reach * (1 - 1e-9)
         by_theta = np.where(is_capped, 0.0, -share * cap / size)[:, None] * by_size
         columns = amplitude[:, :, None] * ds + s[:, :, None] * by_theta[:, None, :]
         return amplitude * s, np.concatenate([columns, (cap[:, None] * s)[:, :, None]], 2)
@@ -173,14 +176,14 @@ class LikelihoodObjective:
     def _range(self, rows, size):
         """Return the least amplitude and the range of the search, in units of the data."""
         low, high = (limit / self.norm[rows] for limit in self.limits)
-        return low, np.minimum(high - low, _REACH / size)
+        return low, np.minimum(high - low, self.reach / size)
 
     def _of_signals(self, rows, signal, jacobian=None, sigma=None):
         """Return the expansion of the costs of signals, without a prior."""
         x, counts = self.x[rows], self.counts[rows]
         sigma = self._level_of(rows, signal) if sigma is None else sigma
         p = self.n_unknowns if self.sigma is None else 0
-        noise = sigma[:, None] / np.where(counts, self.weights[rows], 1.0)
+        noise = sigma[:, None] / self.divisors[rows]
         value, by_signal, _ = self.noise_model.log_likelihood(x, signal, noise, True)
         cost = -np.where(counts, value, 0.0).sum(axis=1) - p * np.log(sigma)
         size = np.maximum(self.n_free[rows], 1) / 2
@@ -202,7 +205,7 @@ class LikelihoodObjective:
         some = np.flatnonzero((n_free > 0) & np.isfinite(signal).all(axis=1))
         if some.size:
             x, counts = self.x[rows[some]], self.counts[rows[some]]
-            weights = np.where(counts, self.weights[rows[some]], 1.0)
+            weights = self.divisors[rows[some]]
             level[some] = best_sigma(
                 self.noise_model, x, signal[some], weights, counts, n_free[some]
             )
@@ -265,6 +268,11 @@ class LikelihoodObjective:
         rows = np.arange(len(self.x))
         level = self._level_of(rows, self._signals(rows, variables, False)[0])
         return np.where(self.n_free > 0, level, np.nan)
+
+
+def with_density(noise, x):
+    """Return samples of about unit size with tiny ones in place of impossible ones."""
+    return np.maximum(x, _TINY) if noise.needs_magnitude else x
 
 
 def best_sigma(noise, x, signal, weights, counts, n_free):

@@ -67,8 +67,7 @@ class RobustFitter:
             if not rows.size:
                 break
             some = data[rows]
-            root = np.sqrt(weights[rows])
-            root = root if some.weights is None else root * some.weights
+            root = some.weigh(np.sqrt(weights[rows]))
             column = self.fitter.model._amplitude_column
             others = without_amplitude(fits.theta[rows], column)
             again = self.fitter.of(rows).fit(
@@ -81,14 +80,13 @@ class RobustFitter:
     def _weights(self, model, data, fits, rows):
         """Return the weights of samples by their residuals, and the noise."""
         signal, _ = model._simulate_voxels(fits.theta[rows])
-        left = np.abs(data.X - fits.m0[rows, None] * signal)
-        left = left if data.weights is None else data.weights * left
+        left = data.weigh(np.abs(data.X - fits.m0[rows, None] * signal))
         sigma = data.sigma
         if sigma is None:
-            counts = left if data.weights is None else np.where(data.counts, left, np.nan)
+            counted = np.where(data.counts, left, np.nan)
             n_real, n_free = model._real_numbers(data)[0], model._free_numbers(data)
             shrunk = np.sqrt(n_real / np.maximum(n_free, 1))
-            sigma = np.nanmedian(counts, axis=1) / _MEDIANS[data.X.dtype.kind] * shrunk
+            sigma = np.nanmedian(counted, axis=1) / _MEDIANS[data.X.dtype.kind] * shrunk
             sigma = np.where(n_free > 0, sigma, np.nan)
         limit = self.f_scale * np.where(sigma > 0, sigma, np.finfo(float).tiny)
         with np.errstate(all="ignore"):

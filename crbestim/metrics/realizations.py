@@ -4,6 +4,7 @@ import numpy as np
 
 from .._validation import COMPLEX_TARGET
 from ..bounds import cramer_rao_bound, noise_of_signals
+from ..exceptions import AtBoundWarning, LowSignalWarning, ignored
 from ..noise import add_noise, noise_of_data
 from ..parameters import wrapped_error
 
@@ -34,7 +35,9 @@ class Realizations:
     def predict(self, estimator, X):
         """Return the predictions for X, signals of the first parameter sets, as columns."""
         given = {} if self.known is None else {"known": self.known[: len(X)]}
-        prediction = np.asarray(estimator.predict(X, **given))
+        # Errors tell what bounds and bias do, in every realization.
+        with ignored(AtBoundWarning, LowSignalWarning):
+            prediction = np.asarray(estimator.predict(X, **given))
         shape = len(X), self.theta.shape[1]
         if prediction.dtype.kind == "c":
             raise ValueError(

@@ -345,9 +345,7 @@ class SignalModel:
         """
         n, X = len(data), data.X
         is_real = ~X.imag.any(axis=1) if self.is_complex else np.zeros(n, dtype=bool)
-        counts = np.full(n, self.n_features)
-        if data.weights is not None:
-            counts = data.counts.sum(axis=1)
+        counts = data.counts.sum(axis=1)
         return counts * np.where(is_real | (not self.is_complex), 1, 2), is_real
 
     def _free_numbers(self, data):

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LinearRegression
 
 from crbestim import CRBRegressor, DictionaryRegressor, NLLSRegressor, OneStepRegressor
 from crbestim.bounds import cramer_rao_bound
@@ -324,3 +325,17 @@ def test_networks_inside_see_missing_samples_as_missing():
     with pytest.warns(UserWarning, match="in some samples of 1 of 40 voxels"):
         found = fit.predict(X, sigma=30.0)
     np.testing.assert_allclose(found[3], [0.06, 1500], rtol=0.3)
+
+
+def test_estimators_inside_learn_from_whole_rows(data):
+    """Others than those of this library refuse NaN."""
+    _, model, X = data
+    if model.is_complex:
+        pytest.skip("scikit-learn's own estimators refuse complex data")
+    y = np.column_stack([np.linspace(0.05, 0.07, 12), np.linspace(1400, 1600, 12)])
+    X = X.copy()
+    X[4, 2] = np.nan
+    step = OneStepRegressor(LinearRegression(), model, nan_policy="omit")
+    with pytest.warns(UserWarning, match="in 1 of 12 rows, the first is row 4: fit leaves"):
+        step.fit(X, y)
+    assert np.isfinite(step.predict(X[:4], sigma=30.0)).all()

@@ -7,7 +7,8 @@ import pytest
 
 from crbestim import CRBRegressor, NLLSRegressor, OneStepRegressor
 from crbestim.exceptions import AtBoundWarning, LowSignalWarning
-from crbestim.models import MonoExponential
+from crbestim.metrics import bias_variance
+from crbestim.models import InversionRecovery, MonoExponential
 
 TE = 0.012 * np.arange(1, 9)
 MODEL = MonoExponential(TE, signal="magnitude")
@@ -106,3 +107,22 @@ def test_other_methods_point_to_the_line_of_the_caller(kind):
     ):
         texts = [text for text in said(action, UserWarning) if "negative" in text]
         assert len(texts) == 1
+
+
+def test_nothing_lies_beyond_the_domain_of_a_parameter():
+    model = InversionRecovery([0.05, 0.2, 0.5, 1.0, 2.0, 4.0], tr=6.0, signal="magnitude")
+    noise = 5 * np.random.default_rng(0).standard_normal((40, 6))
+    X = np.abs(model.signal(np.tile([[1.0, 1.0, 900.0]], (40, 1))) + noise)
+    reg = NLLSRegressor(model).fit(X)
+    assert reg.fit_voxels(X, sigma=5.0).at_bound[:, 1].any()
+    assert said(lambda: reg.predict(X, sigma=5.0), AtBoundWarning) == []
+    reg = NLLSRegressor(model, bounds={"efficiency": (0.5, 0.99)}).fit(X)
+    texts = said(lambda: reg.predict(X, sigma=5.0), AtBoundWarning)
+    assert len(texts) == 1 and "efficiency at its upper bound 0.99" in texts[0]
+
+
+def test_repeated_noise_is_judged_without_a_flood():
+    reg = NLLSRegressor(MODEL, bounds={"T2": (0.04, 0.06)}).fit(decays([0.05]))
+    theta = np.tile([[0.1, 1.0]], (4, 1))
+    texts = said(lambda: bias_variance(reg, MODEL, theta, 100.0, 3), UserWarning)
+    assert texts == []

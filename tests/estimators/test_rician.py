@@ -323,3 +323,32 @@ def test_means_and_floors_of_magnitudes():
         assert (m**2).mean() - 2 == pytest.approx(signal**2, abs=0.03)
     np.testing.assert_allclose(noise.without_floor(np.array([1.0, 3.0]), 1.0), [0, 7**0.5])
     assert DictionaryRegressor(MODEL).fit(X := measured(5, 3)[0]).predict(X).shape == (3, 2)
+
+
+class Ramp(Line):
+    """A signed line whose factor is its amplitude, and its curvature."""
+
+    parameter_names = ("bend", "A")
+    bounds = ((-0.5, 0.5), (0.0, np.inf))
+    amplitude = "A"
+
+    def signal(self, theta):
+        bend, amplitude = theta.T[:, :, None]
+        return -amplitude * (1 + bend * self.t)
+
+
+@pytest.mark.parametrize("kind", FITS)
+def test_signed_samples_of_other_noise_keep_their_sign(kind):
+    """And outliers may leave a signal larger than the data."""
+    model, y = Ramp(StudentNoise()), np.tile([[0.2, 3.0]], (200, 1))
+    X = model.noise.draw(model.signal(y), 0.05, np.random.default_rng(0))
+    X[:, :3] = 0.0
+    sigma = np.full((1, 9), 0.05)
+    reg = type(FITS[kind])(model=model, prior=None).fit(X)
+    found = reg.predict(X, sigma=sigma * np.where(np.arange(9) < 3, 40.0, 1.0))
+    np.testing.assert_allclose(np.median(found, axis=0), y[0], rtol=0.05)
+    if kind == "least squares":
+        # A single step from a match that the outlier spoils does not lead there.
+        bad = model.signal(y[:5])
+        bad[:, 4] = 0.0
+        np.testing.assert_allclose(reg.predict(bad, sigma=0.01), y[:5], rtol=2e-2)
