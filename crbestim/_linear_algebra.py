@@ -7,6 +7,8 @@ factor of C itself, because C^T C has the square of its condition number.
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
+from ._arrays import as_numbers, as_reals
+
 # Below this eigenvalue of the information scaled to a unit diagonal, a combination of
 # parameters counts as not determined: rounding alone makes eigenvalues of 1e-15.
 _SINGULAR = 1e-13
@@ -59,8 +61,8 @@ def whitening_matrix(covariance, n_features):
     array([[2. , 0. ],
            [0. , 0.5]])
     """
-    covariance = np.asarray(covariance)
-    if covariance.dtype.kind not in "fciu" or not np.isfinite(covariance).all():
+    covariance = as_numbers(covariance, "covariance")
+    if not np.isfinite(covariance).all():
         raise ValueError("covariance holds values that are not finite numbers.")
     if covariance.shape not in ((), (n_features,), (n_features, n_features)):
         raise ValueError(
@@ -90,10 +92,21 @@ def whitening_matrix(covariance, n_features):
 
 def root_of(precision, n):
     """Return a factor of a symmetric matrix without negative eigenvalues, root^T root."""
-    precision = np.broadcast_to(np.asarray(precision, dtype=float), (n, n))
-    size = np.sqrt(np.diag(precision))
+    precision = as_reals(precision, "prior_precision")
+    if precision.shape != (n, n) or not np.isfinite(precision).all():
+        raise ValueError(
+            f"prior_precision has shape {precision.shape}; give a finite matrix of shape "
+            f"({n}, {n}), the inverse of a covariance."
+        )
+    size = np.sqrt(np.abs(np.diag(precision)))
     safe = np.where(size > 0, size, 1.0)
-    values, vectors = np.linalg.eigh(precision / safe / safe[:, None])
+    scaled = precision / safe / safe[:, None]
+    values, vectors = np.linalg.eigh(scaled)
+    if not np.allclose(scaled, scaled.T) or values.min(initial=0.0) < -1e-8:
+        raise ValueError(
+            "prior_precision is not symmetric, or has negative eigenvalues; give the "
+            "inverse of a covariance."
+        )
     return np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * safe
 
 
@@ -103,7 +116,9 @@ def inverse_squares(columns, accuracy):
     A column that depends on the others, within a thousand times the accuracy of the
     columns, has an infinite variance, and so have those that it depends on.
     """
-    inverse, doubtful = plain_inverses(np.swapaxes(columns, 1, 2) @ columns)
+    # What overflows is doubtful, and done again from scaled columns.
+    with np.errstate(over="ignore", invalid="ignore"):
+        inverse, doubtful = plain_inverses(np.swapaxes(columns, 1, 2) @ columns)
     rows = np.flatnonzero(doubtful)
     size = _sizes(columns[rows])
     scaled, outer = columns[rows] / size[:, None, :], size[:, :, None] * size[:, None, :]

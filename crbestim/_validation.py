@@ -6,6 +6,7 @@ Complex targets are refused in scikit-learn's words.
 """
 
 import warnings
+from numbers import Real
 
 import numpy as np
 from sklearn.base import _fit_context
@@ -15,7 +16,13 @@ from sklearn.utils.validation import (
     _check_feature_names_in,
     _check_n_features,
     check_array,
-    validate_data,
+)
+
+from ._arrays import (
+    COMPLEX_TARGET,
+    as_array,
+    as_reals,
+    in_order,
 )
 
 try:
@@ -30,15 +37,15 @@ except ImportError:  # scikit-learn before 1.9
 
 
 __all__ = [
-    "COMPLEX_TARGET",
     "CallbackSupportMixin",
     "HasMethods",
     "Interval",
     "StrOptions",
-    "as_double",
+    "check_count",
     "check_crb",
     "check_features",
     "check_known",
+    "check_model",
     "check_sample_weight",
     "check_sigma",
     "check_targets",
@@ -47,7 +54,6 @@ __all__ = [
     "counting",
     "has_signal",
     "have_samples",
-    "is_complex",
     "refuse_covariances",
     "refuse_kind",
     "warn_of_negative",
@@ -76,43 +82,21 @@ class _NoCallbacks:
         return False
 
 
-COMPLEX_TARGET = "Complex data not supported"
-
-
-def is_complex(X):
-    """Return whether an array, data frame or list holds complex numbers."""
-    dtype = getattr(X, "dtype", None)
-    if dtype is not None:
-        return dtype.kind == "c"
-    dtypes = getattr(X, "dtypes", None)
-    if dtypes is not None:
-        return any(getattr(d, "kind", "") == "c" for d in dtypes)
-    if isinstance(X, list | tuple):
-        return np.asarray(X).dtype.kind == "c"
-    return False
-
-
-def filled(values, missing=np.nan):
-    """Return an array whose masked values are missing, and anything else as it is."""
-    if not np.ma.isMaskedArray(values):
-        return values
-    kind = np.result_type(values.dtype, np.float32 if values.dtype.itemsize < 4 else float)
-    return values.astype(kind).filled(missing)
-
-
 def check_features(estimator, X, *, reset, keep_single=False):
     """Return X, which may hold NaN, as a two-dimensional float64 or complex128 array.
 
     With `reset`, as in ``fit``, the features are set, otherwise checked. With
     `keep_single`, single precision is kept and X is not copied.
     """
-    X = filled(X)
     kinds = [np.float64, np.float32] if keep_single else np.float64
-    loose = dict(dtype=kinds, ensure_all_finite=False)
-    if not is_complex(X):
-        return validate_data(estimator, X, reset=reset, **loose)
+    order = None if keep_single else "C"
+    loose = dict(dtype=kinds, order=order, ensure_all_finite=False)
     _check_feature_names(estimator, X, reset=reset)
-    array = np.asarray(X)
+    array = as_array(X, "X")
+    if array.dtype.kind != "c":
+        array = check_array(array, estimator=estimator, input_name="X", **loose)
+        _check_n_features(estimator, array, reset=reset)
+        return array
     for part in (array.real, array.imag):
         check_array(part, estimator=estimator, input_name="X", **loose)
     _check_n_features(estimator, array, reset=reset)
@@ -121,21 +105,41 @@ def check_features(estimator, X, *, reset, keep_single=False):
     return np.ascontiguousarray(array, dtype=np.complex128)
 
 
-def check_targets(y, name="y"):
-    """Return targets, which must be finite, as a float64 array (n_samples, n_outputs)."""
-    if is_complex(y):
+def check_targets(y, name="y", names=None):
+    """Return targets, which must be finite, as a float64 array (n_samples, n_outputs).
+
+    The columns of a data frame are put in the order of `names`, if these are given.
+    """
+    y = as_array(in_order(y, names, name), name)
+    if y.dtype.kind == "c":
         raise ValueError(f"{COMPLEX_TARGET}: {name} is complex; parameters are real.")
-    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name=name)
+    y = check_array(y, ensure_2d=False, dtype=np.float64, order="C", input_name=name)
     if y.ndim > 2:
         raise ValueError(f"{name} has shape {y.shape}; give at most two dimensions.")
     return y.reshape(len(y), -1)
 
 
-def check_crb(crb, shape):
-    """Return bounds, positive or infinite, as a float64 array of (n_samples, n_outputs)."""
-    if is_complex(crb):
-        raise ValueError(f"{COMPLEX_TARGET}: crb is complex; bounds are variances.")
-    crb = np.asarray(crb, dtype=np.float64)
+def check_model(model, *, optional=False):
+    """Refuse what is no signal model; None is allowed if it is `optional`."""
+    if model is None and optional:
+        return
+    if isinstance(model, type):
+        raise TypeError(
+            f"model is the class {model.__name__}; give an instance, {model.__name__}(...)."
+        )
+    if not callable(getattr(model, "check_theta", None)):
+        raise TypeError(
+            f"model is {model!r}; give a SignalModel{' or None' * optional}: one of "
+            "crbestim.models, or FunctionModel(f, ...) of a function of yours."
+        )
+
+
+def check_crb(crb, shape, names=None):
+    """Return bounds, positive or infinite, as a float64 array of (n_samples, n_outputs).
+
+    The columns of a data frame are put in the order of `names`, if these are given.
+    """
+    crb = as_reals(in_order(crb, names, "crb"), "crb")
     if crb.ndim == 1 and shape[1] == 1:
         crb = crb[:, None]
     if crb.shape != tuple(shape):
@@ -156,19 +160,7 @@ def check_known(known, names=None):
     A vector is one column. Columns of a data frame are selected by `names`; without names
     any number of columns is allowed.
     """
-    columns = getattr(known, "columns", None)
-    if names is not None and columns is not None:
-        if set(columns) != set(names) or len(columns) != len(names):
-            raise ValueError(
-                f"known has the columns {', '.join(map(str, columns))}; give "
-                f"{', '.join(names)}."
-            )
-        known = known[list(names)]
-    known = np.asarray(filled(known))
-    if known.dtype.kind == "c":
-        raise ValueError("Complex data not supported: known is complex; give reals.")
-    if known.dtype.kind not in "biuf":
-        raise ValueError(f"known holds {known.dtype}; give numbers.")
+    known = as_reals(in_order(known, names, "known"), "known")
     if known.ndim == 1 and (names is None or len(names) == 1):
         known = known[:, None]
     n_known = known.shape[-1] if names is None and known.ndim else len(names or ())
@@ -178,14 +170,32 @@ def check_known(known, names=None):
             f"known has shape {known.shape}; give (n_samples, {n_known or 'n_known'})"
             f"{columns}."
         )
-    return known.astype(float)
+    return known
+
+
+def check_count(value, name, least=1):
+    """Return a whole number that is not less than `least` as an int."""
+    is_whole = isinstance(value, Real) and not isinstance(value, bool) and value % 1 == 0
+    if not (is_whole and value >= least):
+        raise ValueError(f"{name} = {value!r}; give a whole number, {least} or more.")
+    return int(value)
 
 
 def check_sample_weight(sample_weight, n_samples):
-    """Return weights as an array, ones if none are given."""
-    weight = np.ones(n_samples) if sample_weight is None else np.asarray(sample_weight)
+    """Return weights, none negative and not all zero; ones if none are given."""
+    if sample_weight is None:
+        return np.ones(n_samples)
+    weight = as_reals(sample_weight, "sample_weight")
     if weight.shape != (n_samples,):
         raise ValueError(f"sample_weight has shape {weight.shape}; give ({n_samples},).")
+    wrong = ~(np.isfinite(weight) & (weight >= 0))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(
+            f"sample_weight[{row}] = {weight[row]:g}; weights are finite, and zero or more."
+        )
+    if not weight.any():
+        raise ValueError("sample_weight is zero in all rows; give some a positive weight.")
     return weight
 
 
@@ -214,7 +224,7 @@ def check_sigma(sigma, X, usable=None):
     """
     if sigma is None:
         return None
-    values, (n, n_features) = np.asarray(filled(sigma, np.inf), dtype=float), X.shape
+    values, (n, n_features) = as_reals(sigma, "sigma", missing=np.inf), X.shape
     if values.shape not in ((), (n,), (n, n_features), (1, n_features)):
         raise ValueError(
             f"sigma has shape {values.shape}; give a number, one a voxel, ({n},), or one a "
@@ -237,13 +247,6 @@ def check_sigma(sigma, X, usable=None):
             f"{rule}."
         )
     return values
-
-
-def as_double(values):
-    """Return an array in double precision, float64 or complex128, whatever it came in."""
-    values = np.asarray(values)
-    kind = np.complex128 if values.dtype.kind == "c" else np.float64
-    return values.astype(kind, copy=False)
 
 
 def refuse_kind(X, is_complex, what):

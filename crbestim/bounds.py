@@ -20,10 +20,18 @@ import warnings
 
 import numpy as np
 
+from ._arrays import as_numbers, as_reals, as_theta
 from ._linear_algebra import inverse_squares, plain_inverses, pseudo_inverses, root_of
-from ._validation import as_double
+from ._validation import check_model
 from .exceptions import LowSignalWarning, SingularInformationWarning
-from .noise import check_rows, first_wrong, get_noise, noise_of, noise_of_data
+from .noise import (
+    check_magnitudes,
+    check_rows,
+    first_wrong,
+    get_noise,
+    noise_of,
+    noise_of_data,
+)
 
 __all__ = [
     "covariance_from_information",
@@ -83,7 +91,7 @@ def fisher_information(jacobian, noise_std=1.0, *, signal=None, noise="gaussian"
     >>> fisher_information([[[1.0], [1.0]]], noise_std=[[0.1, np.inf]]).round(6)
     array([[[100.]]])
     """
-    jacobian, noise = as_double(jacobian), get_noise(noise)
+    jacobian, noise = _check_jacobian(jacobian), get_noise(noise)
     sigma = _positive(noise_std, "noise_std", len(jacobian), jacobian.shape[1])
     columns, level = _weighted_columns(jacobian, signal, sigma, noise)
     return np.swapaxes(columns, 1, 2) @ columns / level[:, None, None] ** 2
@@ -97,7 +105,8 @@ def _weighted_columns(jacobian, signal, sigma, noise):
     each = level[:, None]
     if sigma.ndim == 2:
         each = np.where(np.isfinite(sigma), sigma, each)
-    weight = noise.information(signal, each)
+    with np.errstate(invalid="ignore"):
+        weight = noise.information(signal, each)
     root = None if weight is None else np.sqrt(np.broadcast_to(weight, jacobian.shape[:2]))
     if sigma.ndim == 2:
         # Infinite noise has no weight.
@@ -157,7 +166,7 @@ def crb_from_jacobian(
     ndarray of shape (n_samples, n_parameters)
         Least variance of an unbiased estimator, or with a prior the variance of the
         linearized posterior; infinite, without a warning, for parameters that the signal
-        does not determine.
+        does not determine, and NaN where derivatives or signal are not finite.
 
     Raises
     ------
@@ -203,7 +212,7 @@ def covariance_from_jacobian(
     -------
     ndarray of shape (n_samples, n_parameters, n_parameters)
         Covariances. A parameter that is not determined has an infinite variance and NaN
-        covariances.
+        covariances. Samples whose derivatives or signal are not finite are NaN.
 
     Examples
     --------
@@ -212,24 +221,30 @@ def covariance_from_jacobian(
     array([[[0.25,  nan],
             [ nan,   inf]]])
     """
-    jacobian = as_double(jacobian)
+    jacobian = _check_jacobian(jacobian)
     n_samples, n_features, n_parameters = jacobian.shape
     sigma = _positive(noise_std, "noise_std", n_samples, n_features)
-    scale, noise = _positive(np.abs(m0), "abs(m0)", n_samples), get_noise(noise)
+    scale = _positive(np.abs(as_numbers(m0, "m0")), "abs(m0)", n_samples)
+    noise = get_noise(noise)
     if signal is not None:
-        signal = as_double(signal)
+        signal = _check_shape(as_numbers(signal, "signal"), jacobian)
         if not noise.depends_on_signal:
             nuisance = signal[:, :, None]
             jacobian = np.concatenate([jacobian, nuisance, 1j * nuisance], axis=2)
         signal = scale[:, None] * signal
     columns, level = _weighted_columns(jacobian, signal, sigma, noise)
+    finite = np.isfinite(columns).all(axis=(1, 2))
+    if not finite.all():
+        columns[~finite] = 0
     relative = level / scale
     if prior_precision is not None:
         rows = relative[:, None, None] * root_of(prior_precision, n_parameters)
         rows = np.pad(rows, ((0, 0), (0, 0), (0, columns.shape[2] - n_parameters)))
         columns = np.concatenate([columns, rows], axis=1)
     covariance = inverse_squares(columns, accuracy)[:, :n_parameters, :n_parameters]
-    return covariance * relative[:, None, None] ** 2
+    covariance[~finite] = np.nan
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        return covariance * relative[:, None, None] ** 2
 
 
 def covariance_of_estimates(
@@ -283,6 +298,20 @@ def covariance_from_information(information):
     array([[[0.25,  nan],
             [ nan,   inf]]])
     """
+    information = as_reals(information, "information")
+    shape = information.shape
+    if information.ndim != 3 or shape[1] != shape[2]:
+        raise ValueError(
+            f"information has shape {shape}; give (n_samples, n_parameters, n_parameters)."
+        )
+    diagonal = np.einsum("nii->ni", information)
+    if (diagonal < 0).any() or not np.allclose(
+        information, np.swapaxes(information, 1, 2), equal_nan=True
+    ):
+        raise ValueError(
+            "information has matrices that are not symmetric, or negative on the diagonal; "
+            "give those of fisher_information."
+        )
     inverse, doubtful = plain_inverses(information)
     norm = np.sqrt(np.einsum("nii->ni", information[doubtful]))
     safe = np.where(norm > 0, norm, 1.0)
@@ -353,6 +382,7 @@ def cramer_rao_bound(model, theta, noise_std=1.0, *, m0=1.0, noise=None):
     array([[1.106]])
     """
     _, crb = signal_and_bound(model, theta, noise_std, m0=m0, noise=noise)
+    theta, m0 = as_theta(theta, model.parameter_names), as_numbers(m0, "m0")
     warn_of_bound(model, theta, crb, noise_std, m0=m0, noise=noise)
     return crb
 
@@ -381,10 +411,11 @@ def signal_and_bound(model, theta, noise_std=1.0, *, m0=1.0, noise=None):
     crb : ndarray of shape (n_samples, n_parameters)
         Bound; infinite, without a warning, where the information is singular.
     """
+    check_model(model)
     model.require_jacobian("The Cramér-Rao bound")
     theta, noise = model.check_theta(theta), noise_of(model, noise)
     sigma = noise_of_signals(model, theta, noise_std)
-    scale = _positive(np.abs(m0), "abs(m0)", len(theta))
+    scale = _positive(np.abs(as_numbers(m0, "m0")), "abs(m0)", len(theta))
     signals, bounds = [], []
     for first in range(0, max(len(theta), 1), _BLOCK):
         part = slice(first, first + _BLOCK)
@@ -463,6 +494,12 @@ def implied_snr(reference, crb, default):
     ndarray of shape (n_samples,)
         Square root of the median ratio of the bounds over the parameters.
     """
+    reference, crb = as_reals(reference, "reference"), as_reals(crb, "crb")
+    if reference.ndim != 2 or reference.shape != crb.shape:
+        raise ValueError(
+            f"reference has shape {reference.shape} and crb {crb.shape}; give two "
+            "arrays of shape (n_samples, n_parameters)."
+        )
     snr = np.full(len(reference), float(default))
     finite = np.isfinite(reference) & np.isfinite(crb)
     shown = finite.any(axis=1)
@@ -475,7 +512,7 @@ def warn_of_bound(model, theta, crb, noise_std, *, m0=1.0, noise=None):
     """Warn of bounds that are infinite, or far too low for the noise of magnitudes."""
     warn_infinite(crb, model.parameter_names)
     noise = noise_of(model, noise)
-    of_data, noise_std = noise_of_data(model, noise), np.asarray(noise_std)
+    of_data, noise_std = noise_of_data(model, noise), as_reals(noise_std, "noise_std")
     largest = _levels(noise_std).max(initial=0.0)
     if model._amplitude_column is not None and largest > 1:
         warnings.warn(
@@ -488,7 +525,7 @@ def warn_of_bound(model, theta, crb, noise_std, *, m0=1.0, noise=None):
         every = slice(None, None, -(-len(crb) // _MOST_COMPARED) or 1)
         options = {"noise_std": noise_std, "m0": np.abs(m0)}
         options = {k: _every_row(v, len(crb))[every] for k, v in options.items()}
-        model, some = model.rows(every), np.atleast_2d(theta)[every]
+        model, some = model.rows(every), theta[every]
         true = signal_and_bound(model, some, noise=of_data, **options)[1]
         _warn_low(crb[every], true)
 
@@ -526,18 +563,32 @@ def _warn_low(gaussian, true):
         )
 
 
+def _check_jacobian(jacobian):
+    """Return derivatives in double precision, (n_samples, n_features, n_parameters)."""
+    jacobian = as_numbers(jacobian, "jacobian")
+    if jacobian.ndim != 3:
+        raise ValueError(
+            f"jacobian has shape {jacobian.shape}; give (n_samples, n_features, "
+            "n_parameters), for one sample jacobian[None]."
+        )
+    return jacobian
+
+
+def _check_shape(signal, jacobian):
+    """Return the signal, if it is that of the Jacobian."""
+    if signal.shape != jacobian.shape[:2]:
+        raise ValueError(
+            f"signal has shape {signal.shape}; the jacobian asks for {jacobian.shape[:2]}."
+        )
+    return signal
+
+
 def _check_signal(signal, jacobian, noise):
     """Return the signal on which the information of a noise model depends."""
     if signal is None:
         raise ValueError(f"noise={noise.label!r} needs the signal; give signal, too.")
-    signal = np.asarray(signal)
-    is_complex = "c" in (signal.dtype.kind, jacobian.dtype.kind)
-    if is_complex or (noise.needs_magnitude and signal.min(initial=0.0) < 0):
-        kind = "magnitudes" if noise.needs_magnitude else "real signals"
-        raise ValueError(
-            f"noise={noise.label!r} is that of {kind}, but the signal is complex or "
-            "negative; give abs(signal) and its derivatives, or noise='gaussian'."
-        )
+    signal = _check_shape(as_numbers(signal, "signal"), jacobian)
+    check_magnitudes(signal if jacobian.dtype.kind != "c" else jacobian, noise)
     return signal
 
 

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.polynomial import Chebyshev
 from scipy.special import chdtr, chndtr, i0e, i1e, ndtri, roots_legendre
 
+from ._arrays import as_numbers, as_reals
 from ._representation import constructor_call
 
 __all__ = [
@@ -463,7 +464,7 @@ def check_snr(snr):
     >>> check_snr(50), check_snr((10, 100))
     ((50.0, 50.0), (10.0, 100.0))
     """
-    values = np.atleast_1d(np.asarray(snr, dtype=float))
+    values = np.atleast_1d(as_reals(snr, "snr"))
     if values.shape not in ((1,), (2,)) or not (
         np.isfinite(values).all() and 0 < values[0] <= values[-1]
     ):
@@ -498,7 +499,7 @@ def check_rows(values, name, n_samples, n_features=None):
     ValueError
         If the shape is another one.
     """
-    values = np.asarray(values, dtype=float)
+    values = as_reals(values, name)
     shapes, more = [(), (n_samples,)], ""
     if n_features is not None:
         shapes += [(n_samples, n_features), (1, n_features)]
@@ -509,6 +510,33 @@ def check_rows(values, name, n_samples, n_features=None):
             f"({n_samples},){more}."
         )
     return values
+
+
+def check_magnitudes(signal, noise):
+    """Refuse signals that are complex, or negative, if the noise has no such signals.
+
+    Parameters
+    ----------
+    signal : ndarray
+        Signals without noise.
+    noise : Noise
+        Their noise.
+
+    Raises
+    ------
+    ValueError
+        If the noise depends on the signal, and the signal is complex, or negative where
+        the noise is that of magnitudes.
+    """
+    if not (noise.depends_on_signal or noise.needs_magnitude):
+        return
+    is_complex = signal.dtype.kind == "c"
+    if is_complex or (noise.needs_magnitude and (signal < 0).any()):
+        kind = "magnitudes" if noise.needs_magnitude else "real signals"
+        raise ValueError(
+            f"noise={noise.label!r} is that of {kind}, but the signal is complex or "
+            "negative; give abs(signal) and its derivatives, or noise='gaussian'."
+        )
 
 
 def first_wrong(values, is_fine):
@@ -543,7 +571,8 @@ def add_noise(signal, snr, rng, *, noise="gaussian"):
     Raises
     ------
     ValueError
-        If `snr` has another shape, or is negative or NaN.
+        If `snr` has another shape, or is negative or NaN, or the noise is that of
+        magnitudes and the signal is complex or negative.
 
     Examples
     --------
@@ -554,6 +583,14 @@ def add_noise(signal, snr, rng, *, noise="gaussian"):
     array([[1., 1., 1.],
            [1., 1., 1.]])
     """
+    signal = as_numbers(signal, "signal")
+    if signal.ndim != 2:
+        raise ValueError(
+            f"signal has shape {signal.shape}; give (n_samples, n_features), for one "
+            "sample signal[None]."
+        )
+    noise = get_noise(noise)
+    check_magnitudes(signal, noise)
     snr = check_rows(snr, "snr", *signal.shape)
     if not (snr >= 0).all():
         wrong = first_wrong(snr, snr >= 0)
@@ -564,7 +601,7 @@ def add_noise(signal, snr, rng, *, noise="gaussian"):
     sigma = 1 / np.where(is_missing, 1.0, snr)
     if signal.dtype.kind == "c":
         signal = np.exp(2j * np.pi * rng.random((len(signal), 1))) * signal
-    noisy = get_noise(noise).draw(signal, sigma, rng)
+    noisy = noise.draw(signal, sigma, rng)
     return np.where(is_missing, np.nan, noisy) if is_missing.any() else noisy
 
 
@@ -615,8 +652,7 @@ def estimate_sigma(magnitudes, *, noise="rician"):
     >>> round(estimate_sigma(np.concatenate([air, tissue])), 1)
     12.0
     """
-    noise, values = get_noise(noise), np.ma.asarray(magnitudes)
-    samples = np.asarray(values.compressed())
+    noise, samples = get_noise(noise), as_numbers(magnitudes, "magnitudes").ravel()
     is_complex = samples.dtype.kind == "c"
     if noise.needs_magnitude and (is_complex or (samples < 0).any()):
         kind = "complex" if is_complex else "negative"
@@ -624,7 +660,7 @@ def estimate_sigma(magnitudes, *, noise="rician"):
             f"magnitudes hold {kind} values, which are none; give their absolute values, "
             "or noise='gaussian' for samples with a sign or a phase."
         )
-    samples = np.abs(samples[np.isfinite(samples)].astype(complex if is_complex else float))
+    samples = np.abs(samples[np.isfinite(samples)])
     samples = np.sort(samples[samples > 0] if noise.needs_magnitude else samples)
     if len(samples) < _FEWEST:
         raise ValueError(

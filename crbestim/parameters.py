@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
+from ._arrays import as_reals
 from ._representation import constructor_call
 from .exceptions import ImplausibleValueWarning
 
@@ -73,15 +74,22 @@ def wrapped_error(y_true, y_pred, periods=None):
 
     Parameters
     ----------
-    y_true, y_pred : array-like of shape (n_samples, n_outputs)
-        Truth and estimate.
+    y_true : array-like of shape (n_samples, n_outputs)
+        Truth.
+    y_pred : array-like of shape (..., n_samples, n_outputs)
+        Estimates, one or repeated ones.
     periods : array-like of shape (n_outputs,), default=None
         Periods; infinite for parameters without one.
 
     Returns
     -------
-    ndarray of shape (n_samples, n_outputs)
+    ndarray of the shape of y_pred
         ``y_pred - y_true``, between minus and plus half a period.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, or a period is not positive.
 
     Examples
     --------
@@ -89,10 +97,23 @@ def wrapped_error(y_true, y_pred, periods=None):
     >>> wrapped_error([[0.9]], [[-0.9]], periods=[2.0]).round(6)
     array([[0.2]])
     """
-    error = np.asarray(y_pred, dtype=float) - np.asarray(y_true, dtype=float)
+    y_true, y_pred = as_reals(y_true, "y_true"), as_reals(y_pred, "y_pred")
+    if not y_true.ndim or y_pred.shape[-y_true.ndim :] != y_true.shape:
+        raise ValueError(
+            f"y_true has shape {y_true.shape} and y_pred {y_pred.shape}; they must agree, "
+            "but for axes of repetitions that come first in y_pred."
+        )
+    error = y_pred - y_true
     if periods is None:
         return error
-    periods = np.asarray(periods, dtype=float)
+    periods = as_reals(periods, "periods")
+    if periods.shape != error.shape[-1:]:
+        raise ValueError(
+            f"periods has shape {periods.shape}; give one for each of the "
+            f"{error.shape[-1]} outputs, inf for those without."
+        )
+    if not (periods > 0).all():
+        raise ValueError(f"periods = {periods}; give positive ones, or inf for none.")
     finite = np.isfinite(periods)
     period = np.where(finite, periods, 1.0)
     return np.where(finite, error - period * np.round(error / period), error)
@@ -144,10 +165,14 @@ class Parameter:
 
     def __post_init__(self):
         """Check that the limits are in order."""
-        low, high = self.bounds
-        if not low < high:
+        try:
+            low, high = map(float, self.bounds)
+            in_order = low < high
+        except (TypeError, ValueError):
+            in_order = False
+        if not in_order:
             raise ValueError(
-                f"bounds of {self.name} are {self.bounds}; give (low, high), low < high."
+                f"bounds of {self.name} are {self.bounds!r}; give (low, high), low < high."
             )
         if low < self.domain[0] or high > self.domain[1]:
             raise ValueError(
@@ -182,7 +207,8 @@ class Parameter:
         Parameter
             A copy.
         """
-        bounds = tuple(float(b) for b in bounds)
+        if np.shape(bounds) == (2,) and np.asarray(bounds).dtype.kind in "biuf":
+            bounds = tuple(float(b) for b in bounds)
         return replace(self, bounds=bounds, usual=self.usual or self.bounds)
 
     def holds(self, values):

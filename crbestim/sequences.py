@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
+from ._arrays import as_settings
 from ._representation import constructor_call
 from ._sequence_files import read_sequence_file
 from .exceptions import ImplausibleValueWarning, SequenceFileError
@@ -252,14 +253,7 @@ def _as_trains(values, name):
 
 def _as_vector(values, name):
     """Return a float64 copy of a vector of finite numbers."""
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise ValueError(
-            f"{name} is ragged; give a vector, or a list of vectors for several trains"
-        ) from error
-    if array.dtype.kind not in "iuf":
-        raise ValueError(f"{name} is of type {array.dtype}; give real numbers")
+    array = as_settings(values, name)
     if array.ndim != 1:
         raise ValueError(
             f"{name} has shape {array.shape}; a train is one-dimensional. For several "
@@ -267,7 +261,6 @@ def _as_vector(values, name):
         )
     if array.size == 0:
         raise ValueError(f"{name} is empty; a train has at least one pulse")
-    array = array.astype(np.float64)
     _refuse(~np.isfinite(array), array, name, "", "give finite numbers")
     return array
 

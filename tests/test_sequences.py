@@ -137,14 +137,14 @@ def changed(values, index, value):
 @pytest.mark.parametrize(
     ("alpha", "trf", "tr", "message"),
     [
-        (ALPHA + 0j, TRF, TR, "alpha is of type complex128; give real numbers"),
-        (ALPHA > 0, TRF, TR, "alpha is of type bool; give real numbers"),
-        (ALPHA, ["a", "b"], TR, "TRF is of type <U1; give real numbers"),
+        (ALPHA + 0j, TRF, TR, "alpha is complex; give reals"),
+        (ALPHA > 0, TRF, TR, "alpha holds values of type bool; give numbers"),
+        (ALPHA, ["a", "b"], TR, "TRF holds values of type <U1; give numbers"),
         (changed(ALPHA, 2, np.nan), TRF, TR, r"alpha\[2\] = nan; give finite"),
         (ALPHA, changed(TRF, 1, np.inf), TR, r"TRF\[1\] = inf; give finite"),
         (ALPHA[:, None], TRF, TR, r"alpha has shape \(4, 1\); .*list\(array.T\)"),
         (0.5, TRF, TR, r"alpha has shape \(\); a train is one-dimensional"),
-        ([ALPHA, 0.5], TRF, TR, "alpha is ragged; give a vector, or a list of"),
+        ([ALPHA, 0.5], TRF, TR, "alpha is a list that is no array: .*inhomogeneous"),
         ([], [], TR, "alpha is empty; a train has at least one pulse"),
         ([ALPHA, []], [TRF, []], TR, r"alpha\[1\] is empty"),
         (ALPHA[:3], TRF, TR, "alpha has 3 pulses and TRF has 4; each pulse"),

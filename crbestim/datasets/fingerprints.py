@@ -5,6 +5,7 @@ from joblib import Parallel, delayed
 from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
 
+from .._validation import check_count, check_model
 from ..bounds import noise_of_signals, signal_and_bound, warn_of_bound
 from ..noise import add_noise, check_snr, noise_of_data
 from .distributions import check_distributions, draw_parameters
@@ -86,15 +87,14 @@ def make_fingerprints(
     >>> X.shape, y.shape
     ((10, 4), (10, 7))
     """
+    check_model(model)
     snr_range = check_snr(snr)
     check_distributions(model.whole, distributions)
     if model.known is not None:
         raise ValueError(
             f"{model} is at known values, but fingerprints draw them; leave out .at(...)."
         )
-    if int(n_samples) != n_samples or n_samples < 1:
-        raise ValueError(f"n_samples = {n_samples!r}; give a positive integer.")
-    n_samples = int(n_samples)
+    n_samples = check_count(n_samples, "n_samples")
     sizes = [min(_CHUNK, n_samples - i) for i in range(0, n_samples, _CHUNK)]
     entropy = check_random_state(random_state).randint(2**31 - 1, size=4)
     seeds = np.random.SeedSequence(entropy.tolist()).spawn(len(sizes))

@@ -7,6 +7,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import check_random_state
 
+from .._arrays import as_array
 from ..parameters import fold
 from .anatomy import HALF_LENGTH, HALF_WIDTH, TISSUES, axial_slice
 
@@ -91,7 +92,7 @@ class BrainPhantom:
         ValueError
             If there is not one value, or one row, for every voxel.
         """
-        values = np.asarray(values)
+        values = as_array(values, "values")
         if values.shape[:1] != self.m0.shape:
             raise ValueError(
                 f"values have shape {values.shape}; the phantom has {len(self.m0)} "

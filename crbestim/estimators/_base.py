@@ -9,12 +9,13 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
+from .._arrays import is_frame
 from .._measurements import Measurements
 from .._validation import (
     check_crb,
     check_features,
     check_known,
-    check_sample_weight,
+    check_model,
     check_sigma,
     check_targets,
     counting,
@@ -26,12 +27,10 @@ from .._validation import (
     warn_of_no_noise,
     warn_of_unknown,
 )
-from ..metrics import efficiency_score
-from ..models import SignalModel
 from ..noise import likelihood_of
 from ._dictionary import rows_of
-from ._residuals import Residuals, relative_noise
-from ._scores import bound_of, found_estimates
+from ._residuals import Residuals
+from ._scores import efficiency_of
 from ._sub_estimators import learns_from, silent_reports, told_to_caller
 
 
@@ -75,7 +74,8 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
-        y_array = check_targets(y)
+        names = self._names_of_targets(y, reset=reset)
+        y_array = check_targets(y, names=names)
         X = check_features(self, X, reset=reset)
         if len(X) != len(y_array):
             raise ValueError(
@@ -86,13 +86,14 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if self.nan_policy == "raise":
             have_samples(np.isfinite(X), "raise")
         if crb is not None:
-            crb = check_crb(crb, y_array.shape)
+            crb = check_crb(crb, y_array.shape, names)
         known = self._check_known(known, len(X), reset=reset)
         X, y_array, crb, known = self._leave_out(X, y_array, crb, known)
         if self.model is not None and known is not None:
             self.model.at(known)
         if reset:
-            self._remember(X, y_array, np.asarray(y).ndim)
+            self._remember(X, y_array, np.ndim(y))
+            self._target_names = names
         elif y_array.shape[1] != self.n_outputs_:
             raise ValueError(
                 f"y has {y_array.shape[1]} columns, but {type(self).__name__} was fitted "
@@ -101,6 +102,14 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self._check_kind(X)
         self.fitted_with_crb_ = crb is not None
         return X, y_array, crb, known
+
+    def _names_of_targets(self, y, *, reset=False):
+        """Return the columns that frames of targets have: the model's, or those of fit."""
+        if self.model is not None:
+            return self.model.parameter_names
+        if reset:
+            return tuple(y.columns) if is_frame(y) else None
+        return getattr(self, "_target_names", None)
 
     def _check_images(self, X, crb, known):
         """Check data without targets; return what `_check_fit` does."""
@@ -182,6 +191,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         return self.model if self.model is None or known is None else self.model.at(known)
 
     def _remember(self, X, y, y_ndim):
+        self._fitted_model = self.model
         self.y_ndim_ = y_ndim
         self.n_outputs_ = y.shape[1]
         varies = np.ptp(y, axis=0) > 0
@@ -194,10 +204,9 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _check_model(self, X, y):
         """Check that the data, with or without targets, match the model."""
+        check_model(self.model, optional=True)
         if self.model is None:
             return
-        if not isinstance(self.model, SignalModel):
-            raise TypeError(f"model is {self.model}; give a SignalModel or None.")
         if not self._fits_model(X):
             raise ValueError(
                 f"X has {X.shape[1]} features, but {self.model} has "
@@ -242,6 +251,11 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         unknowns.
         """
         check_is_fitted(self)
+        if self.model is not self._fitted_model:
+            raise ValueError(
+                f"model is {self.model}, but {type(self).__name__} was fitted with "
+                f"{self._fitted_model}; call fit again."
+            )
         X = check_features(self, X, reset=False)
         self._check_kind(X)
         if self._sees_magnitudes:
@@ -422,29 +436,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         # The score itself tells what bias and bounds do.
         with told_to_caller(), silent_reports():
             predictions = np.asarray(self.predict(X, **options))
-        y = check_targets(y)
-        predictions = predictions.reshape(len(predictions), -1)
-        if y.shape != predictions.shape:
-            raise ValueError(f"y has shape {y.shape}; X requires {predictions.shape}.")
-        if crb is not None:
-            crb = check_crb(crb, y.shape)
-        sample_weight = check_sample_weight(sample_weight, len(y))
-        known = self._check_known(known, len(y), reset=False)
-        found = found_estimates(predictions)
-        y, crb, known = (rows_of(values, found) for values in (y, crb, known))
-        noise_std = None
-        if sigma is not None and crb is None:
-            self._check_has_model("score with sigma")
-            X = check_features(self, X, reset=False)
-            data = Measurements.of(X[found], check_sigma(sigma, X, found)[found])
-            noise_std = relative_noise(self._model_at(known), data, y)
-        return efficiency_score(
-            y,
-            predictions[found],
-            bound_of(self, y, crb, known, noise_std),
-            sample_weight=sample_weight[found],
-            periods=self._periods,
-        )
+        return efficiency_of(self, X, predictions, y, sample_weight, crb, known, sigma)
 
     def __sklearn_tags__(self):
         """Allow NaN in voxels; complex X is allowed too, but scikit-learn has no tag."""

@@ -128,7 +128,7 @@ def warn_of_low_magnitudes(model, data, y, at_bound=None, *, stacklevel=3):
 
 def _std(model, data, y):
     """Return standard deviations at estimates, without a prior."""
-    return analyze_residuals(model, data, y, prior_precision=0.0).std
+    return analyze_residuals(model, data, y, prior_precision=0).std
 
 
 def _with_noise(model, data, signal):

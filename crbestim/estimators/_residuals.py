@@ -67,8 +67,9 @@ def analyze_residuals(model, data, theta, *, prior_precision=None, by_noise=Fals
         voxel, or unknown if a signal has no more real numbers than unknowns.
     theta : ndarray of shape (n_voxels, n_parameters)
         Estimates, in SI units.
-    prior_precision : ndarray of shape (n_parameters, n_parameters), default=None
-        Inverse covariance of a normal prior; without it no standard deviations.
+    prior_precision : ndarray of shape (n_parameters, n_parameters) or 0, default=None
+        Inverse covariance of a normal prior, 0 if there is none; by default no standard
+        deviations.
     by_noise : bool, default=False
         Whether noise that is not Gaussian, of known level, counts as such in what is
         unexplained: normal variables of the same probability then stand in for residuals.
@@ -116,7 +117,7 @@ def analyze_residuals(model, data, theta, *, prior_precision=None, by_noise=Fals
                 jacobian,
                 noise_std=some.noise(level),
                 m0=m0[part] if model.is_complex else 1.0,
-                prior_precision=prior_precision,
+                prior_precision=prior_precision if np.ndim(prior_precision) else None,
             )
             std[part] = np.sqrt(np.einsum("nii->ni", covariance))
     return ResidualAnalysis(m0 * size, unexplained * size, snr, std, n_free)

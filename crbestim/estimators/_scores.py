@@ -4,11 +4,21 @@ import warnings
 
 import numpy as np
 
-from .._validation import check_crb
+from .._measurements import Measurements
+from .._validation import (
+    check_crb,
+    check_features,
+    check_sample_weight,
+    check_sigma,
+    check_targets,
+)
 from ..bounds import cramer_rao_bound
+from ..metrics import efficiency_score
+from ._dictionary import rows_of
+from ._residuals import relative_noise
 
 
-def bound_of(estimator, y, crb, known=None, noise_std=None):
+def bound_of(estimator, y, crb, known=None, noise_std=None, stacklevel=3):
     """Return bounds for targets: given, from the model, or the targets' variance."""
     if crb is not None:
         return check_crb(crb, y.shape)
@@ -26,7 +36,7 @@ def bound_of(estimator, y, crb, known=None, noise_std=None):
         f"{type(estimator).__name__} has neither a model nor crb: the variance of the "
         "training targets stands in for the Cramér-Rao bound",
         UserWarning,
-        stacklevel=3,
+        stacklevel=stacklevel,
     )
     return np.broadcast_to(estimator.target_variance_, y.shape)
 
@@ -39,5 +49,33 @@ def found_estimates(predictions):
         what += f"row {np.argmin(found)}"
         if not found.any():
             raise ValueError(f"{what}; none is left to score.")
-        warnings.warn(f"{what}: score leaves them out", UserWarning, stacklevel=3)
+        warnings.warn(f"{what}: score leaves them out", UserWarning, stacklevel=4)
     return found
+
+
+def efficiency_of(estimator, X, predictions, y, sample_weight, crb, known, sigma):
+    """Return the efficiency of the predictions that there are, which `score` is."""
+    names = estimator._names_of_targets(y)
+    y = check_targets(y, names=names)
+    predictions = predictions.reshape(len(predictions), -1)
+    if y.shape != predictions.shape:
+        raise ValueError(f"y has shape {y.shape}; X requires {predictions.shape}.")
+    if crb is not None:
+        crb = check_crb(crb, y.shape, names)
+    sample_weight = check_sample_weight(sample_weight, len(y))
+    known = estimator._check_known(known, len(y), reset=False)
+    found = found_estimates(predictions)
+    y, crb, known = (rows_of(values, found) for values in (y, crb, known))
+    noise_std = None
+    if sigma is not None and crb is None:
+        estimator._check_has_model("score with sigma")
+        X = check_features(estimator, X, reset=False)
+        data = Measurements.of(X[found], check_sigma(sigma, X, found)[found])
+        noise_std = relative_noise(estimator._model_at(known), data, y)
+    return efficiency_score(
+        y,
+        predictions[found],
+        bound_of(estimator, y, crb, known, noise_std, stacklevel=4),
+        sample_weight=sample_weight[found],
+        periods=estimator._periods,
+    )

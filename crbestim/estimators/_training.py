@@ -6,6 +6,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from .._arrays import as_reals
 from ..noise import check_snr
 
 
@@ -76,7 +77,7 @@ def check_output_weights(estimator, n_outputs):
             )
         weights = np.array([output_weights.get(name, 1.0) for name in names])
     else:
-        weights = np.asarray(output_weights, dtype=float)
+        weights = as_reals(output_weights, "output_weights")
     right = weights.shape == (n_outputs,) and np.isfinite(weights).all()
     if not (right and (weights >= 0).all() and weights.any()):
         raise ValueError(

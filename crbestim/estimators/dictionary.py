@@ -319,7 +319,7 @@ class DictionaryRegressor(BoundedRegressor):
         if found.any():
             data, rows, known = data[found], rows[found], rows_of(known, found)
             model = self._model_at(known)
-            std[rows] = analyze_residuals(model, data, y[rows], prior_precision=0.0).std
+            std[rows] = analyze_residuals(model, data, y[rows], prior_precision=0).std
         return self._shape_like_targets(y), self._shape_like_targets(std)
 
 

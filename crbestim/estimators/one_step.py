@@ -388,7 +388,7 @@ class OneStepRegressor(IntervalMixin, BoundedRegressor):
                     self._model_at(rows_of(known, rows)),
                     data[rows],
                     y[rows],
-                    prior_precision=0.0 if prior is None else prior.precision,
+                    prior_precision=0 if prior is None else prior.precision,
                 ).std
         return std
 

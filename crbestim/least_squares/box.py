@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats.qmc import Halton
 
+from .._arrays import as_reals
 from ..kernels.least_squares import steps_in_box
 from ..parameters import fold
 
@@ -193,16 +194,17 @@ def resolve_bounds(model, bounds):
                 f"bounds name {', '.join(unknown)}; the parameters are {', '.join(names)}."
             )
         for name, limits in bounds.items():
-            if np.shape(limits) != (2,):
+            limits = as_reals(limits, f"bounds of {name}")
+            if limits.shape != (2,):
                 raise ValueError(f"bounds of {name} are {limits!r}; give (low, high).")
             chosen[names.index(name)] = limits
     elif bounds is not None:
-        if np.shape(bounds) != chosen.shape:
+        shape, chosen = chosen.shape, as_reals(bounds, "bounds")
+        if chosen.shape != shape:
             raise ValueError(
-                f"bounds have shape {np.shape(bounds)}; give {chosen.shape}, a row (low, "
-                f"high) for each of {', '.join(names)}, or a dict with some of them."
+                f"bounds have shape {chosen.shape}; give {shape}, a row (low, high) for "
+                f"each of {', '.join(names)}, or a dict with some of them."
             )
-        chosen = np.array(bounds, dtype=float)
     for k, (parameter, (low, high)) in enumerate(
         zip(model.parameters, chosen, strict=True)
     ):

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._arrays import as_reals
+
 
 @dataclass(frozen=True, eq=False)
 class GaussianPrior:
@@ -160,7 +162,7 @@ def resolve_prior(prior, model, y, bounds):
             f"prior has parts of shape {shapes}; give (mean, covariance) of shapes ({n},) "
             f"and ({n}, {n}), for {', '.join(model.parameter_names)}."
         )
-    mean, covariance = (np.array(part, dtype=float) for part in prior)
+    mean, covariance = (as_reals(part, "prior") for part in prior)
     size = np.sqrt(np.abs(np.diag(covariance)))
     sound = np.isfinite(mean).all() and np.isfinite(covariance).all() and (size > 0).all()
     if sound:

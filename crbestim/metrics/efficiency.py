@@ -3,18 +3,21 @@
 import numpy as np
 from sklearn.metrics import make_scorer
 
+from .._arrays import is_frame
 from .._validation import check_crb, check_sample_weight, check_targets
 from ..parameters import wrapped_error
 
 
 def _ratios(y_true, y_pred, crb, periods):
     """Return squared errors over the bound, NaN where the bound is infinite."""
-    y_true, y_pred = check_targets(y_true, "y_true"), check_targets(y_pred, "y_pred")
+    names = tuple(y_true.columns) if is_frame(y_true) else None
+    y_true = check_targets(y_true, "y_true")
+    y_pred = check_targets(y_pred, "y_pred", names)
     if y_true.shape != y_pred.shape:
         raise ValueError(
             f"y_true has shape {y_true.shape} and y_pred {y_pred.shape}; they must agree."
         )
-    crb = check_crb(crb, y_true.shape)
+    crb = check_crb(crb, y_true.shape, names)
     ratios = wrapped_error(y_true, y_pred, periods) ** 2 / crb
     return np.where(np.isfinite(crb), ratios, np.nan)
 
@@ -51,7 +54,8 @@ def crb_loss(
     Raises
     ------
     ValueError
-        If shapes disagree, values are not finite, or a bound is not positive.
+        If shapes disagree, values are not finite, a bound is not positive, a weight is
+        negative, all weights are zero, or data frames have other columns than `y_true`.
 
     Examples
     --------

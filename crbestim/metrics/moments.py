@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._validation import check_targets
+from .._arrays import as_reals
+from .._validation import check_crb, check_targets
 from .efficiency import divide
 from .realizations import Realizations
 
@@ -48,6 +49,13 @@ class BiasVariance:
         BiasVariance
             Bias, variance and bound.
         """
+        errors = as_reals(errors, "errors")
+        if errors.ndim != 3 or len(errors) < 2:
+            raise ValueError(
+                f"errors have shape {errors.shape}; give (n_realizations, n_samples, "
+                "n_outputs) of at least two realizations."
+            )
+        crb = check_crb(crb, errors.shape[1:])
         bias, variance = errors.mean(axis=0), errors.var(axis=0, ddof=1)
         return cls(
             bias=bias,

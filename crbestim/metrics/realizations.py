@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from .._validation import COMPLEX_TARGET
+from .._arrays import COMPLEX_TARGET
+from .._validation import check_count, check_model
 from ..bounds import cramer_rao_bound, noise_of_signals
 from ..exceptions import AtBoundWarning, LowSignalWarning, ignored
-from ..noise import add_noise, noise_of_data
+from ..noise import add_noise, check_snr, noise_of_data
 from ..parameters import wrapped_error
 
 
@@ -13,12 +14,12 @@ class Realizations:
     """Signals (n_samples, n_features) of theta under repeated noise, the same each pass."""
 
     def __init__(self, model, theta, snr, n_realizations, random_state):
-        if n_realizations < 2:
-            raise ValueError(
-                f"n_realizations = {n_realizations}; a variance needs at least 2."
-            )
-        if np.ndim(snr) or not 0 < snr < np.inf:
-            raise ValueError(f"snr = {snr!r}; give one positive number.")
+        check_model(model)
+        n_realizations = check_count(n_realizations, "n_realizations", least=2)
+        low, high = check_snr(snr)
+        if low != high:
+            raise ValueError(f"snr = {snr!r}; give one number, the same for all samples.")
+        snr = low
         self.theta = model.check_theta(theta)
         self.sigma = noise_of_signals(model, self.theta, 1 / snr)
         self.signal, self.periods = model.signal(self.theta), model.periods

@@ -1,9 +1,11 @@
 """Checks of constructors of models: acquisitions, options and bounds."""
 
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 
+from .._arrays import as_settings
 from ..exceptions import ImplausibleValueWarning
 from ..noise import get_noise
 
@@ -31,9 +33,14 @@ def check_noise(noise, is_magnitude):
 
 def choose_parameters(parameters, bounds):
     """Return parameters with the bounds that were given by name, (low, high)."""
-    parameters, bounds = tuple(parameters), bounds or {}
+    parameters, bounds = tuple(parameters), {} if bounds is None else bounds
     names = [p.name for p in parameters]
-    unknown = sorted(set(bounds) - set(names))
+    if not isinstance(bounds, Mapping):
+        raise TypeError(
+            f"bounds is {bounds!r}; give a dict of (low, high) by name, for some of "
+            f"{', '.join(names)}."
+        )
+    unknown = sorted(map(str, set(bounds) - set(names)))
     if unknown:
         raise ValueError(
             f"bounds name {', '.join(unknown)}; the parameters are {', '.join(names)}."
@@ -55,14 +62,11 @@ def check_samples(values, name, unit, *, high=np.inf, usual=(0.0, np.inf), advic
     >>> check_samples([0.01, 0.02], "te", "s")
     array([0.01, 0.02])
     """
-    array, advice = np.asarray(values), advice.format(name)
-    if array.dtype.kind not in "iuf":
-        raise ValueError(f"{name} is of type {array.dtype}; give real numbers.")
+    array, advice = as_settings(values, name), advice.format(name)
     if array.ndim != 1 or not array.size:
         raise ValueError(
             f"{name} has shape {array.shape}; give a vector, one number for each sample."
         )
-    array = array.astype(np.float64)
     wrong = ~(np.isfinite(array) & (array >= 0) & (array <= high))
     if wrong.any():
         i = int(np.argmax(wrong))

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from .._arrays import as_theta
 from .._representation import constructor_call
 from ..exceptions import InexactJacobianWarning, MissingJacobianError
 from ..parameters import Parameter
@@ -627,10 +628,7 @@ class SignalModel:
             If values lie so far outside the bounds that they suggest another unit, or a
             time instead of a rate.
         """
-        theta = np.asarray(theta)
-        if theta.dtype.kind == "c":
-            raise ValueError("Complex data not supported: theta is complex; give reals.")
-        theta = np.atleast_2d(theta.astype(np.float64))
+        theta = as_theta(theta, self.parameter_names)
         if theta.ndim != 2 or theta.shape[1] != self.n_parameters:
             raise ValueError(
                 f"theta has shape {theta.shape}; give (n_samples, {self.n_parameters}) "

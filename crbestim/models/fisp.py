@@ -8,6 +8,7 @@ the code, in ``crbestim/kernels/extended_phase_graph.py``.
 
 import numpy as np
 
+from .._arrays import as_settings
 from ..kernels.extended_phase_graph import N_PARAMETERS, Pulses, simulate
 from ..kernels.interpolation import ROWS
 from ..kernels.lanes import LANES
@@ -204,11 +205,10 @@ def _is_real(value):
 
 def _as_train(values, name, n):
     """Return finite numbers, one for each pulse."""
-    values = np.asarray(values)
-    if values.dtype.kind not in "iuf" or values.ndim > 1 or not n:
+    values = as_settings(values, name)
+    if values.ndim > 1 or not n:
         raise ValueError(
-            f"{name} is an array of {values.dtype} and shape {values.shape}; give one real "
-            "number for each pulse."
+            f"{name} has shape {values.shape}; give one real number for each pulse."
         )
     if values.ndim == 1 and len(values) != n:
         raise ValueError(f"{name} has {len(values)} values for {n} pulses; give {n}.")

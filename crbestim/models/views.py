@@ -10,9 +10,10 @@ from functools import partial
 
 import numpy as np
 
+from .._arrays import as_numbers
 from .._linear_algebra import whitening_matrix
 from .._representation import values_or
-from .._validation import check_known
+from .._validation import check_known, check_model
 from ..noise import GaussianNoise, get_noise
 from .base import SignalModel, with_amplitude
 
@@ -237,15 +238,16 @@ class CompressedModel(LinearView):
     """
 
     def __init__(self, model, basis):
+        check_model(model)
         _refuse_noise(model, "which does not stay so in a basis; compress")
         self.model = model
-        basis = np.array(basis)
+        basis = as_numbers(basis, "basis").copy()
         if basis.ndim != 2 or basis.shape[0] != model.n_features or not basis.size:
             raise ValueError(
                 f"basis has shape {basis.shape}; give ({model.n_features}, n_components), "
                 "a row for each sample of the signal."
             )
-        if basis.dtype.kind not in "fciu" or not np.isfinite(basis).all():
+        if not np.isfinite(basis).all():
             raise ValueError("basis holds values that are not finite numbers.")
         error = np.abs(basis.conj().T @ basis - np.eye(basis.shape[1])).max()
         if not error < 1e-4:
@@ -310,9 +312,10 @@ class WhitenedModel(LinearView):
     """
 
     def __init__(self, model, covariance):
+        check_model(model)
         _refuse_noise(model, "which no linear map makes white; whiten")
         self.model = model
-        self.covariance = np.array(covariance)
+        self.covariance = as_numbers(covariance, "covariance").copy()
         self.whitening = whitening_matrix(covariance, model.n_features)
         self.whitening.flags.writeable = False
         if self.whitening.dtype.kind == "c" and not model.is_complex:
@@ -382,6 +385,7 @@ class GivenModel(ModelView):
     """
 
     def __init__(self, model, constants=None, known_names=()):
+        check_model(model)
         self.model, self.known = model, None
         self.constants = {name: _number(name, v) for name, v in (constants or {}).items()}
         self._check_names([*self.constants, *known_names])

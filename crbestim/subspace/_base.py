@@ -6,7 +6,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import COMPLEX_TARGET, check_features, is_complex
+from .._arrays import COMPLEX_TARGET, as_array, as_numbers, is_complex
+from .._validation import check_features
 from ._spectrum import blocks
 
 
@@ -19,7 +20,7 @@ class SignalTransformer(TransformerMixin, BaseEstimator):
 
     def _check_fit(self, X, y):
         """Return X as an array, and which of its rows are finite; store its kind."""
-        if is_complex(y):
+        if y is not None and is_complex(y):
             raise ValueError(f"{COMPLEX_TARGET}: y is complex; parameters are real.")
         X = check_features(self, X, reset=True, keep_single=True)
         self.is_complex_ = X.dtype.kind == "c"
@@ -49,7 +50,9 @@ class SignalTransformer(TransformerMixin, BaseEstimator):
     def _check_inverse(self, X, n_features):
         """Return the output of ``transform`` as a two-dimensional array."""
         check_is_fitted(self)
-        X = np.asarray(X)
+        X = as_array(X, "X")
+        if X.dtype not in (np.float32, np.complex64):
+            X = as_numbers(X, "X")
         if X.ndim != 2 or X.shape[1] != n_features:
             raise ValueError(
                 f"X has shape {X.shape}; {type(self).__name__} gives {n_features} "

@@ -20,6 +20,25 @@ def double(rows, real=False):
     return rows.astype(np.result_type(rows.dtype, np.float64), copy=False)
 
 
+def unit_scale(rows):
+    """Return a power of two for each row that brings its largest part close to 1.
+
+    Squares of scaled rows neither overflow nor vanish; rows of zeros have a scale of 1.
+    """
+    parts = (rows.real, rows.imag) if rows.dtype.kind == "c" else (rows,)
+    peak = np.max([np.abs(part).max(axis=1, initial=0.0) for part in parts], axis=0)
+    exponent, most = -np.frexp(peak)[1], np.finfo(peak.dtype).maxexp - 8
+    return np.ldexp(np.ones_like(peak), np.clip(exponent, -most, most))
+
+
+def scaled_parts(X, kept):
+    """Yield the kept rows in double precision, all times one power of two, in parts."""
+    parts = list(blocks(len(X)))
+    scale = min(unit_scale(X[p][kept[p]]).min(initial=np.inf) for p in parts)
+    for part in parts:
+        yield double(X[part][kept[part]]) * scale
+
+
 def singular_vectors(parts):
     """Return singular values, largest first, and right singular vectors of rows in parts.
 

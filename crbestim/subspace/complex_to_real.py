@@ -4,7 +4,7 @@ import numpy as np
 
 from .._validation import feature_names_in, fit_context
 from ._base import SignalTransformer, finite_rows
-from ._spectrum import blocks, double, singular_vectors, with_fixed_phase
+from ._spectrum import blocks, double, singular_vectors, unit_scale, with_fixed_phase
 
 __all__ = ["ComplexToReal"]
 
@@ -141,6 +141,7 @@ class ComplexToReal(SignalTransformer):
 
 def _normalized(rows):
     """Return rows scaled to norm 1; rows of zeros stay zero."""
+    rows = rows * unit_scale(rows)[:, None]
     norm = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(norm > 0, norm, 1).astype(norm.dtype)
 

@@ -8,11 +8,11 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from .._validation import Interval, StrOptions, check_targets, fit_context
+from .._validation import Interval, StrOptions, check_model, check_targets, fit_context
 from ..bounds import signal_and_bound
 from ._base import SignalTransformer, times
 from ._bound_basis import bound_basis
-from ._spectrum import blocks, double, singular_vectors, with_fixed_phase
+from ._spectrum import double, scaled_parts, singular_vectors, with_fixed_phase
 
 __all__ = ["SubspaceProjection"]
 
@@ -195,12 +195,11 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
 
     def _check_model(self, X):
         """Check that model, weights and X belong together; return weights as an array."""
+        check_model(self.model, optional=True)
         if self.model is None:
             if self.method == "crb":
                 raise ValueError('method="crb" keeps the bounds of a model; give a model.')
             return None
-        if not callable(getattr(self.model, "check_theta", None)):
-            raise TypeError(f"model is {self.model}; give a SignalModel or None.")
         if self.model.known_names and self.model.known is None:
             raise ValueError(
                 f"{self.model} lacks the values of {', '.join(self.model.known_names)}; "
@@ -242,7 +241,7 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
             )
         if y is None or self.model is None:
             return None, None
-        y = check_targets(y)
+        y = check_targets(y, names=self.model.parameter_names)
         if len(y) != n_samples:
             raise ValueError(
                 f"Found input variables with inconsistent numbers of samples: "
@@ -268,7 +267,7 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
                 f"X has n_samples={finite.sum()} finite rows, too few for "
                 f"{n_components} components; give at least as many rows."
             )
-        parts = (double(X[p][finite[p]], self.real_basis) for p in blocks(len(X)))
+        parts = (double(rows, self.real_basis) for rows in scaled_parts(X, finite))
         return singular_vectors(parts)[1][:n_components].T
 
     def _optimize(self, model, theta, weights):
@@ -303,8 +302,7 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
     def _set_components(self, X, finite, basis):
         """Order the columns of the basis by energy, unless it is complete, and store it."""
         second_moment, total = 0.0, 0.0
-        for part in blocks(len(X)):
-            rows = double(X[part][finite[part]])
+        for rows in scaled_parts(X, finite):
             coefficients = double(rows @ basis.conj(), self.real_basis)
             second_moment += coefficients.T @ coefficients.conj()
             total += np.vdot(rows, rows).real

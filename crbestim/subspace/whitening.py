@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.base import OneToOneFeatureMixin
 
+from .._arrays import as_numbers
 from .._linear_algebra import whitening_matrix
 from .._validation import fit_context
 from ._base import SignalTransformer, times
@@ -86,7 +87,7 @@ class Whitening(OneToOneFeatureMixin, SignalTransformer):
             raise ValueError("covariance and noise are both given; give one of them.")
         covariance = 1.0 if self.covariance is None else self.covariance
         if self.noise is not None:
-            covariance = _covariance_of(np.asarray(self.noise), X)
+            covariance = _covariance_of(as_numbers(self.noise, "noise"), X)
         whitening = whitening_matrix(covariance, X.shape[1])
         if whitening.dtype.kind == "c" and not self.is_complex_:
             raise ValueError("covariance is complex, but X is real; give a real one.")

@@ -290,7 +290,9 @@ def test_columns_of_data_frames_go_by_their_names():
     values = np.array([[0.9, 0.8], [1.1, 0.6]])
     frame = pandas.DataFrame(values[:, ::-1], columns=["R1", "B1"])
     np.testing.assert_array_equal(model.at(frame).known, values)
-    with pytest.raises(ValueError, match="known has the columns R1, T1; give B1, R1"):
+    with pytest.raises(
+        ValueError, match="known is a data frame with R1, T1; give the columns B1, R1"
+    ):
         model.at(frame.rename(columns={"B1": "T1"}))
     with pytest.raises(ValueError, match="known holds .*U.*; give numbers"):
         model.at([["a", "b"]])

@@ -220,5 +220,5 @@ def test_bad_numbers():
         compare({"it": Scaled(1.0)}, 1)
     with pytest.raises(ValueError, match="theta has shape"):
         compare_estimators({"it": Scaled(1.0)}, Line(), [[1.0, 2.0]], 10)
-    with pytest.raises(ValueError, match="snr = -3; give one positive number"):
+    with pytest.raises(ValueError, match="snr = -3; give a positive number"):
         compare_estimators({"it": Scaled(1.0)}, Line(), [[1.0]], -3)

@@ -94,3 +94,15 @@ def test_kinds_are_not_mixed():
         ComplexToReal().fit(X.real).transform(X)
     with pytest.raises(ValueError, match=r"X has shape \(60, 9\); .* gives 18 columns"):
         ComplexToReal().fit(X).inverse_transform(X.real)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-24, 1e20, 1e160])
+def test_the_scale_has_no_effect_on_normalized_signals(scale):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((20, 4)) + 1j * rng.standard_normal((20, 4))
+    expected = ComplexToReal(normalize=True).fit_transform(X)
+    scaled = ComplexToReal(normalize=True).fit_transform(scale * X)
+    np.testing.assert_allclose(scaled, expected, atol=1e-12)
+    if 1e-30 < scale < 1e30:
+        single = ComplexToReal(normalize=True).fit_transform((scale * X).astype("c8"))
+        np.testing.assert_allclose(single, expected, atol=1e-6)

@@ -328,3 +328,14 @@ def test_draws_at_the_ends_of_bounds_are_no_obstacle():
     y = draw(model, 100)
     projection = SubspaceProjection(4, method="crb", model=model).fit(model.signal(y), y)
     assert np.isfinite(projection.crb_ratio_).all()
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e160, 2.0**-500])
+def test_the_scale_has_no_effect_on_the_basis(scale):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((20, 5)) + 1j * rng.standard_normal((20, 5))
+    plain, scaled = SubspaceProjection(2).fit(X), SubspaceProjection(2).fit(scale * X)
+    np.testing.assert_allclose(scaled.components_, plain.components_, rtol=1e-10)
+    ratios = scaled.explained_energy_ratio_, plain.explained_energy_ratio_
+    np.testing.assert_allclose(*ratios, rtol=1e-12)
+    np.testing.assert_allclose(scaled.transform(scale * X) / scale, plain.transform(X))
