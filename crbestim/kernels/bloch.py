@@ -19,8 +19,8 @@ which bounds the backward error of the flow by 1e-13 of its generator.
 import math
 
 import numpy as np
-from numba import njit
 
+from ._compile import njit
 from .lanes import LANES, vectors, zeros
 
 N_COUPLINGS = 15
@@ -31,7 +31,7 @@ _TAYLOR_NORM = 0.5
 _TAYLOR_DEGREE = 12  # even, so that Horner's rule ends in the array that it began in
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def compose(a, b, out):
     """Write a o b (b acts first) and its derivatives."""
     a, b, out = vectors(a), vectors(b), vectors(out)
@@ -64,7 +64,7 @@ def compose(a, b, out):
             out[p, i + 5] = out[p, i + 5] + done
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def flow(g, work, out):
     """Write the exponential of `g`, (1 + d, 15, LANES), the generator times the time.
 
@@ -84,7 +84,7 @@ def flow(g, work, out):
         x, y = y, x
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def _set_identity(out):
     """Overwrite a map with the identity."""
     for p in range(out.shape[0]):
@@ -93,7 +93,7 @@ def _set_identity(out):
                 out[p, i, lane] = 1.0 if p == 0 and i % 7 == 0 and i < 29 else 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def _scale(g, squarings):
     """Scale each lane by a power of 2 to a small norm; return the extreme exponents."""
     scale = zeros((1, LANES))
@@ -117,7 +117,7 @@ def _scale(g, squarings):
     return fewest, most
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def _couplings(g):
     """Return the couplings by row, without the sources; takes vectors."""
     return (
@@ -129,7 +129,7 @@ def _couplings(g):
     )
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def _drive(couplings, a, j):
     """Return the product of couplings and column j of a map; takes vectors."""
     to_x, to_y, to_z, to_s, to_w = couplings
@@ -143,7 +143,7 @@ def _drive(couplings, a, j):
     )
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def _horner(g, a, k, out):
     """Write I + G/k o a, one step of Horner's rule, and its derivatives."""
     g, a, out = vectors(g), vectors(a), vectors(out)
@@ -167,7 +167,7 @@ def _horner(g, a, k, out):
         out[0, 7 * i] = out[0, 7 * i] + 1.0
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def _keep_where(squarings, k, before, after):
     """Undo squaring number k in the lanes that need at most k squarings."""
     undone = zeros((1, LANES))

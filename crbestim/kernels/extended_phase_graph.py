@@ -32,8 +32,8 @@ T2, TR / T2^2 times the new A and B; by B1, the derivative of the pulse times th
 from collections import namedtuple
 
 import numpy as np
-from numba import njit
 
+from ._compile import njit
 from .interpolation import weighted_sums
 from .lanes import LANES, vectors, zeros
 
@@ -56,7 +56,7 @@ inversion_time : from a complete inversion to pulse 0; negative without an inver
 """
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def play(c, j, n, at, column, a, b, z):
     """Apply pulse and relaxation to n orders of one column of the state; takes vectors.
 
@@ -79,7 +79,7 @@ def play(c, j, n, at, column, a, b, z):
         z[k] = cosine * w - half * p
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def play_by_t1(c, j, n, at, column, values, a, b, z):
     """Do the same for a derivative by T1, once the values have been played."""
     e2, shrink, sine, cosine, half = (
@@ -99,7 +99,7 @@ def play_by_t1(c, j, n, at, column, values, a, b, z):
         z[k] = k1 * source[k] + (cosine * w - half * p)
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def play_by_t2(c, j, n, at, column, values, a, b, z):
     """Do the same for a derivative by T2, once the values have been played."""
     e2, shrink, sine, cosine, half = (
@@ -120,7 +120,7 @@ def play_by_t2(c, j, n, at, column, values, a, b, z):
         z[k] = cosine * w - half * p
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def play_by_b1(c, j, n, at, column, values, a, b, z):
     """Do the same for a derivative by B1, before the values are played."""
     e2, shrink, sine, cosine, half = (
@@ -146,7 +146,7 @@ def play_by_b1(c, j, n, at, column, values, a, b, z):
         z[k] = cosine * w - half * p + (d_cosine * v - d_half * q)
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def turn_frame(angle, n, at, a, b):
     """Turn n orders of each pair of columns, real and imaginary part, by an angle."""
     cos, sin = np.cos(angle), np.sin(angle)
@@ -161,7 +161,7 @@ def turn_frame(angle, n, at, a, b):
             re[k], im[k] = cos * x - sin * y, cos * y + sin * x
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def coefficients(first, last, b1, nominal, decays, pulses, out):
     """Write the coefficients of the repetitions `first` to `last` - 1.
 
@@ -193,7 +193,7 @@ def coefficients(first, last, b1, nominal, decays, pulses, out):
         c[j, TE_D_SINE] = decay * (alpha * cos)
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def join(at, parts, a, b):
     """Set A_0 = conj(B_0) in all columns; takes vectors."""
     for column in range(a.shape[0]):
@@ -201,7 +201,7 @@ def join(at, parts, a, b):
         a[column, at[0]] = b[column, at[1]] * (-1.0 if is_imaginary else 1.0)
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def echo(c, j, at, columns, parts, a, b, z, i, path):
     """Write the echo after a pulse and its derivatives to row i of path; takes vectors."""
     for column in range(a.shape[0]):
@@ -218,7 +218,7 @@ def echo(c, j, at, columns, parts, a, b, z, i, path):
             path[i, column] = path[i, column] + c[j, TE_D_SHRINK] * p + c[j, TE_D_SINE] * w
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def play_orders(c, j, n, at, columns, parts, a, b, z):
     """Play n orders from slots `at` on, values and derivatives; takes vectors."""
     for part in range(parts):
@@ -231,7 +231,7 @@ def play_orders(c, j, n, at, columns, parts, a, b, z):
             play_by_t2(c, j, n, at, (1 + columns[T2]) * parts + part, part, a, b, z)
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def recover(c, j, columns, parts, z):
     """Add the recovery in one TR to Z_0; takes vectors."""
     z[0, 0] = z[0, 0] + (1.0 - c[j, E1])
@@ -240,7 +240,7 @@ def recover(c, j, columns, parts, z):
         z[column, 0] = z[column, 0] - c[j, K1] * c[j, E1]
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def play_chunk(c, first, last, n_states, columns, parts, turn, a, b, z, path):
     """Play the repetitions `first` to `last` - 1, at most CHUNK, in tiles.
 
@@ -267,7 +267,7 @@ def play_chunk(c, first, last, n_states, columns, parts, turn, a, b, z, path):
                 recover(c, j, columns, parts, z)
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def begin(lanes, columns, parts, inversion_time, b, z):
     """Write the state before pulse 0: equilibrium, or the recovery from an inversion."""
     b[:], z[:] = 0.0, 0.0
@@ -280,7 +280,7 @@ def begin(lanes, columns, parts, inversion_time, b, z):
             z[column, 0, lane] = -inverted * inversion_time / t1**2
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def load(theta, rows, intervals, lanes, decays):
     """Spread eight rows of theta over the lanes, and write their decays."""
     for lane in range(LANES):
@@ -293,7 +293,7 @@ def load(theta, rows, intervals, lanes, decays):
             decays[i, 2, lane], decays[i, 3, lane] = t * r1**2, t * r2**2
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def store(samples, rows, parts, s, ds):
     """Write the samples of a block, (m or more, n_columns or more, LANES), to its rows."""
     for lane in range(LANES):
@@ -308,7 +308,7 @@ def store(samples, rows, parts, s, ds):
                     ds[v, i, p - 1] = complex(real, imaginary)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(nogil=True)
 def simulate(first, last, theta, rows, n_states, columns, pulses, basis, s, ds):
     """Fill signals (n, m) and derivatives (n, m, d) of the blocks `first` to `last` - 1.
 

@@ -11,8 +11,8 @@ numba compiles a kernel anew for each literal number among its arguments, hence 
 from collections import namedtuple
 
 import numpy as np
-from numba import njit
 
+from ._compile import njit
 from .interpolation import weighted_sums
 from .lanes import LANES, spread, vectors, zeros
 from .magnetization_transfer import M0S, N_PARAMETERS, node_maps
@@ -42,7 +42,7 @@ tr, thermal : repetition time, and whether trains start from thermal equilibrium
 """
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def fill(weights, maps, n_orders, out):
     """Write the interpolated maps of a chunk; weights : (2, CHUNK, n), even and odd.
 
@@ -55,7 +55,7 @@ def fill(weights, maps, n_orders, out):
             weighted_sums(weights[1], maps, out, odd, last, np.bool_(False))
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def collect(basis, path, first, n, sums):
     """Add the samples of a chunk, projected onto its rows of the basis, to the sums.
 
@@ -71,7 +71,7 @@ def collect(basis, path, first, n, sums):
                 sums[first + i, e] = path[i, e]
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def initial_echo(theta, columns, closing, r, path_map, resolvent, thermal, start):
     """Write the state at echo 0 and, for a thermal start, its derivatives."""
     v, x = vectors(start), vectors(theta)
@@ -86,7 +86,7 @@ def initial_echo(theta, columns, closing, r, path_map, resolvent, thermal, start
         add_product(path_map[4:], resolvent, start[:1])
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def play(train, theta, columns, maps, between, r, pulses, basis, out):
     """Add the samples of one train and their derivatives to `out`.
 
@@ -127,7 +127,7 @@ def play(train, theta, columns, maps, between, r, pulses, basis, out):
     finish(sums, dsums, start, out)
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def load(theta, first, columns, lanes, r):
     """Spread eight rows of theta over the lanes; write the pools' ratio with derivatives.
 
@@ -143,7 +143,7 @@ def load(theta, first, columns, lanes, r):
             r[1 + columns[M0S], lane] = 1 / m0f**2
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def store(out, first, s, ds):
     """Write the samples of a block to its rows of the signals, and reset `out` to zero."""
     for lane in range(min(LANES, s.shape[0] - first)):
@@ -158,7 +158,7 @@ def store(out, first, s, ds):
             out[i, p, 0] = out[i, p, 1] = spread(0.0)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(nogil=True)
 def simulate(first, last, theta, columns, pulses, rates, basis, s, ds):
     """Fill signals (n, m) and derivatives (n, m, d) of the blocks `first` to `last` - 1.
 

@@ -6,15 +6,14 @@ onto a few coefficients. Sixteen sums, of ROWS rows and two entries, stay in the
 registers until they are complete. The order of terms does not depend on threads or chunks.
 """
 
-from numba import njit
-
+from ._compile import njit
 from .lanes import spread, vectors
 
 ROWS = 8
 ENTRIES = 2
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def weighted_sums(weights, values, out, low, high, add):
     """Write weights @ values to the entries `low` to `high` of `out`, or add it.
 

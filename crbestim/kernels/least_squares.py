@@ -14,7 +14,8 @@ Arrays are (n_rows, n) and (n_rows, n, n); the result of a row does not depend o
 """
 
 import numpy as np
-from numba import njit
+
+from ._compile import njit
 
 # At most this many repetitions of 2. a variable: the step is then good enough, even if not
 # the minimum.
@@ -23,7 +24,7 @@ _MOST_ROUNDS = 5
 _PULL = 1e-12
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def solve_free(a, b, free, factor, out):
     """Solve A out = b for the free variables, zero for the others.
 
@@ -62,7 +63,7 @@ def solve_free(a, b, free, factor, out):
     return True
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def slopes(g, a, p, out):
     """Write the downhill slope -(g + A p)."""
     for i in range(g.size):
@@ -72,14 +73,14 @@ def slopes(g, a, p, out):
         out[i] = -total
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def hold_pressed(x, g, free):
     """Mark the variables that steepest descent would not move out of the box as free."""
     for i in range(x.size):
         free[i] = not ((x[i] <= 0.0 and g[i] >= 0.0) or (x[i] >= 1.0 and g[i] <= 0.0))
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def first_side(x, p, way, free):
     """Return where on the way a free variable meets a side, and which; 1, -1 if none."""
     share, met = 1.0, -1
@@ -92,7 +93,7 @@ def first_side(x, p, way, free):
     return share, met
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def strongest_pull(x, g, a, p, slope, free):
     """Return the held variable with the steepest descent inwards; -1 if there is none."""
     steepest, which = 0.0, -1
@@ -104,7 +105,7 @@ def strongest_pull(x, g, a, p, slope, free):
     return which
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def step_in_box(x, g, a, free, factor, slope, way, p):
     """Write the step of one row; return False if A is not positive definite."""
     n = x.size
@@ -130,7 +131,7 @@ def step_in_box(x, g, a, free, factor, slope, way, p):
     return True
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(nogil=True)
 def steps_in_box(x, g, h, damping, p):
     """Write the steps for A = H + diag(damping), damping times 10 until A is positive.
 
@@ -151,7 +152,7 @@ def steps_in_box(x, g, h, damping, p):
             p[row] = 0.0
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(nogil=True)
 def decrements(x, g, h, ridge, out):
     """Write Newton's decrement g^T (H + diag(ridge))^-1 g / 2 of the free variables.
 

@@ -17,9 +17,9 @@ and after it. States and maps are those of `bloch.py`; without w, those of `trai
 import math
 
 import numpy as np
-from numba import njit
 
 from . import bloch
+from ._compile import njit
 from .lanes import LANES, spread, vectors, zeros
 from .saturation import saturation_rate
 from .trains import N_ENTRIES
@@ -32,14 +32,14 @@ _SERIES = 0.01  # below this q^2, sinh q / q and the like are Taylor polynomials
 _PACKED = np.array([0, 1, 7, 14, 15, 21, 17, 23, 2, 8, 3, 9, 5, 11])
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def slope(g, coupling, column, value):
     """Add a derivative of a coupling; takes vectors."""
     if column >= 0:
         g[1 + column, coupling] = g[1 + column, coupling] + value
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def exchange(theta, columns, time, g):
     """Set relaxation and exchange over `time` in a generator (1 + d, 15); takes vectors."""
     m0s, r1f, r2f, rx, r1s = theta[M0S], theta[R1F], theta[R2F], theta[RX], theta[R1S]
@@ -67,7 +67,7 @@ def exchange(theta, columns, time, g):
     slope(g, bloch.YX, columns[OMEGA0], duration)
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def exchange_terms(g, terms):
     """Write the terms of the exponential of the 2 x 2 generator of z and s, (3, LANES).
 
@@ -91,7 +91,7 @@ def exchange_terms(g, terms):
         terms[2, lane] = decay * slope_of_sinh
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def free_precession(theta, columns, g, out):
     """Write the map of free precession with the generator `g`, and its derivatives.
 
@@ -134,7 +134,7 @@ def free_precession(theta, columns, g, out):
         out[p, 23] = out[p, 23] + out[0, 20] - out[0, 21] + 1.0
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def set_free(out, a, b, zz, zs, sz, ss, m0f, m0s):
     """Set the 30 numbers of a map of free precession, with -Z m as its source."""
     for i in range(bloch.N_NUMBERS):
@@ -144,7 +144,7 @@ def set_free(out, a, b, zz, zs, sz, ss, m0f, m0s):
     out[17], out[23] = -1.0 * (zz * m0f + zs * m0s), -1.0 * (sz * m0f + ss * m0s)
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def irradiation(theta, columns, alpha, trf, rate, g, free):
     """Set rotation and saturation by a pulse in a generator: of w and s, and of x and z.
 
@@ -162,7 +162,7 @@ def irradiation(theta, columns, alpha, trf, rate, g, free):
         slope(g, bloch.ZX, columns[B1], -1.0 * nominal)
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def invert_free_pool(theta, columns, alpha, out):
     """Overwrite the effect on x, y and z with that of the inversion between crushers."""
     column = 1 + columns[B1]
@@ -177,7 +177,7 @@ def invert_free_pool(theta, columns, alpha, out):
             out[column, 14, lane] = -alpha * math.sin(angle)
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def rotate_and_forget(pulse):
     """Apply R before a pulse, and discard w before and after it; takes vectors."""
     zero = spread(0.0)
@@ -190,7 +190,7 @@ def rotate_and_forget(pulse):
             pulse[p, j] = zero
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def echo_map(theta, columns, alpha, trf, inverts, tr, rates, work, out):
     """Write the map of one repetition, (1 + d, 30, LANES), derivatives included.
 
@@ -215,7 +215,7 @@ def echo_map(theta, columns, alpha, trf, inverts, tr, rates, work, out):
     bloch.compose(free, half, out)
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def node_maps(theta, columns, nodes, tr, rates, maps):
     """Write the packed maps of all nodes, (n_nodes, 1 + d, 14, LANES)."""
     n_orders = maps.shape[1]

@@ -18,8 +18,8 @@ not decide. Among ties, the atom with the lowest number comes first.
 """
 
 import numpy as np
-from numba import njit
 
+from ._compile import njit
 from .lanes import LANES, spread, vectors
 
 WIDTH = 64
@@ -32,7 +32,7 @@ _NOBODY = np.iinfo(np.int64).max
 _GRID = 2.0**24
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True)
 def unit_rows(rows, out):
     """Write rows divided by their norms; rows of zeros stay zero.
 
@@ -52,7 +52,7 @@ def unit_rows(rows, out):
             out[i, f] /= norm
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True)
 def squared_distances(leaf, x, projective, out):
     """Write the squared distances of a signal from the atoms of a leaf.
 
@@ -86,7 +86,7 @@ def squared_distances(leaf, x, projective, out):
         out[j + 2], out[j + 3] = one - a2 * a2 - b2 * b2, one - a3 * a3 - b3 * b3
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True)
 def nearest(x, leaves, members, centres, radii, projective, tie, atoms, squares):
     """Write the numbers of the nearest atoms and their squared distances, best first.
 
@@ -126,13 +126,13 @@ def nearest(x, leaves, members, centres, radii, projective, tie, atoms, squares)
             atoms[start + i], squares[start + i] = names[i, :k], best[i, :k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True)
 def _reach(square, projective, tie):
     """Return the distance up to which atoms may matter."""
     return np.sqrt(max(square + (tie if projective else tie * square), 0.0))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True)
 def _nearest_centres(batch, centres, n_leaves, projective, first):
     """Write the number of each signal's nearest centre."""
     found = np.empty((WIDTH // LANES, LANES))
@@ -146,7 +146,7 @@ def _nearest_centres(batch, centres, n_leaves, projective, first):
                     lowest[i], first[i] = flat[j], c * WIDTH + j
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True)
 def _search(
     batch, leaves, members, centres, radii, projective, tie, first, reach, best, names
 ):
@@ -167,7 +167,7 @@ def _search(
                     reach[i] = _reach(best[i, last], projective, tie)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True)
 def _lowest_ties(x, leaves, members, centres, radii, projective, last, tolerance, names):
     """Write the lowest numbers of the atoms that tie at a squared distance."""
     reach = np.sqrt(max(last + tolerance, 0.0))
@@ -183,7 +183,7 @@ def _lowest_ties(x, leaves, members, centres, radii, projective, last, tolerance
                 _keep_lowest(ties, members[leaf], names)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True)
 def _collect(found, members, best, names):
     """Sort atoms of a leaf into the list of the best."""
     last = len(best) - 1
@@ -196,7 +196,7 @@ def _collect(found, members, best, names):
             best[place], names[place] = found[j], members[j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True)
 def _keep_lowest(ties, members, names):
     """Sort the ties of a leaf into the list of the lowest numbers."""
     last = len(names) - 1
@@ -209,7 +209,7 @@ def _keep_lowest(ties, members, names):
             names[place] = members[j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True)
 def _order(best, names, tolerance):
     """Put at each place the lowest number among those that tie with the best one left."""
     for place in range(len(best) - 1):
@@ -224,7 +224,7 @@ def _order(best, names, tolerance):
         best[place], names[place] = square, name
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True)
 def affine_weights(x, signals, atoms, projective, regularization, weights):
     """Write the weights, of sum one, with which neighbours rebuild a signal best.
 
@@ -266,7 +266,7 @@ def affine_weights(x, signals, atoms, projective, regularization, weights):
         weights[i] /= np.sum(weights[i])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True)
 def _align(row, reference, out):
     """Write a complex row, its phase set so that its product with another is real."""
     re, im = 0.0, 0.0
@@ -283,7 +283,7 @@ def _align(row, reference, out):
         out[f + 1] = re * row[f + 1] - im * row[f]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True)
 def _solve(matrix, right):
     """Solve a positive definite system in place by Cholesky's decomposition."""
     n = len(right)
@@ -303,7 +303,7 @@ def _solve(matrix, right):
         right[a] /= matrix[a, a]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True)
 def weighted_parameters(parameters, periods, atoms, weights, out):
     """Write weighted means of the neighbours' parameters, clipped to their range.
 

@@ -12,8 +12,8 @@ import math
 from collections import namedtuple
 
 import numpy as np
-from numba import njit
 
+from ._compile import njit
 from .interpolation import weighted_sums
 from .lanes import LANES, vectors, zeros
 
@@ -22,7 +22,7 @@ Rates = namedtuple("Rates", "table domain")
 x and v, (log tau_min, log tau_max, alpha_max)."""
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def saturation_rate(t2s, b1, alpha, trf, rates, out):
     """Write R2sl and its derivatives with respect to T2s and B1, (3, LANES), in SI units.
 
@@ -43,7 +43,7 @@ def saturation_rate(t2s, b1, alpha, trf, rates, out):
         out[2, lane] = dv_db1 * drho_dv / t2s[lane]
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def _chebyshev_sums(points, table, sums):
     """Write rho, its derivative by x and that by v at the points (x, v)."""
     n_x, n_v = table.shape
@@ -59,7 +59,7 @@ def _chebyshev_sums(points, table, sums):
         sums[2] = sums[2] + t_x[i, 0] * rows[i, 1]
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def _chebyshev(points, t):
     """Write Chebyshev polynomials and their derivatives, (n, 2, LANES), by recursion."""
     for lane in range(LANES):

@@ -26,8 +26,7 @@ parameter,  v_i = E_i v_{i-1} + b_i,  t_i = E_i t_{i-1} + dE_i v_{i-1} + db_i.
     s = Phi v_0 + phi and ds = t + Phi t_0.
 """
 
-from numba import njit
-
+from ._compile import njit
 from .lanes import spread, vectors
 
 N_ENTRIES = 14
@@ -35,7 +34,7 @@ XX, XY, YY, ZZ, ZS, SS, BZ, BS, XZ, YZ, XS, YS, BX, BY = range(N_ENTRIES)
 EVEN = 8
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def step_columns(m, r, columns):
     """Apply the map m (14) to the five columns (5, 4) of an affine map; takes vectors."""
     xx, xy, yy, zz, zs, ss = m[XX], m[XY], m[YY], m[ZZ], m[ZS], m[SS]
@@ -54,7 +53,7 @@ def step_columns(m, r, columns):
     columns[4, 3] = columns[4, 3] + m[BS]
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def step_state(m, r, v):
     """Apply a map (1 + d, 14) to a state with derivatives (1 + d, 4); takes vectors."""
     xx, xy, yy, zz, zs, ss = m[0, XX], m[0, XY], m[0, YY], m[0, ZZ], m[0, ZS], m[0, SS]
@@ -80,7 +79,7 @@ def step_state(m, r, v):
     )
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def sweep_columns(exact, between, index, low, high, first, r, columns, path):
     """Advance the columns from echo low - 1 to high - 1 and keep their x and y.
 
@@ -99,7 +98,7 @@ def sweep_columns(exact, between, index, low, high, first, r, columns, path):
             path[k, 2 * j], path[k, 2 * j + 1] = columns[j, 0], columns[j, 1]
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def sweep_state(exact, between, index, low, high, first, r, v, path):
     """Advance the state from echo low - 1 to high - 1 and keep its derivatives of x and y.
 
@@ -116,7 +115,7 @@ def sweep_state(exact, between, index, low, high, first, r, v, path):
             path[k, 2 * p - 2], path[k, 2 * p - 1] = v[p, 0], v[p, 1]
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def close_cycle(closing, r, columns, resolvent):
     """Compose the columns with map 0, and write (I - A)^-1 of the cycle, transposed."""
     columns, resolvent = vectors(columns), vectors(resolvent)
@@ -127,7 +126,7 @@ def close_cycle(closing, r, columns, resolvent):
     _invert(resolvent)
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def _invert(a):
     """Invert I - A in place, for a contraction A, so without pivots; takes vectors."""
     n = a.shape[0]
@@ -144,7 +143,7 @@ def _invert(a):
                     a[i, j] = a[i, j] - factor * a[k, j]
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def add_product(rows, matrix, out):
     """Add rows @ matrix, (n, 4) times (4, 4), to `out`."""
     rows, matrix, out = vectors(rows), vectors(matrix), vectors(out)
@@ -156,7 +155,7 @@ def add_product(rows, matrix, out):
             out[i, j] = value
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def finish(sums, dsums, start, out):
     """Combine both sweeps: s += Phi v_0 + phi, ds += t + Phi t_0.
 

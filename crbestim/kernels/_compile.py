@@ -1,0 +1,77 @@
+"""How kernels are compiled: numba's `njit`, with a cache that is allowed to fail.
+
+numba keeps compiled code in the first of these folders that it can write to: the one that
+the environment variable NUMBA_CACHE_DIR names, ``__pycache__`` beside the source, and the
+user's cache. Without any, ``numba.njit(cache=True)`` raises an error on import, and where
+a folder cannot be written or read later, on the first call. Here kernels are compiled all
+the same, and one warning per process says that they are not kept. It comes when the first
+of them has been compiled, not on import: what compiles nothing has nothing to say, and if
+warnings are errors, no module is left half imported and the next call works.
+"""
+
+import pickle
+import warnings
+
+import numba
+from numba.core.caching import FunctionCache, NullCache
+
+_has_warned = False
+
+
+def njit(function=None, **options):
+    """Compile a kernel with ``numba.njit``, keep it, and divide like NumPy."""
+    if function is None:
+        return lambda function: njit(function, **options)
+    kernel = numba.njit(function, error_model="numpy", **options)
+    if not numba.config.DISABLE_JIT:
+        # What `enable_caching` does, with a cache of our own.
+        kernel._cache = _cache_of(function)
+    return kernel
+
+
+def _cache_of(function):
+    try:
+        return _Cache(function)
+    except (RuntimeError, OSError) as error:
+        return _NoCache(error)
+
+
+class _Cache(FunctionCache):
+    """numba's cache on disk; what cannot be read is compiled anew."""
+
+    def load_overload(self, sig, target_context):
+        try:
+            return super().load_overload(sig, target_context)
+        except (OSError, EOFError, pickle.UnpicklingError) as error:
+            _warn(error)
+            return None
+
+    def save_overload(self, sig, data):
+        try:
+            super().save_overload(sig, data)
+        except (OSError, EOFError, pickle.UnpicklingError) as error:
+            _warn(error)
+
+
+class _NoCache(NullCache):
+    """No folder can be written to."""
+
+    def __init__(self, problem):
+        self._problem = problem
+
+    def save_overload(self, sig, cres):
+        _warn(self._problem)
+
+
+def _warn(problem):
+    """Say once per process that compiled code is not kept, and what to do."""
+    global _has_warned
+    if not _has_warned:
+        _has_warned = True
+        warnings.warn(
+            f"compiled code cannot be kept ({problem}), so that every process compiles "
+            "anew, which takes up to a minute; set the environment variable "
+            "NUMBA_CACHE_DIR to a folder that can be written to",
+            UserWarning,
+            stacklevel=3,
+        )
