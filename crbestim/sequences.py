@@ -122,11 +122,15 @@ class HybridStateSequence:
         column; a MATLAB cell array one per cell. Trains of unequal length in a NumPy
         file follow one another, and ``train_lengths`` holds their numbers of pulses.
 
+        A file may come from anywhere: nothing in it is executed, and what is damaged is
+        refused where it shows. ``.npz`` files and compressed ``.mat`` files hold
+        checksums; in others a changed digit of a number cannot be known.
+
         Parameters
         ----------
         path : str or path-like
             A ``.npz`` file, or a ``.mat`` file of any MATLAB version. Version 7.3
-            needs h5py.
+            needs h5py, which runs in a second Python process.
         tr : float, default=None
             Repetition time, in s. By default that of the file; if given, it replaces
             the file's.
@@ -141,7 +145,8 @@ class HybridStateSequence:
         FileNotFoundError
             If there is no such file.
         SequenceFileError
-            If the file cannot be read or does not hold a sequence.
+            If the file cannot be read, does not hold a sequence, or holds one of more
+            than 64 MiB or 65536 trains.
         ImportError
             If the file is of MATLAB version 7.3 and h5py is not installed.
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from crbestim import _sequence_files
 from crbestim.exceptions import ImplausibleValueWarning, SequenceFileError
 from crbestim.sequences import HybridStateSequence
 
@@ -336,20 +335,6 @@ def test_pickled_arrays_are_not_loaded(tmp_path):
     alpha = np.array([ALPHA, ALPHA[:3]], object)
     path = write_npz(tmp_path / "s", alpha, alpha, TR=TR)
     with pytest.raises(SequenceFileError, match="s.npz cannot be read: .*plain arrays"):
-        HybridStateSequence.from_file(path)
-
-
-def test_variables_that_cannot_be_listed_do_not_matter(tmp_path, monkeypatch):
-    def fails(path):
-        raise ValueError("a workspace of functions")
-
-    monkeypatch.setattr(_sequence_files, "whosmat", fails)
-    path = tmp_path / "whole.mat"
-    savemat(path, {"alpha": [0.1, 0.2], "TRF": [1e-4, 1e-4], "TR": 3.5e-3})
-    sequence = HybridStateSequence.from_file(path)
-    np.testing.assert_array_equal(sequence.alpha, [0.1, 0.2])
-    savemat(path, {"alpha": [0.1, 0.2]})
-    with pytest.raises(SequenceFileError, match="a workspace of functions"):
         HybridStateSequence.from_file(path)
 
 
