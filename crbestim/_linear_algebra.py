@@ -8,6 +8,7 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
 from ._arrays import as_numbers, as_reals
+from ._threads import one_blas_thread
 
 # Below this eigenvalue of the information scaled to a unit diagonal, a combination of
 # parameters counts as not determined: rounding alone makes eigenvalues of 1e-15.
@@ -32,6 +33,7 @@ def norms(X):
         return largest * np.linalg.norm(X / largest[:, None], axis=1)
 
 
+@one_blas_thread
 def whitening_matrix(covariance, n_features):
     """Inverse of the lower Cholesky factor of a noise covariance.
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from ._arrays import as_numbers, as_reals, as_theta
 from ._linear_algebra import inverse_squares, plain_inverses, pseudo_inverses, root_of
+from ._threads import one_blas_thread
 from ._validation import check_model
 from .exceptions import LowSignalWarning, SingularInformationWarning
 from .noise import (
@@ -50,6 +51,7 @@ _MOST_COMPARED = 4096
 _TOLERATED = 1.1
 
 
+@one_blas_thread
 def fisher_information(jacobian, noise_std=1.0, *, signal=None, noise="gaussian"):
     """Fisher information of signals in white Gaussian noise, or in Rician or other noise.
 
@@ -192,6 +194,7 @@ def crb_from_jacobian(
     return np.einsum("nii->ni", covariance).copy()
 
 
+@one_blas_thread
 def covariance_from_jacobian(
     jacobian,
     signal=None,
@@ -276,6 +279,7 @@ def covariance_of_estimates(
     return np.where(np.reshape(has_noise, (-1, 1, 1)), covariance, np.nan)
 
 
+@one_blas_thread
 def covariance_from_information(information):
     """Inverse of information matrices, even where they are singular.
 

@@ -25,6 +25,7 @@ from scipy.special import chdtr, chndtr, i0e, i1e, ndtri, roots_legendre
 
 from ._arrays import as_numbers, as_reals
 from ._representation import constructor_call
+from ._threads import one_blas_thread
 
 __all__ = [
     "GaussianNoise",
@@ -725,6 +726,7 @@ def _freedom(m, a, lag):
     return ((m - a) ** 2 + 2 * a * lag - 2) ** 2 / 2
 
 
+@one_blas_thread
 def _integral(amplitude, moment):
     """Return a mean over magnitudes by quadrature, for amplitudes up to a few hundred."""
     nodes, weights = roots_legendre(_N_NODES)

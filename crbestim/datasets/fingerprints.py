@@ -5,6 +5,7 @@ from joblib import Parallel, delayed
 from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
 
+from .._threads import one_blas_thread
 from .._validation import check_count, check_model
 from ..bounds import noise_of_signals, signal_and_bound, warn_of_bound
 from ..noise import add_noise, check_snr, noise_of_data
@@ -111,6 +112,7 @@ def make_fingerprints(
     return X, theta, *rest
 
 
+@one_blas_thread
 def _chunk(model, size, snr_range, distributions, return_crb, seed):
     rng = np.random.default_rng(seed)
     whole = draw_parameters(model.whole, size, rng, distributions)

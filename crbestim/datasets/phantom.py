@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from .._arrays import as_array
+from .._threads import one_blas_thread
 from ..parameters import fold
 from .anatomy import HALF_LENGTH, HALF_WIDTH, TISSUES, axial_slice
 
@@ -211,6 +212,7 @@ def _coordinates(shape):
     return (x - (nx - 1) / 2) * pixel, ((ny - 1) / 2 - y) * pixel
 
 
+@one_blas_thread
 def _tissue_values(labels, x, y, rng):
     """Return values by name, random waves within the range of each voxel's tissue."""
     # All are drawn, in a fixed order, so that no map depends on the model's parameters.

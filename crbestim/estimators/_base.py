@@ -7,10 +7,10 @@ from copy import deepcopy
 import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
-from threadpoolctl import threadpool_limits
 
 from .._arrays import is_frame
 from .._measurements import Measurements
+from .._threads import one_blas_thread
 from .._validation import (
     check_crb,
     check_features,
@@ -453,8 +453,7 @@ def undone_by_errors(estimator):
     # The only attribute that a fit changes in place.
     before |= {k: deepcopy(v) for k, v in before.items() if k == "_random_state"}
     try:
-        # Sums in BLAS depend on how many threads share them.
-        with threadpool_limits(1, user_api="blas"):
+        with one_blas_thread:
             yield
     except BaseException:
         vars(estimator).clear()

@@ -6,6 +6,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from .._linear_algebra import norms
+from .._threads import one_blas_thread
 from ..kernels.matching import affine_weights, unit_rows, weighted_parameters
 from ..least_squares.likelihood import best_sigma, with_density
 from ..models.base import m0_by_projection, with_amplitude, without_amplitude
@@ -310,6 +311,7 @@ def nearest_weighted(dictionary, data, groups, n_neighbors):
     return atoms, squares
 
 
+@one_blas_thread
 def _weighted_squares(data, atoms, has_factor):
     """Squared distances of weighted signals from atoms, (n_voxels, n_atoms)."""
     squared = data.weights**2

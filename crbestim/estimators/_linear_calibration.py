@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._threads import one_blas_thread
 from ..bounds import crb_from_jacobian
 from ..models import SignalModel
 from ..models.base import main_direction
@@ -50,6 +51,7 @@ class LinearCalibration:
     reference: np.ndarray | None
 
     @classmethod
+    @one_blas_thread
     def learn(cls, X, y):
         """Learn from examples.
 
@@ -81,6 +83,7 @@ class LinearCalibration:
         coef = np.linalg.lstsq((y - y_mean) / y_scale, X - x_mean, rcond=None)[0]
         return cls(x_mean, y_mean, y_scale, coef, reference)
 
+    @one_blas_thread
     def invert(self, X, known=None):
         """Estimate parameters; of many solutions, the one of least norm.
 
@@ -179,6 +182,7 @@ class LinearModel(SignalModel):
         model = cls(LinearCalibration.learn(X, everything), everything)
         return model if known is None else model.given(*model.parameter_names[y.shape[1] :])
 
+    @one_blas_thread
     def _simulate(self, theta, jacobian=False):
         c = self.calibration
         s = c.x_mean + (theta - c.y_mean) / c.y_scale @ c.coef

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 
 from .._measurements import Measurements
+from .._threads import one_blas_thread
 from ..exceptions import AtBoundWarning, LowSignalWarning
 from ..least_squares.driver import evenly_spaced
 from ..noise import GaussianNoise, likelihood_of, noise_of, noise_of_data
@@ -140,6 +141,7 @@ def _with_noise(model, data, signal):
     return Measurements(data.X, np.where(n_free > 0, level, np.nan), data.weights)
 
 
+@one_blas_thread
 def _bias(model, data, y, noise):
     """Return the largest bias of a parameter, in standard deviations.
 

@@ -15,6 +15,7 @@ from scipy.stats import chi2
 
 from .._linear_algebra import norms
 from .._measurements import Measurements
+from .._threads import one_blas_thread
 from ..bounds import covariance_of_estimates
 from ..exceptions import LowSignalWarning, NoiseLevelWarning
 from ..models.base import m0_by_projection
@@ -171,6 +172,7 @@ def _snr(X, m0, norm, noise, n_real):
         return np.where(np.isnan(norm), np.abs(m0) / noise, ratio)
 
 
+@one_blas_thread
 def _outside(model, data, signal, jacobian, m0, noise=None):
     """Norm of weighted signals outside the span of the model's and its derivatives."""
     X = data.X

@@ -3,15 +3,13 @@
 Both drivers run in one thread and are small, so that they can be sent to workers.
 """
 
-from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 
-import numba
 import numpy as np
 from joblib import effective_n_jobs
-from threadpoolctl import threadpool_limits
 
+from .._threads import one_thread
 from ..bounds import covariance_of_estimates, crb_from_jacobian
 from ..models.base import with_amplitude
 from ..noise import likelihood_of
@@ -456,21 +454,6 @@ def chunks(n_voxels, n_jobs):
     """Return the rows of each task, as slices; few, as each task sets up its model."""
     size = min(-(-n_voxels // (2 * effective_n_jobs(n_jobs))), _LARGEST_CHUNK)
     return [slice(i, i + size) for i in range(0, n_voxels, size)]
-
-
-@contextmanager
-def one_thread():
-    """Limit numba and BLAS to one thread: voxels are the parallel part.
-
-    Besides, the last digits of sums by BLAS depend on the number of threads.
-    """
-    n_threads = numba.get_num_threads()
-    numba.set_num_threads(1)
-    try:
-        with threadpool_limits(1, user_api="blas"):
-            yield
-    finally:
-        numba.set_num_threads(n_threads)
 
 
 def evenly_spaced(n_rows, n_wanted):

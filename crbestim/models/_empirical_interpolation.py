@@ -15,11 +15,11 @@ of every pulse.
 
 import numpy as np
 from scipy.linalg import qr
-from threadpoolctl import threadpool_limits
+
+from .._threads import one_blas_thread
 
 
-# One thread: the last digits must be the same in workers, which have fewer threads.
-@threadpool_limits.wrap(limits=1, user_api="blas")
+@one_blas_thread
 def interpolation_weights(snapshots, tolerance, random_state=0):
     """Choose nodes among the rows of `snapshots`, and weights that give all rows.
 

@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 from numpy.polynomial import chebyshev, legendre
 
+from .._threads import one_blas_thread
+
 TAU_RANGE = (5.0, 250.0)
 """Pulse durations over T2s that the table covers."""
 
@@ -88,6 +90,7 @@ def _integration_matrix(tau, n_nodes, to_coefficients, nodes):
     return tau / 2 * chebyshev.chebvander(2 * nodes / tau - 1, n_nodes) @ coefficients.T
 
 
+@one_blas_thread
 def exact_saturation(lineshape, tau, alpha, n_nodes=96):
     """Longitudinal magnetization after a pulse that starts at 1, by spectral collocation.
 

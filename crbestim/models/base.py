@@ -7,6 +7,7 @@ import numpy as np
 
 from .._arrays import as_theta
 from .._representation import constructor_call
+from .._threads import one_blas_thread
 from ..exceptions import InexactJacobianWarning, MissingJacobianError
 from ..parameters import Parameter
 from ._amplitude import find_amplitude
@@ -329,8 +330,9 @@ class SignalModel:
             out = self.rows(part)._checked_signal(theta[part], jacobian)
             s, rest = (out[0], out[1:]) if jacobian else (out, ())
             # One product a row, because the rounding of a block may depend on its size.
-            rows = (s[:, None, :] @ adjoint.T)[:, 0]
-            blocks.append([rows, *(adjoint @ part for part in rest)])
+            with one_blas_thread:
+                rows = (s[:, None, :] @ adjoint.T)[:, 0]
+                blocks.append([rows, *(adjoint @ part for part in rest)])
         parts = [np.concatenate(part) for part in zip(*blocks, strict=True)]
         return tuple(parts) if jacobian else parts[0]
 
@@ -655,6 +657,7 @@ def without_amplitude(values, column):
     return values if column is None else np.delete(values, column, axis=1)
 
 
+@one_blas_thread
 def main_direction(X):
     """Return the leading right singular vector of the rows of X, each of unit norm.
 

@@ -13,6 +13,7 @@ import numpy as np
 from .._arrays import as_numbers
 from .._linear_algebra import whitening_matrix
 from .._representation import values_or
+from .._threads import one_blas_thread
 from .._validation import check_known, check_model
 from ..noise import GaussianNoise, get_noise
 from .base import SignalModel, with_amplitude
@@ -340,6 +341,7 @@ class WhitenedModel(LinearView):
         signal, derivatives = out
         return self._whiten(signal[:, :, None])[:, :, 0], self._whiten(derivatives)
 
+    @one_blas_thread
     def _whiten(self, columns):
         return self.whitening @ columns
 

@@ -11,6 +11,7 @@ import numpy as np
 from joblib import effective_n_jobs
 
 from .._linear_algebra import norms
+from .._threads import one_torch_thread
 
 # Rows per call of a network: always this number, so that the arithmetic of a row does not
 # depend on how many others there are.
@@ -297,14 +298,9 @@ def pool(n_threads):
     """
     import torch
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     options = dict(initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        with ThreadPoolExecutor(n_threads, **options) as executor:
-            yield map if n_threads == 1 else executor.map
-    finally:
-        torch.set_num_threads(before)
+    with one_torch_thread, ThreadPoolExecutor(n_threads, **options) as executor:
+        yield map if n_threads == 1 else executor.map
 
 
 def unit_amplitude(X):

@@ -8,6 +8,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
+from .._threads import one_blas_thread
 from .._validation import Interval, StrOptions, check_model, check_targets, fit_context
 from ..bounds import signal_and_bound
 from ._base import SignalTransformer, times
@@ -179,15 +180,16 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
         X, finite = self._check_fit(X, y)
         weights = self._check_model(X)
         model, theta = self._check_theta(len(X), finite, y)
-        if self.n_components >= X.shape[1]:
-            is_real = self.real_basis or not self.is_complex_
-            basis = np.eye(X.shape[1], dtype=float if is_real else complex)
-            self.n_iter_ = 1
-        elif self.method == "crb":
-            basis = self._optimize(model, theta, weights)
-        else:
-            basis, self.n_iter_ = self._principal(X, finite), 1
-        self._set_components(X, finite, basis)
+        with one_blas_thread:
+            if self.n_components >= X.shape[1]:
+                is_real = self.real_basis or not self.is_complex_
+                basis = np.eye(X.shape[1], dtype=float if is_real else complex)
+                self.n_iter_ = 1
+            elif self.method == "crb":
+                basis = self._optimize(model, theta, weights)
+            else:
+                basis, self.n_iter_ = self._principal(X, finite), 1
+            self._set_components(X, finite, basis)
         vars(self).pop("crb_ratio_", None)
         if theta is not None:
             self.crb_ratio_ = self._crb_ratio(model, theta)

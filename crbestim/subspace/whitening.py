@@ -5,6 +5,7 @@ from sklearn.base import OneToOneFeatureMixin
 
 from .._arrays import as_numbers
 from .._linear_algebra import whitening_matrix
+from .._threads import one_blas_thread
 from .._validation import fit_context
 from ._base import SignalTransformer, times
 
@@ -123,9 +124,11 @@ class Whitening(OneToOneFeatureMixin, SignalTransformer):
             ``L x`` for each row x; NaN for rows with values that are not finite.
         """
         X = self._check_inverse(X, self.n_features_in_)
-        return times(X, np.linalg.inv(self.whitening_).T)
+        with one_blas_thread:
+            return times(X, np.linalg.inv(self.whitening_).T)
 
 
+@one_blas_thread
 def _covariance_of(noise, X):
     """Estimate the covariance, per real or imaginary channel, from samples of noise."""
     if noise.ndim != 2 or noise.shape[1] != X.shape[1]:
