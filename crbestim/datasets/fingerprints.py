@@ -1,10 +1,11 @@
 """Random fingerprints: parameters, simulated noisy signals and their bounds."""
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
 
+from .._parallel import in_parallel
 from .._threads import one_blas_thread
 from .._validation import check_count, check_model
 from ..bounds import noise_of_signals, signal_and_bound, warn_of_bound
@@ -99,11 +100,11 @@ def make_fingerprints(
     sizes = [min(_CHUNK, n_samples - i) for i in range(0, n_samples, _CHUNK)]
     entropy = check_random_state(random_state).randint(2**31 - 1, size=4)
     seeds = np.random.SeedSequence(entropy.tolist()).spawn(len(sizes))
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-    chunks = parallel(
+    tasks = (
         delayed(_chunk)(model, size, snr_range, distributions, return_crb, seed)
         for size, seed in zip(sizes, seeds, strict=True)
     )
+    chunks = in_parallel(tasks, n_jobs)
     chunks = tqdm(chunks, total=len(sizes), desc="fingerprints", disable=not verbose)
     X, theta, snr, *rest = (np.concatenate(part) for part in zip(*chunks, strict=True))
     if return_crb:

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from .._linear_algebra import norms
+from .._parallel import in_parallel
 from .._threads import one_blas_thread
 from ..kernels.matching import affine_weights, unit_rows, weighted_parameters
 from ..least_squares.likelihood import best_sigma, with_density
@@ -337,10 +338,12 @@ def amplitude_by_projection(model, data, theta):
 
 def in_blocks(task, n_voxels, block_size, n_jobs):
     """Run a task on slices of all voxels, in threads: kernels release the GIL."""
-    Parallel(n_jobs=n_jobs, require="sharedmem")(
+    tasks = (
         delayed(task)(slice(first, first + block_size))
         for first in range(0, n_voxels, block_size)
     )
+    for _ in in_parallel(tasks, n_jobs, require="sharedmem"):
+        pass
 
 
 def _simulated(model, parameters):

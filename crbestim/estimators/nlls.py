@@ -4,11 +4,12 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 from sklearn.exceptions import ConvergenceWarning
 from tqdm.auto import tqdm
 
 from .._measurements import Measurements
+from .._parallel import in_parallel
 from .._validation import HasMethods, Interval, StrOptions, fit_context
 from ..least_squares.box import amplitude_limits, resolve_bounds, search_box
 from ..least_squares.driver import (
@@ -386,13 +387,13 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
     def _run(self, fitter, data, known):
         """Fit chunks of voxels, in parallel."""
         starts, spare = self._starts.find(data, known)
-        results = Parallel(n_jobs=self.n_jobs, return_as="generator")(
+        tasks = (
             delayed(fitter.of(rows).fit)(data[rows], starts[:, rows], rows_of(spare, rows))
             for rows in chunks(len(data), self.n_jobs)
         )
         parts = []
         with tqdm(total=len(data), desc="voxels", disable=not self.verbose) as bar:
-            for part in results:
+            for part in in_parallel(tasks, self.n_jobs):
                 parts.append(part)
                 bar.update(len(part.theta))
         return parts

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 from sklearn.neighbors import NearestNeighbors
 
 from .._measurements import Measurements
+from .._parallel import in_parallel
 from .._validation import HasMethods, Interval, StrOptions, fit_context
 from ..least_squares.box import amplitude_limits, at_limits, resolve_bounds, search_box
 from ..least_squares.driver import (
@@ -417,8 +418,9 @@ class OneStepRegressor(IntervalMixin, BoundedRegressor):
         starts, model = self._find_starts(data, known), self._model_at(known)
         limits = amplitude_limits(self.model_, self.bounds_)
         options = self._box, self.n_steps, self.prior_, limits
-        parts = Parallel(n_jobs=self.n_jobs)(
+        tasks = (
             delayed(FisherScoring(model.rows(c), *options).refine)(data[c], starts[:, c])
             for c in chunks(len(data), self.n_jobs)
         )
-        return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+        parts = zip(*in_parallel(tasks, self.n_jobs), strict=True)
+        return tuple(np.concatenate(part) for part in parts)

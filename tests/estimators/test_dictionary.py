@@ -11,9 +11,9 @@ from sklearn.model_selection import cross_validate
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
+from crbestim import _parallel
 from crbestim.bounds import cramer_rao_bound
 from crbestim.datasets import make_fingerprints
-from crbestim.estimators import _dictionary
 from crbestim.estimators.dictionary import DictionaryRegressor
 from crbestim.metrics import wrapped_error
 from crbestim.models import SignalModel
@@ -158,16 +158,13 @@ def test_blocks_and_threads_change_no_bit(regressor, kind):
 
 
 def test_n_jobs_is_a_number_of_threads(monkeypatch):
-    seen = []
-    parallel = _dictionary.Parallel
+    seen, parallel = [], _parallel.Parallel
     monkeypatch.setattr(
-        _dictionary,
-        "Parallel",
-        lambda **options: seen.append(options) or parallel(**options),
+        _parallel, "Parallel", lambda **kw: seen.append(kw) or parallel(**kw)
     )
     X, y = measured(5)
     DictionaryRegressor(n_jobs=2).fit(X, y).predict(X)
-    assert seen == [{"n_jobs": 2, "require": "sharedmem"}]
+    assert seen == [{"n_jobs": 2, "require": "sharedmem", "return_as": "generator"}]
 
 
 def test_block_size_bounds_the_memory():

@@ -10,10 +10,10 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import cross_validate
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from crbestim import CRBRegressor, DictionaryRegressor, OneStepRegressor
+from crbestim import CRBRegressor, DictionaryRegressor, OneStepRegressor, _parallel
 from crbestim.bounds import cramer_rao_bound
 from crbestim.datasets import make_fingerprints
-from crbestim.estimators import _start_values, nlls
+from crbestim.estimators import _start_values
 from crbestim.estimators.nlls import NLLSRegressor, VoxelStatus
 from crbestim.models import MagnetizationTransfer, MonoExponential
 from crbestim.parameters import Parameter
@@ -242,9 +242,8 @@ def test_dictionary_starts_where_the_centre_gets_lost():
 
 
 def test_n_jobs_and_verbose_reach_joblib_and_the_progress_bar(monkeypatch, capsys):
-    seen = []
-    parallel = nlls.Parallel
-    monkeypatch.setattr(nlls, "Parallel", lambda **kw: seen.append(kw) or parallel())
+    seen, parallel = [], _parallel.Parallel
+    monkeypatch.setattr(_parallel, "Parallel", lambda **kw: seen.append(kw) or parallel())
     X, y = measured(3)
     NLLSRegressor(Precession(), n_jobs=2).fit(X, y).predict(X)
     assert seen[0]["n_jobs"] == 2 and capsys.readouterr().err == ""
