@@ -455,7 +455,8 @@ def undone_by_errors(estimator):
     try:
         with one_blas_thread:
             yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
+    except BaseException as error:
+        if getattr(error, "fitted", None) is not estimator:
+            vars(estimator).clear()
+            vars(estimator).update(before)
         raise

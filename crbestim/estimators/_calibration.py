@@ -113,6 +113,20 @@ def calibrate_in_time(network, y, known, deadline):
     return learn(n, network._random_state)
 
 
+def calibrate_whatever_comes(network, y, known, deadline, progress):
+    """Calibrate a fitted CRBRegressor, in a moment if its fit was or is interrupted.
+
+    Another interrupt leaves it without a calibration: the weights are worth keeping.
+    """
+    for _ in range(2):
+        n = _LEAST_PROBES if progress.interrupted else len(y)
+        try:
+            return calibrate_in_time(network, y[:n], rows_of(known, slice(n)), deadline)
+        except KeyboardInterrupt:
+            progress.interrupted = True
+    return no_calibration(y.shape[1])
+
+
 def no_calibration(n_outputs):
     """Return what `calibrate` returns where calibration is not possible."""
     return (np.nan, np.nan), {"snr": np.ones(1), "factor": np.ones((1, n_outputs))}

@@ -4,7 +4,6 @@ import warnings
 from numbers import Integral
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from .._arrays import as_reals
 from ..noise import check_snr
@@ -161,14 +160,17 @@ def check_something_counts(train, held_out, weights):
             )
 
 
-def warn_of_interruption(progress):
-    """Warn that training was interrupted."""
-    warnings.warn(
-        f"training was interrupted after {len(progress.history)} whole epochs; the "
-        "best weights so far are kept",
-        ConvergenceWarning,
-        stacklevel=6,
+def raise_interrupt(estimator, progress):
+    """Raise the interrupt that training has caught, if there was one."""
+    if not progress.interrupted:
+        return
+    n = len(progress.history)
+    interrupt = KeyboardInterrupt(
+        f"fit was interrupted after {n} whole epoch{'s' * (n > 1)}; the estimator is "
+        "fitted, with the best weights so far"
     )
+    interrupt.fitted = estimator
+    raise interrupt
 
 
 def epoch_reporter(context, estimator, X, y, **metadata):

@@ -18,7 +18,7 @@ from ..network.losses import LOSSES, Loss, make_loss
 from ..noise import check_snr
 from ._base import BoundedRegressor, rows_of, undone_by_errors
 from ._calibration import (
-    calibrate_in_time,
+    calibrate_whatever_comes,
     interpolated_factors,
     no_calibration,
     prior_precision,
@@ -36,8 +36,8 @@ from ._training import (
     check_something_counts,
     check_targets_inside_bounds,
     epoch_reporter,
+    raise_interrupt,
     report_end,
-    warn_of_interruption,
 )
 from ._training_data import (
     TrainingData,
@@ -315,12 +315,14 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
             If X, y, crb and model do not fit together or hold impossible values.
         RuntimeError
             If the loss diverges, or device="cuda" without a GPU.
+        KeyboardInterrupt
+            If it is interrupted (Ctrl-C). After the first epoch the estimator is fitted all
+            the same, with the best weights so far; before, it is as it was.
 
         Warns
         -----
         ConvergenceWarning
-            If training was interrupted (Ctrl-C); the best weights so far are kept. If
-            `max_time` is too short for all rows of X, or to train at all.
+            If `max_time` is too short for all rows of X, or to train at all.
         """
         deadline = Deadline(self.max_time)
         context = self._init_callback_context(max_subtasks=self.max_iter)
@@ -371,6 +373,9 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         ValueError
             If the data do not fit each other, the model or earlier calls, or the first
             call has no more rows than there are inputs.
+        KeyboardInterrupt
+            If it is interrupted (Ctrl-C). The estimator is as it was, unless the pass over
+            the data was complete.
         """
         deadline = Deadline(self.max_time)
         with undone_by_errors(self):
@@ -519,9 +524,10 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         )
         self._store(progress)
         probes = (held_rows if len(held_rows) else train_rows)[:n_probes]
-        self.apparent_snr_range_, self.std_factors_ = calibrate_in_time(
-            self, y[probes], rows_of(known, probes), deadline
+        self.apparent_snr_range_, self.std_factors_ = calibrate_whatever_comes(
+            self, y[probes], rows_of(known, probes), deadline, progress
         )
+        raise_interrupt(self, progress)
 
     def _training_sets(self, loss, data, parts, deadline):
         """Return the rows of both sets, and clean signals or signals as measured."""
@@ -558,8 +564,6 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         self.loss_curve_ = [record["loss"] for record in self.history_]
         self.n_iter_ = len(self.history_)
         self.best_loss_ = progress.best_loss if progress.best_state else np.nan
-        if progress.interrupted:
-            warn_of_interruption(progress)
 
     def _estimate(self, X, known, sigma=None, *, limits=True):
         """Return estimates of voxels that can be estimated, without limits of amplitude."""

@@ -103,7 +103,8 @@ class Trainer:
 
         With validation data, the network ends with the weights of the best epoch,
         otherwise with those of the last. `on_epoch` is called with each record; if it
-        returns True, training ends.
+        returns True, training ends. An interrupt ends it, too, unless it comes before the
+        end of the first epoch: then it is raised.
         """
         settings, progress = self.settings, self.progress
         total, is_quiet = settings.max_iter, not settings.verbose
@@ -121,6 +122,8 @@ class Trainer:
                     if self._is_done(on_epoch is not None and on_epoch(record)):
                         break
             except KeyboardInterrupt:
+                if not progress.history:
+                    raise
                 progress.interrupted = True
         if progress.best_state is not None:
             self.network.load_state_dict(progress.best_state)

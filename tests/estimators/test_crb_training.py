@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import NotFittedError
 
 from crbestim import CRBRegressor
 from crbestim.estimators._training_data import resolve_batch_size
@@ -183,29 +183,6 @@ def test_partial_fit_checks_what_comes_later(model, fingerprints):
         no_model.partial_fit(X, y[:, :3], crb=crb[:, :3])
     with pytest.raises(ValueError, match="X is real, but"):
         no_model.partial_fit(X.real, y, crb=crb)
-
-
-@pytest.mark.parametrize("early_stopping", [True, False])
-def test_interrupt_leaves_a_usable_estimator(
-    model, fingerprints, monkeypatch, early_stopping
-):
-    from crbestim.network import training
-
-    calls, real = iter(range(100)), training.Trainer.step
-
-    def step(*args):
-        if next(calls) == 25:
-            raise KeyboardInterrupt
-        return real(*args)
-
-    monkeypatch.setattr(training.Trainer, "step", step)
-    reg = small(model, max_iter=50, early_stopping=early_stopping)
-    with pytest.warns(ConvergenceWarning, match="interrupted after . whole epochs"):
-        reg.fit(*fingerprints)
-    assert 0 < reg.n_iter_ < 50
-    assert np.isfinite(reg.predict(fingerprints[0])).all()
-    if early_stopping:
-        assert reg.best_loss_ == min(r["validation_loss"] for r in reg.history_)
 
 
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
