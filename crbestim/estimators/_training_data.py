@@ -17,6 +17,8 @@ from ..noise import noise_of, noise_of_data
 # Bounds that depend on the signal are interpolated between signal-to-noise ratios a fifth
 # apart, with an error of 1 % for Rician noise.
 _LEVEL_RATIO = 1.2
+# Share of a step, on a logarithmic scale, up to which signal-to-noise ratios are the same.
+_SAME_LEVEL = 1e-3
 _N_ROUNDS = 12
 _LARGEST_BATCH, _SMALLEST_BATCH, _STEPS_PER_EPOCH = 1024, 32, 100
 # Shares of the time of a fit: at most for simulation, and at least for calibration. Rows
@@ -81,7 +83,9 @@ class TrainingData:
             precision = self._precision(y, None)
             return self._drawing(model, signals, y, precision, known, snr)
         low, high = snr.min(), snr.max()
-        n_levels = 1 + int(np.ceil(np.log(high / low) / np.log(_LEVEL_RATIO)))
+        # Ratios that bounds imply agree to about 1e-5 where the noise is the same.
+        n_steps = np.ceil(np.log(high / low) / np.log(_LEVEL_RATIO) - _SAME_LEVEL)
+        n_levels = 1 + max(0, int(n_steps))
         levels = np.geomspace(low, high, n_levels)
         bounds = (signal_and_bound(model, y, 1 / level)[1] for level in levels)
         at_unit_noise = [b * k**2 for b, k in zip(bounds, levels, strict=True)]

@@ -83,6 +83,11 @@ def test_one_noise_level_has_one_bound(data):
     assert table["snr"] == table["levels"] == 10
     expected = SCALE**2 / cramer_rao_bound(RICIAN, data[1], 0.1)
     np.testing.assert_allclose(table["precision"][:, 0] * 10**2, expected)
+    # Bounds tell the noise to about 1e-5.
+    crb = cramer_rao_bound(RICIAN, data[1], 0.02)
+    table, _ = training_set(data[1], crb)
+    assert len(table["levels"]) == 1
+    np.testing.assert_allclose(table["snr"], 50, rtol=1e-5)
 
 
 @pytest.mark.parametrize("noise_std", [1e-3, 10.0])
