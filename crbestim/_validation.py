@@ -83,14 +83,13 @@ class _NoCallbacks:
 
 
 def check_features(estimator, X, *, reset, keep_single=False):
-    """Return X, which may hold NaN, as a two-dimensional float64 or complex128 array.
+    """Return X, which may hold NaN, as a float64 or complex128 array of contiguous rows.
 
     With `reset`, as in ``fit``, the features are set, otherwise checked. With
     `keep_single`, single precision is kept and X is not copied.
     """
     kinds = [np.float64, np.float32] if keep_single else np.float64
-    order = None if keep_single else "C"
-    loose = dict(dtype=kinds, order=order, ensure_all_finite=False)
+    loose = dict(dtype=kinds, order="C", ensure_all_finite=False)
     _check_feature_names(estimator, X, reset=reset)
     array = as_array(X, "X")
     if array.dtype.kind != "c":
@@ -101,7 +100,7 @@ def check_features(estimator, X, *, reset, keep_single=False):
         check_array(part, estimator=estimator, input_name="X", **loose)
     _check_n_features(estimator, array, reset=reset)
     if keep_single and array.dtype == np.complex64:
-        return array
+        return np.ascontiguousarray(array)
     return np.ascontiguousarray(array, dtype=np.complex128)
 
 

@@ -305,7 +305,8 @@ def nearest_weighted(dictionary, data, groups, n_neighbors):
             found = _weighted_squares(data[rows], signals, dictionary.has_factor)
             best = np.argpartition(found, n_neighbors - 1, axis=1)[:, :n_neighbors]
             best.sort(axis=1)
-            some = np.take_along_axis(found, best, axis=1)
+            # Sums of the row alone: products of matrices depend on the other rows.
+            some = _weighted_squares(data[rows], signals[best], dictionary.has_factor)
             order = some.argsort(axis=1, kind="stable")
             atoms[rows] = numbers[np.take_along_axis(best, order, axis=1)]
             squares[rows] = np.take_along_axis(some, order, axis=1)
@@ -314,11 +315,18 @@ def nearest_weighted(dictionary, data, groups, n_neighbors):
 
 @one_blas_thread
 def _weighted_squares(data, atoms, has_factor):
-    """Squared distances of weighted signals from atoms, (n_voxels, n_atoms)."""
+    """Squared distances of weighted signals from atoms, (n_voxels, n_atoms).
+
+    atoms : (n_atoms, n_features), or (n_voxels, n_atoms, n_features) if each has its own.
+    """
     squared = data.weights**2
     energy = (np.abs(data.weighted) ** 2).sum(axis=1, keepdims=True)
-    products = (squared * data.X) @ atoms.conj().T
-    of_atoms = squared @ (np.abs(atoms) ** 2).T
+    if atoms.ndim == 2:
+        products = (squared * data.X) @ atoms.conj().T
+        of_atoms = squared @ (np.abs(atoms) ** 2).T
+    else:
+        products = ((squared * data.X)[:, None] * atoms.conj()).sum(axis=2)
+        of_atoms = (squared[:, None] * np.abs(atoms) ** 2).sum(axis=2)
     if not has_factor:
         return energy - 2 * products + of_atoms
     norm = np.sqrt(np.maximum(energy * of_atoms, _TINY))

@@ -6,6 +6,7 @@ import numpy as np
 
 from .._threads import one_blas_thread
 from ..bounds import crb_from_jacobian
+from ..kernels.products import row_products
 from ..models import SignalModel
 from ..models.base import main_direction
 
@@ -106,9 +107,10 @@ class LinearCalibration:
         n, X = len(self.y_mean), X - self.x_mean
         if known is not None:
             n -= known.shape[1]
-            X = X - (known - self.y_mean[n:]) / self.y_scale[n:] @ self.coef[n:]
+            steps = (known - self.y_mean[n:]) / self.y_scale[n:]
+            X = X - row_products(steps, self.coef[n:])
         inverse = np.linalg.pinv(_stack(self.coef[:n]), rcond=_RANK_TOLERANCE)
-        y = self.y_mean[:n] + self.y_scale[:n] * (_stack(X) @ inverse)
+        y = self.y_mean[:n] + self.y_scale[:n] * row_products(_stack(X), inverse)
         return np.where(sound[:, None], y, np.nan)
 
     def crb(self, noise_std, n_known=0):
@@ -185,10 +187,12 @@ class LinearModel(SignalModel):
     @one_blas_thread
     def _simulate(self, theta, jacobian=False):
         c = self.calibration
-        s = c.x_mean + (theta - c.y_mean) / c.y_scale @ c.coef
+        s = c.x_mean + row_products((theta - c.y_mean) / c.y_scale, c.coef)
         if not jacobian:
             return s
-        return s, np.tile((c.coef / c.y_scale[:, None]).T, (len(s), 1, 1))
+        # In one layout for any number of rows, on which the rounding of products depends.
+        slopes = np.ascontiguousarray((c.coef / c.y_scale[:, None]).T)
+        return s, np.tile(slopes, (len(s), 1, 1))
 
 
 def joined(y, known):
@@ -206,7 +210,7 @@ def _reference(X):
 
 def _divide_factor(X, reference):
     """Return X over its component along the reference, and which rows have one."""
-    factor = X @ reference
+    factor = row_products(X, reference[:, None])[:, 0]
     has_factor = factor != 0
     return X / np.where(has_factor, factor, 1.0)[:, None], has_factor
 

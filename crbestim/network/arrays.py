@@ -122,14 +122,16 @@ class Network:
         """
         import torch
 
-        module = self._load(weights).eval()
+        module = self._load(weights).eval().aligned()
         dtype, inputs = getattr(torch, self.dtype), self.known_inputs.inputs(known, len(X))
+        n_others = len(module.mean) - weights["mean"].size + inputs.shape[1]
 
         def estimate(first):
             rows = X[first : first + _ROWS]
             padded = np.concatenate([rows, np.ones((_ROWS - len(rows), X.shape[1]))])
-            others = np.zeros((_ROWS, inputs.shape[1]))
-            others[: len(rows)] = inputs[first : first + _ROWS]
+            # With zeros behind the known inputs, rows fill whole lines of memory.
+            others = np.zeros((_ROWS, n_others))
+            others[: len(rows), : inputs.shape[1]] = inputs[first : first + _ROWS]
             # Alignment in double precision removes a complex factor; rarely, the last digit
             # in single precision is rounded differently.
             features = self._features(unit_amplitude(padded), others).to(dtype)

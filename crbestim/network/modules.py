@@ -13,6 +13,7 @@
 """
 
 import math
+from copy import deepcopy
 
 import torch
 from torch import nn
@@ -26,6 +27,8 @@ ACTIVATIONS = {
 # Relative spread of a feature, and relative variance of a direction, below which either is
 # rounding error.
 _CONSTANT = 1e-12
+# Rows of matrices that begin at multiples of this many bytes are all multiplied alike.
+_LINE = 64
 
 
 def align(x, reference, has_amplitude=False):
@@ -85,6 +88,7 @@ class FingerprintNetwork(nn.Module):
             for a, b in zip(widths[:-1], widths[1:], strict=True)
         )
         self.head = nn.utils.skip_init(nn.Linear, widths[-1], n_outputs)
+        self.adds = [a == b for a, b in zip(widths[:-1], widths[1:], strict=True)]
         self.activation = ACTIVATIONS[activation]
         self.register_buffer("mean", torch.zeros(n_inputs))
         self.register_buffer("whitening", torch.eye(n_inputs))
@@ -120,19 +124,40 @@ class FingerprintNetwork(nn.Module):
         """Pass whitened features through the hidden layers."""
         # Where no gradient needs the input, sums in place save memory.
         add = torch.add if torch.is_grad_enabled() else torch.Tensor.add_
-        for layer in self.hidden:
+        for layer, adds in zip(self.hidden, self.adds, strict=True):
             y = self.activation(layer(x))
-            x = add(x, y) if layer.in_features == layer.out_features else y
+            x = add(x, y) if adds else y
         return x
 
     def forward(self, features):
         """Estimate parameters, in units of their scales."""
         out = self.head(self.trunk((features - self.mean) @ self.whitening))
-        n = out.shape[1] - len(self.periodic)
+        n, n_periodic = len(self.periods), len(self.periodic)
         parameters = out[:, :n]
         # The head's columns after the n-th are the sines of the periodic parameters.
-        if len(self.periodic):
-            angle = torch.atan2(out[:, n:], out[:, self.periodic])
+        if n_periodic:
+            angle = torch.atan2(out[:, n : n + n_periodic], out[:, self.periodic])
             wrapped = angle * self.turns.to(angle)
             parameters = parameters.index_copy(1, self.periodic, wrapped)
         return parameters
+
+    def aligned(self):
+        """Return a copy in which zeros widen inputs and layers to whole lines of memory.
+
+        It gives the same estimates, and features are filled up with zeros to the width of
+        its `mean`. Products of matrices treat a row by where it begins in memory; here all
+        rows begin alike, so an estimate does not depend on the place of its row.
+        """
+        twin = deepcopy(self).requires_grad_(False)
+        for layer in (*twin.hidden, twin.head):
+            layer.weight.data = _filled(_filled(layer.weight.data).T).T.contiguous()
+            layer.bias.data = _filled(layer.bias.data)
+        twin.mean = _filled(twin.mean)
+        twin.whitening = _filled(_filled(twin.whitening).T).T.contiguous()
+        return twin
+
+
+def _filled(values):
+    """Fill rows up with zeros to whole lines of memory."""
+    width = _LINE // values.element_size()
+    return nn.functional.pad(values, (0, -values.shape[-1] % width))

@@ -7,9 +7,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import COMPLEX_TARGET, as_array, as_numbers, is_complex
-from .._threads import one_blas_thread
 from .._validation import check_features
-from ..kernels.threads import in_threads
+from ..kernels.products import row_products
 from ._spectrum import blocks
 
 
@@ -78,18 +77,6 @@ def finite_rows(X):
 
 def times(X, matrix):
     """Return X @ matrix in the precision of X, NaN for rows that are not finite."""
-    if X.dtype in (np.float32, np.complex64):
-        matrix = matrix.astype(np.complex64 if matrix.dtype.kind == "c" else np.float32)
-    dtype = np.result_type(X.dtype, matrix.dtype)
-    out = np.full((len(X), matrix.shape[1]), np.nan, dtype=dtype)
-    parts = list(blocks(len(X)))
-
-    def multiply(first, last):
-        for part in parts[first:last]:
-            rows, finite = X[part], finite_rows(X[part])
-            out[part][finite] = rows[finite] @ matrix
-
-    # Threads take blocks, because the rounding of a product may depend on its threads.
-    with one_blas_thread:
-        in_threads(multiply, len(parts), per_piece=1)
-    return out
+    products = row_products(X, matrix)
+    products[~finite_rows(X)] = np.nan
+    return products

@@ -3,6 +3,7 @@
 import numpy as np
 
 from .._validation import feature_names_in, fit_context
+from ..kernels.products import row_products
 from ._base import SignalTransformer, finite_rows
 from ._spectrum import blocks, double, singular_vectors, unit_scale, with_fixed_phase
 
@@ -94,8 +95,7 @@ class ComplexToReal(SignalTransformer):
         finite = finite_rows(X)
         if self.normalize:
             rows = _normalized(np.where(finite[:, None], X, 0))
-            direction = self.direction_.conj().astype(X.dtype)
-            X = rows * _phase(rows @ direction)[:, None].conj()
+            X = rows * _phase(row_products(rows, self.direction_.conj()[:, None])).conj()
         parts = np.concatenate([X.real, X.imag], axis=1)
         parts[~finite] = np.nan
         return parts
