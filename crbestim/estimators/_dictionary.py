@@ -18,6 +18,9 @@ from ._matching import BallTree, BallTreeCells
 _TINY = np.finfo(float).tiny
 # Atoms simulated at a time, and distances of weighted signals computed at a time.
 _SIMULATED, _COMPARED = 1024, 2_000_000
+# Numbers of all atoms times signals in a block: a second of matching at most, since Ctrl-C
+# waits for the end of a block.
+_MOST_PRODUCTS = 2_000_000_000
 _REGULARIZATION = 1e-3
 # Rounds of matching signals without their noise floor, and the change of an amplitude, as a
 # share, that ends them.
@@ -344,8 +347,14 @@ def amplitude_by_projection(model, data, theta):
     return with_amplitude(others, column, np.clip(amplitude, *model.bounds[column]))
 
 
-def in_blocks(task, n_voxels, block_size, n_jobs):
-    """Run a task on slices of all voxels, in threads: kernels release the GIL."""
+def in_blocks(task, n_voxels, block_size, n_jobs, dictionaries):
+    """Run a task on slices of all voxels, in threads: kernels release the GIL.
+
+    Slices have at most `block_size` voxels, and fewer if they are matched with
+    dictionaries that are large.
+    """
+    n_numbers = sum(d.atoms.view(np.float64).size for d in dictionaries)
+    block_size = max(min(block_size, _MOST_PRODUCTS // n_numbers), 1)
     tasks = (
         delayed(task)(slice(first, first + block_size))
         for first in range(0, n_voxels, block_size)

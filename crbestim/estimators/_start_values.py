@@ -222,7 +222,8 @@ class StartValues:
 
         if not self.candidates:
             return self.box.inside(starts), None
-        in_blocks(match, len(data), _BLOCK, n_jobs=None)
+        dictionaries = [candidates.dictionary for candidates in self.candidates]
+        in_blocks(match, len(data), _BLOCK, None, dictionaries)
         return self.box.inside(starts), self.box.inside(spare)
 
     def _best_matches(self, data, known):

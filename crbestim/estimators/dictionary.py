@@ -198,6 +198,9 @@ class DictionaryRegressor(BoundedRegressor):
                 "1; give at least 2, 20 for instance, or interpolate=False."
             )
 
+    def _in_blocks(self, task, n_voxels):
+        in_blocks(task, n_voxels, self.block_size, self.n_jobs, [self._dictionary])
+
     def kneighbors(self, X, n_neighbors=None, *, sigma=None, known=None):
         """Find the best matches of each voxel, best first.
 
@@ -247,7 +250,7 @@ class DictionaryRegressor(BoundedRegressor):
             squares = np.where(found, np.maximum(squares, 0.0), np.nan)
             distances[rows[part]], indices[rows[part]] = np.sqrt(squares), numbers
 
-        in_blocks(match, len(data), self.block_size, self.n_jobs)
+        self._in_blocks(match, len(data))
         return distances, indices
 
     def predict(self, X, return_std=False, *, sigma=None, known=None):
@@ -308,7 +311,7 @@ class DictionaryRegressor(BoundedRegressor):
                 found[sound] = amplitude_by_projection(model, bare[sound], found[sound])
             y[rows[part]] = found
 
-        in_blocks(estimate, len(data), self.block_size, self.n_jobs)
+        self._in_blocks(estimate, len(data))
         if len(data) and self._sees_magnitudes:
             warn_of_low_magnitudes(self._model_at(known), data, y[usable], stacklevel=2)
         if not return_std:

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from crbestim import _parallel
 from crbestim.bounds import cramer_rao_bound
 from crbestim.datasets import make_fingerprints
+from crbestim.estimators import _dictionary
 from crbestim.estimators.dictionary import DictionaryRegressor
 from crbestim.metrics import wrapped_error
 from crbestim.models import SignalModel
@@ -165,6 +166,21 @@ def test_n_jobs_is_a_number_of_threads(monkeypatch):
     X, y = measured(5)
     DictionaryRegressor(n_jobs=2).fit(X, y).predict(X)
     assert seen == [{"n_jobs": 2, "require": "sharedmem", "return_as": "generator"}]
+
+
+def test_large_dictionaries_make_small_blocks(monkeypatch):
+    X, y = measured(50)
+    sizes = []
+    monkeypatch.setattr(_dictionary, "_MOST_PRODUCTS", 10 * 50 * 24)
+    reg = DictionaryRegressor().fit(X, y)
+    match = _dictionary.Dictionary.match
+    monkeypatch.setattr(
+        _dictionary.Dictionary,
+        "match",
+        lambda self, data, *rest: sizes.append(len(data)) or match(self, data, *rest),
+    )
+    reg.predict(X), reg.kneighbors(X)
+    assert sizes == 10 * [10]
 
 
 def test_block_size_bounds_the_memory():
