@@ -1,0 +1,192 @@
+"""Rows of the constructors of models and of sequences."""
+
+import numpy as np
+
+from crbestim import models
+from crbestim.models import FunctionModel, MagnetizationTransfer
+from crbestim.sequences import HybridStateSequence
+from tests.bad_inputs.lab import ALPHA, TE, THETA, TR, TRF, decay
+from tests.bad_inputs.of_models import (
+    GIVEN,
+    HAS_UNIT,
+    NOT_BOOL,
+    NOT_MODELS,
+    NOT_NUMBERS,
+    NOT_PAIRS,
+)
+from tests.bad_inputs.rows import Subject, constant, every_option
+
+
+def constructor(name, call=None, **options):
+    """Return a subject of a constructor; the signal at some theta is what it gives."""
+    kind, theta = getattr(models, name), options.pop("theta")
+    clean = options.pop("clean")
+
+    def make(lab, **arguments):
+        return kind(**arguments).signal(theta)
+
+    return Subject(name, make, clean, **options)
+
+
+SUBJECTS = [
+    constructor(
+        "MonoExponential",
+        clean=constant(te=TE),
+        theta=[[0.1]],
+        more={"te": ("negative",)},
+        bad={
+            "te": {
+                "one": [0.01],
+                "equal": [0.01] * 2,
+                "no": [],
+                "number": 0.01,
+                "None": None,
+            },
+            "parameter": [None, "T3", 5, ["T2"], np.array(["T2", "T2"])],
+            "signal": [None, "abs", 5, ["magnitude"], np.array(["magnitude"] * 2)],
+            "noise": [None, "rice", 5, "rician"],
+            "offset": NOT_BOOL,
+            "bounds": {
+                "number": 5,
+                "text": "T2",
+                "list": [(0.01, 1.0)],
+                "array": np.array([[0.01, 1.0]]),
+                "other name": {"x": (0.0, 1.0)},
+                "number as name": {1: (0.0, 1.0)},
+                **{f"T2 {name}": {"T2": pair} for name, pair in NOT_PAIRS.items()},
+            },
+        },
+        says={"bounds": "bounds|T2"},
+    ),
+    constructor(
+        "BiExponential",
+        clean=constant(te=TE),
+        theta=[[0.2, 0.02, 0.1]],
+        more={"te": ("negative",)},
+    ),
+    constructor(
+        "SpoiledGradientEcho",
+        clean=constant(alpha=np.array([0.1, 0.2, 0.3]), tr=np.array([0.2, 0.3, 0.2])),
+        theta=[[1.0]],
+        more={"alpha": ("negative",), "tr": ("negative", "zero", "more rows")},
+        bad={"b1": NOT_BOOL | {"number": 1.1}, "tr": NOT_NUMBERS | {"zero": 0.0}},
+    ),
+    constructor(
+        "SpoiledGradientEcho",
+        clean=lambda lab: {
+            "alpha": np.array([0.1, 0.2, 0.3]),
+            "tr": 0.1,
+            "te": TE[:3],
+            "signal": "magnitude",
+        },
+        theta=[[1.0, 0.05, 1.0]],
+        arrays=("te",),
+        more={"te": ("negative", "more rows")},
+    ),
+    constructor(
+        "InversionRecovery",
+        clean=constant(ti=np.array([0.1, 0.5, 1.0, 2.0])),
+        theta=[[1.0, 0.9]],
+        more={"ti": ("negative",)},
+        bad={"tr": GIVEN | {"short": 0.2, "zero": 0.0}},
+        says={"tr": "tr|ti"},
+    ),
+    constructor(
+        "IntravoxelIncoherentMotion",
+        clean=constant(b=np.array([5e7, 2e8, 5e8, 8e8])),
+        theta=THETA["ivim"],
+        more={"b": ("negative",)},
+        free={"b": HAS_UNIT},
+    ),
+    constructor(
+        "FISPFingerprinting",
+        clean=constant(
+            alpha=np.array([0.5, 0.8, 0.6]),
+            tr=np.array([0.012, 0.013, 0.012]),
+            te=np.array([0.005, 0.006, 0.005]),
+            phase=np.array([0.0, 1.0, 2.0]),
+        ),
+        theta=THETA["fisp"],
+        more={
+            "tr": ("negative", "zero", "fewer rows"),
+            "te": ("negative", "fewer rows"),
+            "phase": ("fewer rows",),
+        },
+        bad={
+            "alpha": {"None": None, "number": 0.5, "degrees": [90.0] * 3, "nothing": []},
+            "tr": NOT_NUMBERS,
+            "inversion_time": GIVEN | {"negative": -1.0},
+            "n_states": GIVEN | {"zero": 0, "half": 1.5},
+            "b1": NOT_BOOL | {"number": 1.1},
+        },
+    ),
+    every_option(
+        "MagnetizationTransfer",
+        lambda lab, **v: MagnetizationTransfer(**({"sequence": lab.sequence} | v)),
+        {
+            "sequence": NOT_MODELS,
+            "joint_r1": NOT_BOOL,
+            "lineshape": ["box", 5, ["gaussian"], {}],
+            "steady_state": [None, "none", 5, ["thermal"]],
+            "bounds": [5, "m0s", [(0, 1)]],
+        },
+    ),
+    every_option(
+        "BalancedSteadyState",
+        lambda lab, **v: models.BalancedSteadyState(**({"sequence": lab.sequence} | v)),
+        {"sequence": NOT_MODELS, "steady_state": [None, "none"], "bounds": [5]},
+    ),
+    Subject(
+        "FunctionModel",
+        lambda lab, f=decay, parameter_names=("a", "b", "c"), **rest: (
+            FunctionModel(f, parameter_names, **rest).bounds
+        ),
+        constant(bounds=np.array([[1.0, 200.0], [1.0, 9.0], [-50.0, 50.0]])),
+        free={"bounds": ("infinite", *HAS_UNIT[1:])},
+        more={"bounds": ("fewer rows", "more columns")},
+        bad={
+            "f": [None, 5, "decay", lambda v: "abc", lambda v: None, lambda v: []],
+            "parameter_names": [
+                None,
+                5,
+                "abc",
+                ["a", "a", "c"],
+                [1, 2, 3],
+                [["a"], "b", "c"],
+                [],
+            ],
+            "bounds": [None, 5, [("a", "b")] * 3, [(2, 1)] * 3, [(0, 1j)] * 3],
+            "jacobian": [5, "abc", np.ones(3)],
+            "vectorized": [None, "yes", np.array([1, 0])],
+            "backend": [None, "jax", np.array([1, 0])],
+            "difference": [None, "forward", np.array([1, 0])],
+            "amplitude": ["x", 5, ["a"], np.array(["a", "b"])],
+            "distributions": [5, "normal", [1], {"x": None}, {1: None}, {"a": "normal"}],
+            "name": [5, ["a"]],
+        },
+        says={"parameter_names": "parameter_names|names", "amplitude": "amplitude|M0"},
+    ),
+    Subject(
+        "HybridStateSequence",
+        lambda lab, **given: HybridStateSequence(**({"tr": TR} | given)).trains,
+        constant(alpha=ALPHA, trf=TRF),
+        more={"alpha": ("fewer rows",), "trf": ("negative", "zero", "fewer rows")},
+        bad={
+            "tr": NOT_NUMBERS | {"zero": 0.0, "negative": -1.0, "bool": True},
+            "alpha": {
+                "degrees": np.full(4, 90.0),
+                "nothing": [],
+                "number": 1.0,
+                "None": None,
+            },
+        },
+        says={"trf": "TRF", "tr": "TR"},
+    ),
+    every_option(
+        "HybridStateSequence.from_file",
+        lambda lab, path: HybridStateSequence.from_file(path),
+        {"path": [None, 5, "nowhere.npz", 1.5]},
+        says={"path": "path|file"},
+    ),
+]
+ROWS = []
