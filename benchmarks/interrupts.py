@@ -123,7 +123,7 @@ def score_call():
 
 
 def network_call(**options):
-    X, y, crb = make_fingerprints(tissue(), 20_000, random_state=0, return_crb=True)
+    X, y, crb = make_fingerprints(tissue(), N_TRAINING, random_state=0, return_crb=True)
     reg = network(max_iter=1000, **options)
     return lambda rows: reg.set_params(max_iter=1 if rows.stop else 1000).fit(X, y, crb=crb)
 

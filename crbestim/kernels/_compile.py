@@ -9,8 +9,11 @@ of them has been compiled, not on import: what compiles nothing has nothing to s
 warnings are errors, no module is left half imported and the next call works.
 """
 
+import hashlib
 import pickle
 import warnings
+from functools import cache
+from pathlib import Path
 
 import numba
 from numba.core.caching import FunctionCache, NullCache
@@ -36,8 +39,25 @@ def _cache_of(function):
         return _NoCache(error)
 
 
+@cache
+def _digest():
+    """Return a digest of the sources of all kernels."""
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
 class _Cache(FunctionCache):
-    """numba's cache on disk; what cannot be read is compiled anew."""
+    """numba's cache on disk; what cannot be read is compiled anew.
+
+    numba compares the file of a kernel alone, and would keep one that calls old code.
+    """
+
+    def __init__(self, function):
+        super().__init__(function)
+        index = self._cache_file
+        index._source_stamp = index._source_stamp, _digest()
 
     def load_overload(self, sig, target_context):
         try:

@@ -47,6 +47,15 @@ def test_a_kernel_is_compiled_once_for_all_processes(cache):
 
 
 @needs_compiler
+def test_a_change_of_any_kernel_compiles_all_anew(monkeypatch, cache):
+    assert _compile.njit(divided)(1.0, 4.0) == 0.25
+    monkeypatch.setattr(_compile, "_digest", lambda: "that of other sources")
+    again = _compile.njit(divided)
+    assert again(1.0, 4.0) == 0.25
+    assert not again.stats.cache_hits
+
+
+@needs_compiler
 def test_options_and_the_error_model():
     kernel = _compile.njit(nogil=True)(divided)
     assert kernel.targetoptions["nogil"]
