@@ -10,11 +10,13 @@ from numbers import Real
 
 import numpy as np
 from sklearn.base import _fit_context
+from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_feature_names_in,
     _check_n_features,
+    _num_samples,
     check_array,
 )
 
@@ -54,8 +56,10 @@ __all__ = [
     "counting",
     "has_signal",
     "have_samples",
+    "n_samples_of",
     "refuse_covariances",
     "refuse_kind",
+    "some_rows",
     "warn_of_negative",
     "warn_of_no_noise",
     "warn_of_unknown",
@@ -67,6 +71,8 @@ _NEGATIVE, _TOLERATED, _UNKNOWN = 0.1, 0.01, 0.05
 
 feature_names_in = _check_feature_names_in
 fit_context = _fit_context
+n_samples_of = _num_samples
+some_rows = _safe_indexing
 
 
 class _NoCallbacks:

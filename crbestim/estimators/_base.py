@@ -62,10 +62,11 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     1.5
     """
 
-    def _check_fit(self, X, y, crb, known=None, *, reset=True, needs_y=True):
+    def _check_fit(self, X, y, crb, known=None, weight=None, *, reset=True, needs_y=True):
         """Check the training data; return X, y, crb and known as arrays or None.
 
-        Their kind and width are stored, or compared with those stored if not `reset`.
+        Their kind and width are stored, or compared with those stored if not `reset`. An
+        array of weights, if given, is returned behind them.
         """
         if y is None and not needs_y:
             return self._check_images(X, crb, known)
@@ -88,7 +89,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if crb is not None:
             crb = check_crb(crb, y_array.shape, names)
         known = self._check_known(known, len(X), reset=reset)
-        X, y_array, crb, known = self._leave_out(X, y_array, crb, known)
+        X, y_array, crb, known, *weight = self._leave_out(X, y_array, crb, known, weight)
         if self.model is not None and known is not None:
             self.model.at(known)
         if reset:
@@ -101,7 +102,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             )
         self._check_kind(X)
         self.fitted_with_crb_ = crb is not None
-        return X, y_array, crb, known
+        return X, y_array, crb, known, *weight
 
     def _names_of_targets(self, y, *, reset=False):
         """Return the columns that frames of targets have: the model's, or those of fit."""
@@ -142,7 +143,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             usable &= parameter.holds(known[:, k])
         return usable
 
-    def _leave_out(self, X, y, crb, known):
+    def _leave_out(self, X, y, crb, known, weight):
         """Leave out rows of X and known that are not finite, with a warning."""
         finite, name = np.isfinite(X).all(axis=1), "X"
         if self.nan_policy == "omit" and not learns_from(self, X):
@@ -150,8 +151,9 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if known is not None and not np.isfinite(known).all():
             name = "known" if finite.all() else "X or known"
             finite &= np.isfinite(known).all(axis=1)
+        weights = () if weight is None else (weight[finite],)
         if finite.all():
-            return X, y, crb, known
+            return X, y, crb, known, *weights
         found = (
             f"{name} has NaN or infinite values in {np.sum(~finite)} of {len(X)} rows, the "
             f"first is row {np.argmin(finite)}"
@@ -159,7 +161,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if not finite.any():
             raise ValueError(f"{found}; none is left to learn from.")
         warnings.warn(f"{found}: fit leaves them out", UserWarning, stacklevel=4)
-        return X[finite], y[finite], rows_of(crb, finite), rows_of(known, finite)
+        return X[finite], y[finite], rows_of(crb, finite), rows_of(known, finite), *weights
 
     def _check_known(self, known, n_samples, *, reset):
         """Return known values as an array with one row per sample, or None."""

@@ -45,7 +45,9 @@ def check_finite_bounds(estimator):
 
 
 def check_targets_inside_bounds(estimator, y):
-    """Refuse targets outside the bounds, which no estimate can reach."""
+    """Refuse targets outside the bounds of a model, which no estimate can reach."""
+    if estimator.model is None:
+        return
     check_finite_bounds(estimator)
     model = estimator.model
     low, high = model.bounds.T

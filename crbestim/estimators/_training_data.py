@@ -8,6 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .._deadline import affordable
 from .._linear_algebra import norms
+from .._validation import check_sample_weight, n_samples_of, some_rows
 from ..bounds import implied_snr, signal_and_bound
 from ..least_squares.driver import evenly_spaced
 from ..models.base import main_direction
@@ -151,6 +152,42 @@ def at_one_amplitude(model, X, y, crb):
     y = y * factor
     y[:, column] = one
     return X * factor[:, [column]], y, None if crb is None else crb * factor**2
+
+
+def without_weightless(sample_weight, *data):
+    """Return data, some None, and weights as an array, without the rows of weight zero."""
+    if sample_weight is None:
+        return *data, None
+    n = n_samples_of(data[0])
+    weight = check_sample_weight(sample_weight, n)
+    if weight.all():
+        return *data, weight
+    rows = np.flatnonzero(weight)
+    # Of what does not fit X, the checks that follow tell.
+    fits = [values is not None and n_samples_of(values) == n for values in data]
+    pairs = zip(data, fits, strict=True)
+    return *(some_rows(v, rows) if fit else v for v, fit in pairs), weight[rows]
+
+
+def distinct_rows(X, y, crb, known, weight=None):
+    """Return rows without copies, and how often each counts, or None if all count once.
+
+    A row that is given n times is one row of weight n, and no copy of it is held out. Rows
+    with weights are sorted, so that nothing depends on their order.
+    """
+    data = X, y, crb, known
+    is_even = weight is None or (weight == weight[0]).all()
+    # Noise nearly always tells rows apart in their first column.
+    if is_even and len(np.unique(X[:, 0])) == len(X):
+        return *data, None
+    reals = [np.ascontiguousarray(a).view(float) for a in data if a is not None]
+    keys = np.ascontiguousarray(np.hstack(reals))
+    keys = keys.view(f"V{keys.shape[1] * keys.itemsize}").ravel()
+    _, first, copy_of = np.unique(keys, return_index=True, return_inverse=True)
+    if is_even and len(first) == len(X):
+        return *data, None
+    weight = np.bincount(copy_of.ravel(), weights=weight).astype(float)
+    return *(None if a is None else a[first] for a in data), weight
 
 
 def new_network(estimator, X, y, known):

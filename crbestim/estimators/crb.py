@@ -8,12 +8,7 @@ from sklearn.utils import check_random_state
 
 from .._deadline import Deadline
 from .._measurements import Measurements
-from .._validation import (
-    CallbackSupportMixin,
-    Interval,
-    StrOptions,
-    fit_context,
-)
+from .._validation import CallbackSupportMixin, Interval, StrOptions, fit_context
 from ..network.losses import LOSSES, Loss, make_loss
 from ..noise import check_snr
 from ._base import BoundedRegressor, rows_of, undone_by_errors
@@ -42,11 +37,13 @@ from ._training import (
 from ._training_data import (
     TrainingData,
     at_one_amplitude,
+    distinct_rows,
     new_network,
     resolve_batch_size,
     rows_in_time,
     split_rows,
     training_deadline,
+    without_weightless,
 )
 
 # Simulated voxels per noise level in the calibration by `fit` and by `partial_fit`.
@@ -287,7 +284,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, crb=None, known=None):
+    def fit(self, X, y, crb=None, known=None, sample_weight=None):
         """Train the network.
 
         Parameters
@@ -303,6 +300,11 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         known : array-like of shape (n_samples, n_known), default=None
             Values of the parameters that the model is given, in SI units; without a model
             anything else known about the samples. They are inputs of the network.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows in the loss, of training and of held-out rows; only their
+            ratios matter. A row of weight zero is left out, and one that is given n times
+            is one row of weight n. Scales, prior and standard deviations take all rows that
+            are left alike.
 
         Returns
         -------
@@ -329,7 +331,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         with undone_by_errors(self):
             goes_on = self.warm_start and hasattr(self, "weights_")
-            loss, data = self._prepare(X, y, crb, known, goes_on)
+            loss, data = self._prepare(sample_weight, X, y, crb, known, goes_on=goes_on)
             self._train(
                 loss,
                 data,
@@ -345,7 +347,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, crb=None, known=None):
+    def partial_fit(self, X, y, crb=None, known=None, sample_weight=None):
         """Train for one pass over the data, at the rate `learning_rate_init`.
 
         The first call sets the scales of inputs and targets, and the prior, once and for
@@ -362,6 +364,8 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
             Cramér-Rao bounds, as in ``fit``.
         known : array-like of shape (n_samples, n_known), default=None
             Known values, as in ``fit``.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows in the loss, relative to each other, as in ``fit``.
 
         Returns
         -------
@@ -380,7 +384,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         deadline = Deadline(self.max_time)
         with undone_by_errors(self):
             goes_on = hasattr(self, "weights_")
-            loss, data = self._prepare(X, y, crb, known, goes_on)
+            loss, data = self._prepare(sample_weight, X, y, crb, known, goes_on=goes_on)
             if not goes_on:
                 check_first_part(data[0])
             self._train(
@@ -466,20 +470,22 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
             std[usable] = found.std * interpolated_factors(self.std_factors_, snr)
         return self._shape_like_targets(y), self._shape_like_targets(std)
 
-    def _prepare(self, X, y, crb, known, goes_on):
+    def _prepare(self, *data, goes_on):
         """Check data and settings, set the scales; return the loss and data as arrays."""
-        X, y, crb, known = self._check_fit(X, y, crb, known, reset=not goes_on)
+        data = self._check_fit(*without_weightless(*data), reset=not goes_on)
+        X, y, crb, known, weight = distinct_rows(*data)
+        if weight is not None and not goes_on:
+            self._remember(X, y, self.y_ndim_)
         loss = make_loss(self.loss, vars(self))
         check_settings(self, loss, X)
-        if self.model is not None:
-            check_targets_inside_bounds(self, y)
+        check_targets_inside_bounds(self, y)
         self._output_weights = check_output_weights(self, self.n_outputs_)
         X, y, crb = at_one_amplitude(self.model, X, y, crb)
         if goes_on:
             check_same_network(self, self.network_)
         else:
             self._set_up(X, y, known)
-        return loss, (X, y, crb, known)
+        return loss, (X, y, crb, known, weight)
 
     def _set_up(self, X, y, known):
         """Set what further training keeps: scales, reference, prior."""
@@ -493,7 +499,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
 
     def _train(self, loss, data, *, holds_out, n_probes, deadline, **options):
         """Train the network; store its weights, history and calibration."""
-        X, y, _, known = data
+        X, y, _, known, _ = data
         fraction = self.validation_fraction if holds_out else None
         rows = split_rows(len(X), fraction, self._random_state)
         rows, (train, held_out) = self._training_sets(loss, data, rows, deadline)
@@ -540,11 +546,13 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         )
 
         def make(rows, is_simulated):
-            X, y, crb, known = (rows_of(array, rows) for array in data)
+            X, y, crb, known, weight = (rows_of(array, rows) for array in data)
             if is_simulated:
-                return recipe.simulated(self._model_at(known), y, crb, known)
-            bound = bound_of(self, y, crb, known) if loss.uses_bound else None
-            return recipe.measured(X, y, bound, known)
+                found = recipe.simulated(self._model_at(known), y, crb, known)
+            else:
+                bound = bound_of(self, y, crb, known) if loss.uses_bound else None
+                found = recipe.measured(X, y, bound, known)
+            return found[0] | {"weights": weight}, found[1]
 
         # Measured rows have a single noise realization, which does not show the bias.
         kinds = self._simulates_X and self.resample_noise, loss.n_realizations > 1

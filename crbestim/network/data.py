@@ -43,6 +43,8 @@ class Fingerprints:
     amplitude_column : int, default=None
         Which target is the amplitude of real signals: the network estimates it in units of
         their norms.
+    weights : Tensor of shape (n_samples,), default=None
+        Weights of the samples in the loss; by default all count alike.
     """
 
     signals: torch.Tensor
@@ -57,6 +59,7 @@ class Fingerprints:
     amplitude: torch.Tensor | None = None
     noise: Noise = GaussianNoise()
     amplitude_column: int | None = None
+    weights: torch.Tensor | None = None
 
     @classmethod
     def from_arrays(cls, arrays, *, dtype, device, **options):

@@ -95,8 +95,8 @@ class Loss:
         deviations : Tensor of shape (n_samples, n_outputs)
             Errors over their standard deviation; 0 for entries that do not count. The
             realizations of a fingerprint follow each other.
-        weights : Tensor of shape (n_outputs,)
-            Weight of each parameter.
+        weights : Tensor of shape (n_outputs,) or (n_samples, n_outputs)
+            Weight of each parameter; if samples have weights, times those.
 
         Returns
         -------
@@ -176,6 +176,8 @@ class BiasReducedLoss(Loss):
         bias = huber(mean, threshold) - variance / self.n_realizations * is_square
         limit = huber(spread.new_tensor(self.variance_limit).sqrt(), threshold)
         excess = (variance - limit).clamp(min=0)
+        if weights.ndim == 2:
+            weights = weights[:: self.n_realizations]
         losses = bias + self.variance_weight * excess
         return self.n_realizations * (weights * losses).sum()
 

@@ -163,9 +163,8 @@ class Trainer:
 
     def step(self, rows, learning_rate):
         """Take one step of the optimizer; return the loss before it."""
-        n_realizations = self.loss.n_realizations
-        batch = self.train.batch(rows, self.generator, n_realizations)
-        count = self.loss.count(batch[2], self.weights).clamp(min=1e-30)
+        batch = self._batch(self.train, rows, self.generator)
+        count = self._count(batch).clamp(min=1e-30)
         results = self._map(self._loss_and_gradients, self._parts(batch))
         losses, gradients = zip(*results, strict=True)
         gradients = [sum(terms) / count for terms in zip(*gradients, strict=True)]
@@ -185,9 +184,25 @@ class Trainer:
 
     def _loss(self, part):
         """Return the loss of a part of a batch, as a sum over its rows."""
-        features, targets, precision = part
+        features, targets, precision = part[:3]
         errors = wrapped_errors(self.network(features), targets, self.network.periods)
-        return self.loss.total(errors * precision.sqrt(), self.weights)
+        return self.loss.total(errors * precision.sqrt(), self._weights(part))
+
+    def _batch(self, data, rows, generator):
+        """Return a batch; if rows have weights, with these times those of parameters."""
+        n_realizations = self.loss.n_realizations
+        batch = data.batch(rows, generator, n_realizations)
+        if data.weights is None:
+            return batch
+        weights = data.weights[rows].repeat_interleave(n_realizations)
+        return *batch, weights[:, None] * self.weights
+
+    def _weights(self, batch):
+        return batch[3] if len(batch) == 4 else self.weights
+
+    def _count(self, batch):
+        """Return what the sum over a batch is divided by."""
+        return self.loss.count(batch[2], self._weights(batch))
 
     def _loss_alone(self, part):
         with torch.no_grad():
@@ -203,11 +218,10 @@ class Trainer:
             return math.nan
         device = data.signals.device
         generator = torch.Generator(device).manual_seed(0)
-        n_realizations = self.loss.n_realizations
         for rows in torch.arange(len(data), device=device).split(_BLOCK):
-            batch = data.batch(rows, generator, n_realizations)
+            batch = self._batch(data, rows, generator)
             total += sum(self._map(self._loss_alone, self._parts(batch)))
-            count += self.loss.count(batch[2], self.weights)
+            count += self._count(batch)
         return float(total / count) if count > 0 else math.nan
 
     def _parts(self, batch):
