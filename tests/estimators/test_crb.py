@@ -88,14 +88,6 @@ def test_reproducible_and_seeded(model, fingerprints):
     assert np.any(first != other)
 
 
-def test_thread_count_does_not_matter(model, fingerprints):
-    X, y, crb = fingerprints
-    estimates = [
-        small(model, n_jobs=n_jobs).fit(X, y, crb=crb).predict(X) for n_jobs in (None, 2)
-    ]
-    np.testing.assert_array_equal(*estimates)
-
-
 def test_snr_comes_from_the_bound(model, fingerprints):
     X, y, crb = fingerprints
     low, high = small(model).fit(X, y, crb=crb).snr_range_

@@ -143,21 +143,6 @@ def test_the_prior_keeps_what_the_data_leave_open():
     np.testing.assert_allclose(estimate[:, 0], y[:, 0], rtol=1e-3)
 
 
-@pytest.mark.parametrize("factor", [1e-9, -2.0, 3e6 * np.exp(2j)])
-def test_does_not_depend_on_a_complex_factor(model, factor):
-    X, y = make_fingerprints(model, 50, snr=50, random_state=0)
-    reg = OneStepRegressor(model=model).fit(X, y)
-    np.testing.assert_allclose(reg.predict(factor * X), reg.predict(X), rtol=1e-9)
-
-
-def test_same_result_for_every_n_jobs_and_alone(model):
-    X, y = make_fingerprints(model, 40, snr=50, random_state=0)
-    one, two = (OneStepRegressor(model=model, n_jobs=n).fit(X, y) for n in (1, 2))
-    expected = one.predict(X)
-    np.testing.assert_array_equal(two.predict(X), expected)
-    np.testing.assert_array_equal(one.predict(X[7:9]), expected[7:9])
-
-
 def test_standard_deviation_is_that_of_the_posterior():
     X, y, crb, error = rough_start(300)
     for prior in ("gaussian", None):
