@@ -1,0 +1,38 @@
+"""Least squares reach the bound where noise is low, whatever the model."""
+
+import numpy as np
+import pytest
+
+from crbestim import NLLSRegressor
+from crbestim.bounds import cramer_rao_bound
+from crbestim.models import BiExponential, InversionRecovery, MonoExponential
+from crbestim.noise import add_noise, noise_of_data
+
+N = 4000
+# At these signal-to-noise ratios standard deviations are 2 % of a parameter at most.
+CASES = {
+    "two decays": (BiExponential(0.01 * np.arange(1, 33)), [0.12, 0.018, 0.08], 3271),
+    "signed recovery": (
+        InversionRecovery([0.05, 0.2, 0.5, 1.0, 2.0, 4.0], tr=6.0),
+        [0.9, 0.9],
+        90,
+    ),
+    "magnitudes": (
+        MonoExponential(0.01 * np.arange(1, 13), signal="magnitude"),
+        [0.07, 1.0],
+        77,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_variance_is_the_bound(name):
+    model, theta, snr = CASES[name]
+    noise = noise_of_data(model)
+    signals = np.repeat(model.signal([theta]), N, axis=0)
+    X = add_noise(signals, snr, np.random.default_rng(0), noise=noise)
+    errors = NLLSRegressor(model).fit(X[:1]).predict(X) - theta
+    crb = cramer_rao_bound(model, [theta], 1 / snr, noise=noise)[0]
+    # Four standard deviations of a variance, and of a mean.
+    np.testing.assert_allclose(errors.var(axis=0) / crb, 1.0, atol=4 * np.sqrt(2 / N))
+    assert (np.abs(errors.mean(axis=0)) < 0.1 * np.sqrt(crb)).all()
