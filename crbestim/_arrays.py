@@ -53,10 +53,7 @@ def as_array(values, name, missing=np.nan):
     try:
         array = np.asarray(values)
     except Exception as error:
-        raise ValueError(
-            f"{name} is a {type(values).__name__} that is no array: {error}; give a "
-            "rectangular array of numbers."
-        ) from error
+        raise ValueError(f"{name} {_what_is_wrong(values)}") from error
     if array.dtype == object:
         array = _from_objects(array)
     if array.dtype.kind not in _REAL + _COMPLEX + "O":
@@ -99,9 +96,9 @@ def as_numbers(values, name, missing=np.nan):
         # In one memory order, because sums depend on it in the last digit.
         return array.astype(kind, order="C", copy=False)
     except (TypeError, ValueError, OverflowError) as error:
-        raise type(error)(
-            f"{name} holds what is no number ({error}); give numbers."
-        ) from error
+        found = "holds an object" if array.ndim else "is an object"
+        kind = type(next(value for value in array.flat if not _is_number(value)))
+        raise TypeError(f"{name} {found} of type {kind.__name__}; give numbers.") from error
 
 
 def as_reals(values, name, missing=np.nan):
@@ -176,6 +173,26 @@ def as_theta(theta, names):
 def _filled(values, missing):
     """Return a masked array without its mask; integers become floats that can be NaN."""
     return values.astype(np.result_type(values.dtype, np.float16)).filled(missing)
+
+
+def _what_is_wrong(values):
+    """Return what follows the name of values that NumPy cannot make an array of."""
+    if hasattr(values, "detach"):
+        return (
+            "is a tensor with a gradient, or on another device; give its numbers, "
+            ".detach().cpu().numpy()."
+        )
+    if isinstance(values, list | tuple):
+        return "is ragged: its rows differ in length; give a rectangular array of numbers."
+    return f"is an object of type {type(values).__name__}; give an array of numbers."
+
+
+def _is_number(value):
+    try:
+        float(value)
+        return True
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def _from_frame(values):

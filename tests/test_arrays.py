@@ -81,12 +81,15 @@ def test_what_is_masked_is_missing(values, expected):
             np.array(["2020-01-01"], dtype="M8[D]"),
             "X holds values of type datetime64",
         ),
-        ([[1.0], [1.0, 2.0]], "X is a list that is no array: .*inhomogeneous"),
-        ((i for i in VALUES), "X holds what is no number .*generator"),
-        ([10**400], "X holds what is no number .*too large"),
+        ([[1.0], [1.0, 2.0]], "X is ragged: its rows differ in length"),
+        ((i for i in VALUES), "X is an object of type generator; give numbers"),
+        ([10**400], "X holds an object of type int; give numbers"),
         (scipy.sparse.eye_array(2), r"X is a sparse matrix; give a dense one, X.toarray"),
         (scipy.sparse.eye_array(2) * 1j, "X is a sparse matrix"),
-        (torch.ones(2, requires_grad=True), "X is a Tensor that is no array: .*detach"),
+        (
+            torch.ones(2, requires_grad=True),
+            "X is a tensor with a gradient, .*detach",
+        ),
     ],
 )
 def test_what_is_no_array_of_numbers(values, message):

@@ -143,7 +143,7 @@ def changed(values, index, value):
         (ALPHA, changed(TRF, 1, np.inf), TR, r"TRF\[1\] = inf; give finite"),
         (ALPHA[:, None], TRF, TR, r"alpha has shape \(4, 1\); .*list\(array.T\)"),
         (0.5, TRF, TR, r"alpha has shape \(\); a train is one-dimensional"),
-        ([ALPHA, 0.5], TRF, TR, "alpha is a list that is no array: .*inhomogeneous"),
+        ([ALPHA, 0.5], TRF, TR, "alpha is ragged: its rows differ in length"),
         ([], [], TR, "alpha is empty; a train has at least one pulse"),
         ([ALPHA, []], [TRF, []], TR, r"alpha\[1\] is empty"),
         (ALPHA[:3], TRF, TR, "alpha has 3 pulses and TRF has 4; each pulse"),
