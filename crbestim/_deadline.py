@@ -2,7 +2,8 @@
 
 import math
 import time
-import warnings
+
+from ._warnings import ignored
 
 # Time to work with that is always left, so that a training has a schedule.
 _LEAST = 1e-3
@@ -70,9 +71,8 @@ def affordable(work, n, seconds, least):
     if n <= least or math.isinf(seconds):
         return n
     start = now()
-    with warnings.catch_warnings():
-        # The work itself warns.
-        warnings.simplefilter("ignore")
+    # The work itself warns.
+    with ignored(Warning):
         work(_FEW)
         k, took = _FEW, _timed(work, _FEW)
         # Few rows overstate the time of many.

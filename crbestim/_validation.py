@@ -5,7 +5,6 @@ are checked separately, while scikit-learn's own helpers keep names and numbers 
 Complex targets are refused in scikit-learn's words.
 """
 
-import warnings
 from numbers import Real
 
 import numpy as np
@@ -26,6 +25,7 @@ from ._arrays import (
     as_reals,
     in_order,
 )
+from ._warnings import warn
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -320,7 +320,7 @@ def warn_of_negative(X, have_no_sign, stacklevel):
     n_signed = int(((least < -_NEGATIVE * np.abs(X).max(axis=1)) & has_any).sum())
     n_below = int(((least < 0) & has_any).sum())
     if have_no_sign and n_below > _TOLERATED * n_positive >= n_signed:
-        warnings.warn(
+        warn(
             f"X has negative values in {n_below} of {n_positive} voxels, which Rician "
             "magnitudes never are: they count as zero; filters and interpolation of images "
             "make them",
@@ -328,7 +328,7 @@ def warn_of_negative(X, have_no_sign, stacklevel):
             stacklevel=stacklevel + 1,
         )
     if n_signed > _TOLERATED * n_positive:
-        warnings.warn(
+        warn(
             f"X has large negative values in {n_signed} of {n_positive} voxels, and the "
             "model is of magnitudes, which have none; for signed data give a model with "
             "signal='complex', and X + 0j",
@@ -353,7 +353,7 @@ def warn_of_no_noise(model, data, follows, stacklevel):
             "X without imaginary parts has no more real numbers a voxel than "
             f"{model._label} has unknowns, and so none"
         )
-    warnings.warn(
+    warn(
         f"{found} to estimate the noise from: {follows}; give sigma",
         UserWarning,
         stacklevel=stacklevel + 1,
@@ -368,7 +368,7 @@ def warn_of_unknown(known, parameters, stacklevel=3):
         if outside.sum() > _UNKNOWN * len(given):
             low, high = parameter.domain
             unit = "a fraction" if parameter.unit == "1" else f"a value in {parameter.unit}"
-            warnings.warn(
+            warn(
                 f"known values of {parameter.name} are outside {low:g} to {high:g}, where "
                 f"the model holds, in {outside.sum()} of {len(given)} voxels, which become "
                 f"NaN: they are {given.min():.4g} to {given.max():.4g}, and {unit} is "

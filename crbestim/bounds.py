@@ -16,14 +16,13 @@ With other noise, such as the Rician noise of magnitudes, samples carry a differ
 of information; see :mod:`crbestim.noise`.
 """
 
-import warnings
-
 import numpy as np
 
 from ._arrays import as_numbers, as_reals, as_theta
 from ._linear_algebra import inverse_squares, plain_inverses, pseudo_inverses, root_of
 from ._threads import one_blas_thread
 from ._validation import check_model
+from ._warnings import warn
 from .exceptions import LowSignalWarning, SingularInformationWarning
 from .noise import (
     check_magnitudes,
@@ -519,7 +518,7 @@ def warn_of_bound(model, theta, crb, noise_std, *, m0=1.0, noise=None):
     of_data, noise_std = noise_of_data(model, noise), as_reals(noise_std, "noise_std")
     largest = _levels(noise_std).max(initial=0.0)
     if model._amplitude_column is not None and largest > 1:
-        warnings.warn(
+        warn(
             f"noise_std = {largest:.4g} is larger than the signal: it is the "
             "noise at an amplitude of 1; divide the noise of data by their amplitude",
             LowSignalWarning,
@@ -543,7 +542,7 @@ def warn_infinite(crb, parameter_names):
             for name, count in zip(parameter_names, counts, strict=True)
             if count
         )
-        warnings.warn(
+        warn(
             f"the signal does not determine {named}: the bound is infinite there",
             SingularInformationWarning,
             stacklevel=4,
@@ -557,7 +556,7 @@ def _warn_low(gaussian, true):
     worst = factor.max(axis=1, initial=1.0)
     low = worst > _TOLERATED
     if low.any():
-        warnings.warn(
+        warn(
             f"the signal of magnitudes is too close to the noise in {low.sum()} of "
             f"{len(low)} samples: the bound of Gaussian noise is too low there, by a "
             f"factor of {np.median(worst[low]):.3g} in the median; give "

@@ -4,9 +4,6 @@ They can be selected by name, for example to turn a warning into an error:
 ``warnings.simplefilter("error", SingularInformationWarning)``.
 """
 
-import warnings
-from contextlib import contextmanager
-
 __all__ = [
     "AtBoundWarning",
     "ImplausibleValueWarning",
@@ -24,8 +21,7 @@ class SingularInformationWarning(UserWarning):
 
     Examples
     --------
-    >>> import warnings
-    >>> from crbestim.exceptions import SingularInformationWarning
+    >>>     >>> from crbestim.exceptions import SingularInformationWarning
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore", SingularInformationWarning)
     ...     warnings.warn("Rx is not determined", SingularInformationWarning)
@@ -37,8 +33,7 @@ class AtBoundWarning(UserWarning):
 
     Examples
     --------
-    >>> import warnings
-    >>> from crbestim.exceptions import AtBoundWarning
+    >>>     >>> from crbestim.exceptions import AtBoundWarning
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore", AtBoundWarning)
     ...     warnings.warn("T2 at its upper bound", AtBoundWarning)
@@ -50,8 +45,7 @@ class ImplausibleValueWarning(UserWarning):
 
     Examples
     --------
-    >>> import warnings
-    >>> from crbestim.exceptions import ImplausibleValueWarning
+    >>>     >>> from crbestim.exceptions import ImplausibleValueWarning
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("error", ImplausibleValueWarning)
     ...     warnings.warn("TR = 3.5 s", ImplausibleValueWarning)
@@ -66,8 +60,7 @@ class InexactJacobianWarning(UserWarning):
 
     Examples
     --------
-    >>> import warnings
-    >>> import numpy as np
+    >>>     >>> import numpy as np
     >>> from crbestim.exceptions import InexactJacobianWarning
     >>> from crbestim.models import FunctionModel
     >>> def coarse(theta):
@@ -88,8 +81,7 @@ class LowSignalWarning(UserWarning):
 
     Examples
     --------
-    >>> import warnings
-    >>> from crbestim.exceptions import LowSignalWarning
+    >>>     >>> from crbestim.exceptions import LowSignalWarning
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore", LowSignalWarning)
     ...     warnings.warn("use Rician noise", LowSignalWarning)
@@ -112,8 +104,7 @@ class NoiseLevelWarning(UserWarning):
 
     Examples
     --------
-    >>> import warnings
-    >>> from crbestim.exceptions import NoiseLevelWarning
+    >>>     >>> from crbestim.exceptions import NoiseLevelWarning
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore", NoiseLevelWarning)
     ...     warnings.warn("trained for 20 to 100", NoiseLevelWarning)
@@ -129,12 +120,3 @@ class SequenceFileError(ValueError):
     >>> issubclass(SequenceFileError, ValueError)
     True
     """
-
-
-@contextmanager
-def ignored(*categories):
-    """Ignore warnings of some categories inside a ``with`` block."""
-    with warnings.catch_warnings():
-        for category in categories:
-            warnings.simplefilter("ignore", category)
-        yield

@@ -1,6 +1,5 @@
 """Parameters of a signal model: names, units, limits and distribution in the brain."""
 
-import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,6 +7,7 @@ from scipy import stats
 
 from ._arrays import as_reals
 from ._representation import constructor_call
+from ._warnings import warn
 from .exceptions import ImplausibleValueWarning
 
 __all__ = ["Parameter", "fold", "truncated_normal", "wrapped_error"]
@@ -294,7 +294,7 @@ class Parameter:
             row = int(np.argmax(odd))
             usual = f"{self.bounds[0]:g} to {self.bounds[1]:g}{unit}"
             hint = " Is it a time? The model wants a rate." if self.unit == "1/s" else ""
-            warnings.warn(
+            warn(
                 f"{self.name} = {values[row]:g}{unit} in row {row} of {name} is far from "
                 f"the bounds {usual}.{hint}",
                 ImplausibleValueWarning,

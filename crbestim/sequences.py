@@ -4,14 +4,13 @@ Angles are in rad and durations in s. A sequence is one train of pulses, or seve
 that are played in separate cycles; pulse 0 of each train is its inversion pulse.
 """
 
-import warnings
-
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from ._arrays import as_settings
 from ._representation import constructor_call
 from ._sequence_files import read_sequence_file
+from ._warnings import warn
 from .exceptions import ImplausibleValueWarning, SequenceFileError
 
 __all__ = ["HybridStateSequence"]
@@ -323,7 +322,7 @@ def _warn_implausible(name, values, limits):
     low, high = limits
     outside = (values < low) | (values > high)
     if outside.any():
-        warnings.warn(
+        warn(
             f"a {name} of {values[np.argmax(outside)]:.4g} s is outside the usual "
             f"{low:g} to {high:g} s; times are in seconds",
             ImplausibleValueWarning,

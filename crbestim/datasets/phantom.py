@@ -1,6 +1,5 @@
 """A digital brain: one axial slice with its true parameters; needs no download."""
 
-import warnings
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -9,6 +8,7 @@ from sklearn.utils import check_random_state
 
 from .._arrays import as_array
 from .._threads import one_blas_thread
+from .._warnings import warn
 from ..parameters import fold
 from .anatomy import HALF_LENGTH, HALF_WIDTH, TISSUES, axial_slice
 
@@ -239,7 +239,7 @@ def _fit(parameter, values):
     low, high = parameter.bounds
     values = fold(values, low, high, parameter.period)
     if values.min() < low or values.max() > high:
-        warnings.warn(
+        warn(
             f"{parameter.name} of the brain phantom is {values.min():.3g} to "
             f"{values.max():.3g}; clipped to the model's bounds {low:.3g} to {high:.3g}",
             stacklevel=3,

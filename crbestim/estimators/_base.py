@@ -1,6 +1,5 @@
 """What the estimators share: checks of data and bounds, and the score."""
 
-import warnings
 from contextlib import contextmanager
 from copy import deepcopy
 
@@ -27,11 +26,12 @@ from .._validation import (
     warn_of_no_noise,
     warn_of_unknown,
 )
+from .._warnings import told_to_caller, warn
 from ..noise import likelihood_of
 from ._dictionary import rows_of
 from ._residuals import Residuals
 from ._scores import efficiency_of
-from ._sub_estimators import learns_from, silent_reports, told_to_caller
+from ._sub_estimators import learns_from, silent_reports
 
 
 class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -160,7 +160,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         )
         if not finite.any():
             raise ValueError(f"{found}; none is left to learn from.")
-        warnings.warn(f"{found}: fit leaves them out", UserWarning, stacklevel=4)
+        warn(f"{found}: fit leaves them out", UserWarning, stacklevel=4)
         return X[finite], y[finite], rows_of(crb, finite), rows_of(known, finite), *weights
 
     def _check_known(self, known, n_samples, *, reset):

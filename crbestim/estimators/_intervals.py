@@ -8,10 +8,10 @@ from scipy.stats import norm, t
 from .._linear_algebra import norms
 from .._measurements import Measurements
 from .._validation import check_features
+from .._warnings import told_to_caller
 from ..least_squares.likelihood import best_sigma, with_density
 from ..noise import likelihood_of
 from ._dictionary import rows_of
-from ._sub_estimators import told_to_caller
 
 
 class IntervalMixin:

@@ -1,11 +1,10 @@
 """What `predict` says of estimates that are not what they seem, once a call."""
 
-import warnings
-
 import numpy as np
 
 from .._measurements import Measurements
 from .._threads import one_blas_thread
+from .._warnings import warn
 from ..exceptions import AtBoundWarning, LowSignalWarning
 from ..least_squares.driver import evenly_spaced
 from ..noise import GaussianNoise, likelihood_of, noise_of, noise_of_data
@@ -33,7 +32,7 @@ def warn_of_noise(model, *, stacklevel=4):
     why = "has no log_likelihood"
     if noise.has_likelihood:
         why = "is fitted by its likelihood to real signals only"
-    warnings.warn(
+    warn(
         f"noise {noise.label!r} {why}, and the signal of {model} is fitted as if its noise "
         "were Gaussian",
         UserWarning,
@@ -77,7 +76,7 @@ def warn_at_bounds(model, data, y, at_bound=None, bounds=None, *, stacklevel=3):
                     f"{len(data)} voxels"
                 )
     if found:
-        warnings.warn(
+        warn(
             f"estimates end at a bound though the data determine them: {', '.join(found)}; "
             "the truth may lie beyond: give wider bounds, or check units and the model",
             AtBoundWarning,
@@ -116,7 +115,7 @@ def warn_of_low_magnitudes(model, data, y, at_bound=None, *, stacklevel=3):
     low &= (worst > _TOLERATED_BIAS) | (size < _LEAST_MAGNITUDE)
     if low.mean() > _TOLERATED:
         looked_at = " looked at" if len(rows) == _MOST_JUDGED else ""
-        warnings.warn(
+        warn(
             f"magnitudes are below {_LEAST_MAGNITUDE:g} sigma in {low.sum()} of "
             f"{len(rows)} voxels{looked_at}: their noise is not Gaussian, as the model has "
             f"it, and estimates are biased, by {np.median(worst[low]):.2g} standard "

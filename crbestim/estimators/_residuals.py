@@ -7,7 +7,6 @@ norm over sigma^2 follows a chi-square distribution, with one degree of freedom 
 dimension outside.
 """
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,7 @@ from scipy.stats import chi2
 from .._linear_algebra import norms
 from .._measurements import Measurements
 from .._threads import one_blas_thread
+from .._warnings import warn
 from ..bounds import covariance_of_estimates
 from ..exceptions import LowSignalWarning, NoiseLevelWarning
 from ..models.base import m0_by_projection
@@ -315,7 +315,7 @@ def _warn_low(data):
     """Warn of magnitudes whose noise is far from Gaussian."""
     low = np.sqrt(np.mean(data.X**2, axis=1)) < _LEAST_MAGNITUDE * data.sigma
     if low.any():
-        warnings.warn(
+        warn(
             f"magnitudes are below {_LEAST_MAGNITUDE:g} sigma in {low.sum()} of "
             f"{len(data)} voxels: their noise is not Gaussian, so their chi-square and "
             "flags are not reliable",
@@ -337,7 +337,7 @@ def warn_of_noise_level(model, X, y, apparent_range, snr_range):
     if low / _TOLERATED <= snr <= high * _TOLERATED:
         return
     kind = "noisier" if snr < low else "less noisy"
-    warnings.warn(
+    warn(
         f"X is much {kind} than what the network was trained for, or the model does "
         f"not describe it: its apparent signal-to-noise ratio is {snr:.3g}, that of the "
         f"training data {low:.3g} to {high:.3g} (true ratios {snr_range[0]:.4g} to "

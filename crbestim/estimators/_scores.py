@@ -1,7 +1,5 @@
 """What a score compares: errors of the estimates that there are, and bounds."""
 
-import warnings
-
 import numpy as np
 
 from .._measurements import Measurements
@@ -12,6 +10,7 @@ from .._validation import (
     check_sigma,
     check_targets,
 )
+from .._warnings import warn
 from ..bounds import cramer_rao_bound
 from ..metrics import efficiency_score
 from ._dictionary import rows_of
@@ -32,7 +31,7 @@ def bound_of(estimator, y, crb, known=None, noise_std=None, stacklevel=3):
             "has no model to compute it: pass crb to score; inside a cross-validation, "
             "request it by metadata routing (set_score_request(crb=True))."
         )
-    warnings.warn(
+    warn(
         f"{type(estimator).__name__} has neither a model nor crb: the variance of the "
         "training targets stands in for the Cramér-Rao bound",
         UserWarning,
@@ -49,7 +48,7 @@ def found_estimates(predictions):
         what += f"row {np.argmin(found)}"
         if not found.any():
             raise ValueError(f"{what}; none is left to score.")
-        warnings.warn(f"{what}: score leaves them out", UserWarning, stacklevel=4)
+        warn(f"{what}: score leaves them out", UserWarning, stacklevel=4)
     return found
 
 

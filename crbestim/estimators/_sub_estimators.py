@@ -1,7 +1,6 @@
 """Estimators inside another one: fitted to the same data, predicting the same columns."""
 
 import inspect
-import warnings
 from contextlib import contextmanager
 
 import numpy as np
@@ -10,7 +9,8 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metadata_routing import get_routing_for_object
 
-from ..exceptions import AtBoundWarning, LowSignalWarning, ignored
+from .._warnings import ignored
+from ..exceptions import AtBoundWarning, LowSignalWarning
 
 
 def learns_from(estimator, X):
@@ -24,10 +24,10 @@ def learns_from(estimator, X):
 @contextmanager
 def silent_reports(of_data=False):
     """Leave warnings of estimates, and of data, to the method that uses them."""
+    of_negatives = (UserWarning,) if of_data else ()
     with ignored(AtBoundWarning, LowSignalWarning):
-        if of_data:
-            warnings.filterwarnings("ignore", "X has .*negative values")
-        yield
+        with ignored(*of_negatives, pattern="X has .*negative values"):
+            yield
 
 
 def fit_clone(estimator, X, y, crb=None, known=None):
@@ -61,17 +61,6 @@ def predict_columns(estimator, data, n_parameters, known=None):
             f"({len(X)}, {n_parameters})."
         )
     return values.reshape(len(X), n_parameters)
-
-
-@contextmanager
-def told_to_caller(stacklevel=2):
-    """Let warnings of what a method calls point to the line that called the method."""
-    with warnings.catch_warnings(record=True) as record:
-        warnings.simplefilter("always")
-        yield
-    for warning in record:
-        # The frames of this function and of contextlib come first.
-        warnings.warn(warning.message, stacklevel=stacklevel + 2)
 
 
 def _does_without(estimator):

@@ -1,11 +1,11 @@
 """Checks of CRBRegressor before its training, and reports of it."""
 
-import warnings
 from numbers import Integral
 
 import numpy as np
 
 from .._arrays import as_reals
+from .._warnings import warn
 from ..noise import check_snr
 
 
@@ -22,7 +22,7 @@ def check_gaps(X, sigma):
     finite = np.isfinite(X)
     n_gaps = int((finite.any(axis=1) & ~finite.all(axis=1)).sum())
     if n_gaps:
-        warnings.warn(
+        warn(
             f"X has NaN or infinite values in some samples of {n_gaps} of {len(X)} voxels, "
             "whose estimates are NaN: a network needs all samples; for these voxels, "
             "NLLSRegressor(model, nan_policy='omit') does without",

@@ -1,6 +1,5 @@
 """Training data of CRBRegressor: scales, signals and their bounds, in the time there is."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from .._deadline import affordable
 from .._linear_algebra import norms
 from .._validation import check_sample_weight, n_samples_of, some_rows
+from .._warnings import warn
 from ..bounds import implied_snr, signal_and_bound
 from ..least_squares.driver import evenly_spaced
 from ..models.base import main_direction
@@ -253,7 +253,7 @@ def rows_in_time(make, parts, kinds, deadline):
     kept = [rows[evenly_spaced(len(rows), k)] for rows, k in zip(parts, n, strict=True)]
     n_kept, n = (sum(len(rows) for rows in part) for part in (kept, parts))
     if n_kept < n:
-        warnings.warn(
+        warn(
             f"max_time={deadline.seconds:g} leaves time to simulate {n_kept} of {n} rows, "
             "and training does without the others; raise max_time",
             ConvergenceWarning,
@@ -266,7 +266,7 @@ def training_deadline(deadline, model):
     """Return when training must end; warn if that is before it begins."""
     ends = deadline if model is None else deadline.at(1 - _CALIBRATION)
     if ends.is_over:
-        warnings.warn(
+        warn(
             f"max_time={deadline.seconds:g} is over before training begins, and the "
             "network took a single step; raise max_time",
             ConvergenceWarning,

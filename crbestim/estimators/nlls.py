@@ -1,6 +1,5 @@
 """Nonlinear least squares for each voxel: the reference for other estimators."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -11,6 +10,7 @@ from tqdm.auto import tqdm
 from .._measurements import Measurements
 from .._parallel import in_parallel
 from .._validation import HasMethods, Interval, StrOptions, fit_context
+from .._warnings import warn
 from ..least_squares.box import amplitude_limits, resolve_bounds, search_box
 from ..least_squares.driver import (
     VoxelFits,
@@ -422,7 +422,7 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
         counts = {text: np.sum(status == code) for code, text in reasons.items()}
         found = [f"{count} {text}" for text, count in counts.items() if count]
         if found:
-            warnings.warn(
+            warn(
                 f"among {n} voxels, {', and '.join(found)}; see the status that "
                 "fit_voxels returns",
                 ConvergenceWarning,

@@ -1,12 +1,12 @@
 """Several estimators on one test set."""
 
 import time
-import warnings
 from importlib.util import find_spec
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from .._warnings import ignored
 from .moments import BiasVariance
 from .realizations import Realizations
 
@@ -146,9 +146,8 @@ def _measure(estimator, noisy):
 
 def _timed_predictions(estimator, noisy):
     """Return predictions of all realizations, and voxels per second."""
-    with warnings.catch_warnings():
-        # The timed predictions of the same voxels raise the same warnings.
-        warnings.simplefilter("ignore")
+    # The timed predictions of the same voxels raise the same warnings.
+    with ignored(Warning):
         noisy.predict(estimator, next(iter(noisy))[:_WARM_UP])
     predictions, seconds = [], 0.0
     for X in noisy:

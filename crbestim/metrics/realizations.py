@@ -4,8 +4,9 @@ import numpy as np
 
 from .._arrays import COMPLEX_TARGET
 from .._validation import check_count, check_model
+from .._warnings import ignored
 from ..bounds import cramer_rao_bound, noise_of_signals
-from ..exceptions import AtBoundWarning, LowSignalWarning, ignored
+from ..exceptions import AtBoundWarning, LowSignalWarning
 from ..noise import add_noise, check_snr, noise_of_data
 from ..parameters import wrapped_error
 

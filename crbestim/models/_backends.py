@@ -4,13 +4,13 @@ The functions are written with NumPy, numba or torch, and the values have a row 
 This file does not depend on signal models.
 """
 
-import warnings
 from functools import lru_cache
 
 import numba
 import numpy as np
 
 from .._optional import import_optional
+from .._warnings import all_ignored
 from ..kernels.threads import in_threads
 
 
@@ -54,8 +54,7 @@ def is_vectorized(f, rows):
 
 def _attempt(f, theta):
     """Return the result of a function, or the exception that it raises."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
+    with all_ignored(), np.errstate(all="ignore"):
         try:
             return np.asarray(f(theta.copy()))
         except Exception as error:

@@ -1,11 +1,11 @@
 """Checks of constructors of models: acquisitions, options and bounds."""
 
-import warnings
 from collections.abc import Mapping
 
 import numpy as np
 
 from .._arrays import as_settings
+from .._warnings import warn
 from ..exceptions import ImplausibleValueWarning
 from ..noise import get_noise
 
@@ -102,7 +102,7 @@ def check_echo_times(te):
 def _warn_unusual(values, name, unit, usual, advice):
     """Warn of values that suggest another unit, in the line that made the model."""
     if not usual[0] <= values.max() <= usual[1]:
-        warnings.warn(
+        warn(
             f"the largest {name} is {values.max():.4g} {unit}, outside the usual "
             f"{usual[0]:g} to {usual[1]:g} {unit}{advice}.",
             ImplausibleValueWarning,

@@ -1,6 +1,5 @@
 """The interface of every signal model: parameters in, signal and Jacobian out."""
 
-import warnings
 from functools import cached_property
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from .._arrays import as_theta
 from .._representation import constructor_call
 from .._threads import one_blas_thread
+from .._warnings import warn
 from ..exceptions import InexactJacobianWarning, MissingJacobianError
 from ..parameters import Parameter
 from ._amplitude import find_amplitude
@@ -460,7 +460,7 @@ class SignalModel:
         if doubtful.any():
             names = ", ".join(np.array(self.parameter_names)[doubtful])
             # Without values in the text, Python does not repeat it for every voxel.
-            warnings.warn(
+            warn(
                 f"the derivative of {self._label} with respect to {names} is uncertain by "
                 f"more than {_INEXACT:g} of its norm: the signal is noisy, of low "
                 "precision or not smooth. Compute it in double precision, give a Jacobian, "

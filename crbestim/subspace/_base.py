@@ -1,13 +1,12 @@
 """The base of all transformers: checks of data, and rows that are not finite."""
 
-import warnings
-
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import COMPLEX_TARGET, as_array, as_numbers, is_complex
 from .._validation import check_features
+from .._warnings import warn
 from ..kernels.products import row_products
 from ._spectrum import blocks
 
@@ -34,7 +33,7 @@ class SignalTransformer(TransformerMixin, BaseEstimator):
         )
         if not finite.any():
             raise ValueError(f"{found}; none is left to learn from.")
-        warnings.warn(f"{found}: fit leaves them out", UserWarning, stacklevel=3)
+        warn(f"{found}: fit leaves them out", UserWarning, stacklevel=3)
         return X, finite
 
     def _check_transform(self, X):

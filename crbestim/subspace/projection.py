@@ -1,6 +1,5 @@
 """Projection of signals onto a subspace that keeps their energy or their bounds."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -10,6 +9,7 @@ from sklearn.utils import check_random_state
 
 from .._threads import one_blas_thread
 from .._validation import Interval, StrOptions, check_model, check_targets, fit_context
+from .._warnings import warn
 from ..bounds import signal_and_bound
 from ._base import SignalTransformer, times
 from ._bound_basis import bound_basis
@@ -293,7 +293,7 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
         )
         self.n_iter_ = 0 if result is None else result.nit
         if result is not None and result.status == 1:
-            warnings.warn(
+            warn(
                 f"SubspaceProjection did not converge after {result.nit} iterations; "
                 "increase max_iter or tol.",
                 ConvergenceWarning,
