@@ -93,7 +93,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if self.model is not None and known is not None:
             self.model.at(known)
         if reset:
-            self._remember(X, y_array, np.ndim(y))
+            self._remember(X, y_array, np.asarray(y).ndim)
             self._target_names = names
         elif y_array.shape[1] != self.n_outputs_:
             raise ValueError(
@@ -106,6 +106,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _names_of_targets(self, y, *, reset=False):
         """Return the columns that frames of targets have: the model's, or those of fit."""
+        check_model(self.model, optional=True)
         if self.model is not None:
             return self.model.parameter_names
         if reset:
@@ -114,6 +115,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _check_images(self, X, crb, known):
         """Check data without targets; return what `_check_fit` does."""
+        check_model(self.model, optional=True)
         if crb is not None:
             raise ValueError("crb holds the bounds of y, but y is None; give both or none.")
         X = check_features(self, X, reset=True)
@@ -206,7 +208,6 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _check_model(self, X, y):
         """Check that the data, with or without targets, match the model."""
-        check_model(self.model, optional=True)
         if self.model is None:
             return
         if not self._fits_model(X):
