@@ -47,12 +47,13 @@ class SignalTransformer(TransformerMixin, BaseEstimator):
             )
         return X
 
-    def _check_inverse(self, X, n_features):
+    def _check_inverse(self, X, n_features, is_complex=True):
         """Return the output of ``transform`` as a two-dimensional array."""
-        check_is_fitted(self)
         X = as_array(X, "X")
         if X.dtype not in (np.float32, np.complex64):
             X = as_numbers(X, "X")
+        if X.dtype.kind == "c" and not (self.is_complex_ and is_complex):
+            raise ValueError(f"X is complex; {type(self).__name__} gives real columns.")
         if X.ndim != 2 or X.shape[1] != n_features:
             raise ValueError(
                 f"X has shape {X.shape}; {type(self).__name__} gives {n_features} "

@@ -1,6 +1,7 @@
 """Complex signals as real features, for estimators that take no others."""
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from .._validation import feature_names_in, fit_context
 from ..kernels.products import row_products
@@ -86,8 +87,8 @@ class ComplexToReal(SignalTransformer):
         Returns
         -------
         ndarray of shape (n_samples, 2 * n_features) or (n_samples, n_features)
-            Real parts, then imaginary parts; or X if it is real. NaN for rows with values
-            that are not finite.
+            Real parts, then imaginary parts, NaN for rows with values that are not finite;
+            or X as it is, if it is real.
         """
         X = self._check_transform(X)
         if not self.is_complex_:
@@ -114,7 +115,9 @@ class ComplexToReal(SignalTransformer):
             Complex signals, with `normalize` of norm 1 and without their factor; X if the
             data of ``fit`` were real.
         """
-        X = self._check_inverse(X, self.n_features_in_ * (2 if self.is_complex_ else 1))
+        check_is_fitted(self)
+        n_columns = self.n_features_in_ * (2 if self.is_complex_ else 1)
+        X = self._check_inverse(X, n_columns, is_complex=False)
         if not self.is_complex_:
             return X
         return X[:, : self.n_features_in_] + 1j * X[:, self.n_features_in_ :]
@@ -132,6 +135,7 @@ class ComplexToReal(SignalTransformer):
         ndarray of str objects
             Names with the endings "_real" and "_imag", or as they are for real X.
         """
+        check_is_fitted(self)
         names = feature_names_in(self, input_features)
         if not self.is_complex_:
             return names

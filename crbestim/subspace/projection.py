@@ -6,7 +6,9 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
+from .._options import check_by_name, check_number
 from .._threads import one_blas_thread
 from .._validation import Interval, StrOptions, check_model, check_targets, fit_context
 from .._warnings import warn
@@ -219,19 +221,17 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
         return self._check_weights()
 
     def _check_weights(self):
-        names, given = self.model.parameter_names, self.weights or {}
-        unknown = sorted(set(given) - set(names))
-        if unknown:
-            raise ValueError(
-                f"weights name {', '.join(unknown)}; the model's parameters are "
-                f"{', '.join(names)}."
-            )
-        weights = np.array([float(given.get(name, 1.0)) for name in names])
-        if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
-            raise ValueError(
-                f"weights = {self.weights}; they must be finite, not negative, and at "
-                "least one positive."
-            )
+        names = self.model.parameter_names
+        given = check_by_name(self.weights, names, "weights", "numbers")
+        what = "a number, 0 or more"
+        weights = np.array(
+            [
+                check_number(given.get(n, 1.0), f"weights[{n!r}]", what, least=0)
+                for n in names
+            ]
+        )
+        if not weights.any():
+            raise ValueError(f"weights = {self.weights}; give some a positive weight.")
         return weights
 
     def _check_theta(self, n_samples, finite, y):
@@ -355,6 +355,7 @@ class SubspaceProjection(ClassNamePrefixFeaturesOutMixin, SignalTransformer):
         ndarray of shape (n_samples, n_features)
             Signals ``X @ components_``; NaN for rows of X with values that are not finite.
         """
+        check_is_fitted(self)
         return times(self._check_inverse(X, self._n_features_out), self.components_)
 
     @property

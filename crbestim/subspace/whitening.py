@@ -2,6 +2,7 @@
 
 import numpy as np
 from sklearn.base import OneToOneFeatureMixin
+from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import as_numbers
 from .._linear_algebra import whitening_matrix
@@ -123,6 +124,7 @@ class Whitening(OneToOneFeatureMixin, SignalTransformer):
         ndarray of shape (n_samples, n_features)
             ``L x`` for each row x; NaN for rows with values that are not finite.
         """
+        check_is_fitted(self)
         X = self._check_inverse(X, self.n_features_in_)
         with one_blas_thread:
             return times(X, np.linalg.inv(self.whitening_).T)

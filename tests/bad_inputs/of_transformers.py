@@ -91,6 +91,9 @@ for name, make in MAKERS.items():
     for signals in (X, X * (1 + 1j)):
         SUBJECTS += of_kind(name, make, signals)
         methods = ("transform", "inverse_transform")
+        if name.startswith("ComplexToReal"):
+            # Real X passes as it is, and so does each sample on the way back.
+            methods = methods[: signals.dtype.kind == "c"]
         ROWS += [flagged(name, make, method, signals) for method in methods]
 SUBJECTS += [
     Subject(
