@@ -282,8 +282,10 @@ def refuse_covariances(model):
 
 def counting(X, sigma):
     """Return which samples are finite, or do not count because their noise is infinite."""
-    noise = np.asarray(sigma if np.ndim(sigma) == 2 else 1.0, dtype=float)
-    fits = noise.ndim == 0 or noise.shape in (X.shape, (1, X.shape[1]))
+    if sigma is None:
+        return np.isfinite(X)
+    noise = as_reals(sigma, "sigma", missing=np.inf)
+    fits = noise.shape in (X.shape, (1, X.shape[1]))
     return np.isfinite(X) | (np.isinf(noise) if fits else False)
 
 

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import is_frame
 from .._measurements import Measurements
+from .._options import check_flag
 from .._threads import one_blas_thread
 from .._validation import (
     check_crb,
@@ -68,6 +69,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Their kind and width are stored, or compared with those stored if not `reset`. An
         array of weights, if given, is returned behind them.
         """
+        check_model(self.model, optional=True)
         if y is None and not needs_y:
             return self._check_images(X, crb, known)
         # Targets first, so that complex y is refused in scikit-learn's own words.
@@ -246,7 +248,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """Whether X holds magnitudes, which a model simulates."""
         return self._simulates_X and self.model.is_magnitude
 
-    def _check_predict(self, X, known=None, sigma=None):
+    def _check_predict(self, X, known=None, sigma=None, return_std=False):
         """Check new data; return X and known as arrays, and which rows can be estimated.
 
         These rows have a signal, and their known values are inside their domains. They are
@@ -259,6 +261,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 f"model is {self.model}, but {type(self).__name__} was fitted with "
                 f"{self._fitted_model}; call fit again."
             )
+        check_flag("return_std", return_std)
         X = check_features(self, X, reset=False)
         self._check_kind(X)
         if self._sees_magnitudes:

@@ -8,6 +8,7 @@ dimension outside.
 """
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from scipy.stats import chi2
@@ -255,7 +256,7 @@ class Residuals:
         ValueError
             If a number is not allowed, or the model can explain any signal.
         """
-        if not 0 < false_alarm_rate < 1:
+        if not (isinstance(false_alarm_rate, Real) and 0 < false_alarm_rate < 1):
             raise ValueError(
                 f"false_alarm_rate = {false_alarm_rate!r}; give a share between 0 and 1."
             )

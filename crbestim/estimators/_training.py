@@ -5,15 +5,17 @@ from numbers import Integral
 import numpy as np
 
 from .._arrays import as_reals
+from .._validation import check_sigma
 from .._warnings import warn
 from ..noise import check_snr
 
 
-def check_gaps(X, sigma):
+def check_gaps(X, sigma, usable):
     """Warn of voxels that lack some samples but not all; refuse noise that leaves any out.
 
     A network cannot do without a sample.
     """
+    sigma = check_sigma(sigma, X, usable)
     if np.ndim(sigma) == 2 and np.isinf(sigma).any():
         raise ValueError(
             "sigma is infinite for some samples, which then do not count, but a network "

@@ -446,7 +446,8 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
             If a signal has too few numbers to estimate the noise from, and standard
             deviations are requested without `sigma`.
         """
-        X, known, usable = self._check_predict(X, known)
+        X, known, usable = self._check_predict(X, known, return_std=return_std)
+        check_gaps(X, sigma, usable)
         y, known = np.full((len(X), self.n_outputs_), np.nan), rows_of(known, usable)
         model = self._model_at(known)
         if usable.any():
@@ -456,7 +457,6 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
             if self.model is not None and np.isfinite(self.apparent_snr_range_).all():
                 ranges = self.apparent_snr_range_, self.snr_range_
                 warn_of_noise_level(model, X[usable], y[usable], *ranges)
-        check_gaps(X, sigma)
         if not return_std:
             return self._shape_like_targets(y)
         self._check_has_model("return_std")

@@ -233,7 +233,8 @@ class DictionaryRegressor(BoundedRegressor):
         """
         X, known, usable = self._check_predict(X, known, sigma)
         n_neighbors = self.n_neighbors if n_neighbors is None else n_neighbors
-        if not isinstance(n_neighbors, Integral) or n_neighbors < 1:
+        is_number = isinstance(n_neighbors, Integral) and not isinstance(n_neighbors, bool)
+        if not is_number or n_neighbors < 1:
             raise ValueError(f"n_neighbors = {n_neighbors!r}; give a positive integer.")
         self._check_neighbors(n_neighbors, self._dictionary.n_choices)
         distances = np.full((len(X), n_neighbors), np.nan)
@@ -293,7 +294,7 @@ class DictionaryRegressor(BoundedRegressor):
             If a signal has too few numbers to estimate the noise from, and standard
             deviations are requested without `sigma`.
         """
-        X, known, usable = self._check_predict(X, known, sigma)
+        X, known, usable = self._check_predict(X, known, sigma, return_std)
         self._check_neighbors(self.n_neighbors, self._dictionary.n_choices)
         data, usable = self._measure(X, usable, sigma)
         known, rows = rows_of(known, usable), np.flatnonzero(usable)

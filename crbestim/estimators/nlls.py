@@ -349,7 +349,7 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
 
     def _fit_voxels(self, X, sigma, known, wants_covariance):
         """Fit all voxels that can be fitted, and warn of those that did not converge."""
-        X, known, usable = self._check_predict(X, known, sigma)
+        X, known, usable = self._check_predict(X, known, sigma, wants_covariance)
         self._check_has_model("fit_voxels")
         data, usable = self._measure(X, usable, sigma)
         self._warn_of_no_noise(data, wants_std=wants_covariance, stacklevel=4)
@@ -474,7 +474,7 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
             and standard deviations or a prior need it.
         """
         if self.model is None:
-            y, std = self._invert_linear(X, known)
+            y, std = self._invert_linear(X, known, return_std)
         else:
             fits = self._fit_voxels(X, sigma, known, wants_covariance=return_std)
             y, std = fits.theta, np.sqrt(np.einsum("nii->ni", fits.covariance))
@@ -482,9 +482,9 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
             return self._shape_like_targets(y)
         return self._shape_like_targets(y), self._shape_like_targets(std)
 
-    def _invert_linear(self, X, known):
+    def _invert_linear(self, X, known, return_std):
         """Estimates of the linear model, and their standard deviations."""
-        X, known, usable = self._check_predict(X, known)
+        X, known, usable = self._check_predict(X, known, return_std=return_std)
         y = np.full((len(X), self.n_outputs_), np.nan)
         if usable.any():
             y[usable] = self.linear_.invert(X[usable], rows_of(known, usable))

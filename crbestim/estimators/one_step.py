@@ -349,7 +349,7 @@ class OneStepRegressor(IntervalMixin, BoundedRegressor):
             If a signal has too few numbers to estimate the noise from, sigma is not given,
             and standard deviations or a prior need it.
         """
-        X, known, usable = self._check_predict(X, known, sigma)
+        X, known, usable = self._check_predict(X, known, sigma, return_std)
         data, usable = self._measure(X, usable, sigma)
         self._warn_of_no_noise(data, wants_std=return_std)
         y, std = np.full((2, len(X), self.n_outputs_), np.nan)

@@ -52,7 +52,7 @@ def method(kind, name, what, *, y=0.0, **options):
     return id, call, lambda lab, **more: data_of(lab, name, y=y, **more)
 
 
-def subject(kind, name, what, *, more_data=None, y=0.0, options=None, **rest):
+def subject(kind, name, what, *, more_data=None, y=0.0, options=None, free=None, **rest):
     """Return a subject of a method of a fitted estimator."""
     id, call, clean = method(kind, name, what, y=y, **(options or {}))
     columns = COLUMNS.get(name, {})
@@ -60,7 +60,7 @@ def subject(kind, name, what, *, more_data=None, y=0.0, options=None, **rest):
         id,
         call,
         lambda lab: clean(lab, **(more_data or {})),
-        free=FREE,
+        free=FREE | (free or {}),
         more=MORE,
         columns=columns,
         says=SAYS,
@@ -141,6 +141,8 @@ for kind, names in DATA_OF.items():
         )
 WHOLE = {"more_data": {"sigma": ONES}, "only": FEW}
 EACH = {"more_data": {"sigma": np.full((6, 4), 2.0)}, "arrays": ("sigma",)}
+# A sample whose noise is masked does not count.
+EACH["free"] = {"sigma": ("masked", "masked integers")}
 WEIGHT = {"more_data": {"sample_weight": ONES}, "arrays": ("sample_weight",)}
 OMIT = {"options": {"nan_policy": "omit"}, "only": FEW}
 SUBJECTS += [
@@ -199,6 +201,24 @@ ROWS = [
     for value in NOT_NUMBER
 ]
 ROWS += [
+    *[
+        Row(
+            f"{kind}.predict",
+            "sigma",
+            "masked",
+            lambda lab, kind=kind: lab.fitted(kind, "magnitudes").predict(
+                lab.magnitudes.X[:3], sigma=np.ma.masked_equal([[1.0, 1.0, 3.0, 1.0]], 3.0)
+            ),
+            Like(
+                lambda lab, kind=kind: lab.fitted(kind, "magnitudes").predict(
+                    lab.magnitudes.X[:3], sigma=[[1.0, 1.0, np.inf, 1.0]]
+                ),
+                "sigma",
+            ),
+        )
+        for kind in ("nlls", "dictionary", "one_step")
+    ],
+    flagged("nlls", "offsets", "X", 1e200),
     Row(
         "nlls.predict",
         "sigma",
