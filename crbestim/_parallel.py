@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from numbers import Integral
 
 from joblib import Parallel, delayed
 
@@ -31,6 +32,10 @@ def in_parallel(tasks, n_jobs, **options):
     >>> list(in_parallel((delayed(abs)(k) for k in (-1, 2)), n_jobs=None))
     [1, 2]
     """
+    if n_jobs is not None and (not isinstance(n_jobs, Integral) or n_jobs == 0):
+        raise ValueError(
+            f"n_jobs = {n_jobs!r}; give a number of workers, -1 for one each core, or None."
+        )
     options |= dict(n_jobs=n_jobs)
     try:
         parallel = Parallel(return_as="generator", **options)

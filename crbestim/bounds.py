@@ -20,6 +20,7 @@ import numpy as np
 
 from ._arrays import as_numbers, as_reals, as_theta
 from ._linear_algebra import inverse_squares, plain_inverses, pseudo_inverses, root_of
+from ._options import check_number
 from ._threads import one_blas_thread
 from ._validation import check_model
 from ._warnings import warn
@@ -227,6 +228,7 @@ def covariance_from_jacobian(
     n_samples, n_features, n_parameters = jacobian.shape
     sigma = _positive(noise_std, "noise_std", n_samples, n_features)
     scale = _positive(np.abs(as_numbers(m0, "m0")), "abs(m0)", n_samples)
+    accuracy = check_number(accuracy, "accuracy", "a share, 0 or more", least=0)
     noise = get_noise(noise)
     if signal is not None:
         signal = _check_shape(as_numbers(signal, "signal"), jacobian)
@@ -503,7 +505,12 @@ def implied_snr(reference, crb, default):
             f"reference has shape {reference.shape} and crb {crb.shape}; give two "
             "arrays of shape (n_samples, n_parameters)."
         )
-    snr = np.full(len(reference), float(default))
+    for name, bounds in (("reference", reference), ("crb", crb)):
+        if (bounds <= 0).any():
+            wrong = first_wrong(bounds, ~(bounds <= 0))
+            raise ValueError(f"{name} = {wrong}; bounds are variances, positive.")
+    default = check_number(default, "default", "a ratio above 0", above=0)
+    snr = np.full(len(reference), default)
     finite = np.isfinite(reference) & np.isfinite(crb)
     shown = finite.any(axis=1)
     ratio = np.where(finite, reference, np.nan) / np.where(finite, crb, 1.0)
@@ -569,10 +576,10 @@ def _warn_low(gaussian, true):
 def _check_jacobian(jacobian):
     """Return derivatives in double precision, (n_samples, n_features, n_parameters)."""
     jacobian = as_numbers(jacobian, "jacobian")
-    if jacobian.ndim != 3:
+    if jacobian.ndim != 3 or not jacobian.shape[1]:
         raise ValueError(
             f"jacobian has shape {jacobian.shape}; give (n_samples, n_features, "
-            "n_parameters), for one sample jacobian[None]."
+            "n_parameters) of at least one feature, for one sample jacobian[None]."
         )
     return jacobian
 

@@ -571,6 +571,8 @@ def add_noise(signal, snr, rng, *, noise="gaussian"):
 
     Raises
     ------
+    TypeError
+        If `rng` is no source of random numbers.
     ValueError
         If `snr` has another shape, or is negative or NaN, or the noise is that of
         magnitudes and the signal is complex or negative.
@@ -591,6 +593,11 @@ def add_noise(signal, snr, rng, *, noise="gaussian"):
             "sample signal[None]."
         )
     noise = get_noise(noise)
+    if not isinstance(rng, np.random.Generator | np.random.RandomState):
+        raise TypeError(
+            f"rng is {rng!r}; give a source of random numbers, np.random.default_rng(0) "
+            "for instance."
+        )
     check_magnitudes(signal, noise)
     snr = check_rows(snr, "snr", *signal.shape)
     if not (snr >= 0).all():

@@ -1,11 +1,13 @@
 """Parameters of a signal model: names, units, limits and distribution in the brain."""
 
 from dataclasses import dataclass, replace
+from numbers import Real
 
 import numpy as np
 from scipy import stats
 
 from ._arrays import as_reals
+from ._options import check_number
 from ._representation import constructor_call
 from ._warnings import warn
 from .exceptions import ImplausibleValueWarning
@@ -37,6 +39,9 @@ def truncated_normal(mean, sd, low, high):
     >>> float(truncated_normal(0.15, 0.10, 0.0, 0.35).mean().round(4))
     0.1583
     """
+    mean = check_number(mean, "mean", "one finite number")
+    sd = check_number(sd, "sd", "one number above 0", above=0)
+    low, high = _interval((low, high), "low and high")
     return stats.truncnorm((low - mean) / sd, (high - mean) / sd, loc=mean, scale=sd)
 
 
@@ -63,6 +68,14 @@ def fold(values, low, high, period):
     >>> fold(np.array([0.25, 2.5]), 0.0, 1.0, 1.0)
     array([0.25, 0.5 ])
     """
+    values, period = as_reals(values, "values"), as_reals(period, "period")
+    if not (period > 0).all():
+        raise ValueError(f"period = {period}; give positive ones, or inf for none.")
+    return folded(values, low, high, period)
+
+
+def folded(values, low, high, period):
+    """Do as `fold`, without checks."""
     finite = np.isfinite(period)
     period = np.where(finite, period, 1.0)
     outside = finite & ((values < low) | (values > high))
@@ -119,6 +132,17 @@ def wrapped_error(y_true, y_pred, periods=None):
     return np.where(finite, error - period * np.round(error / period), error)
 
 
+def _interval(ends, what):
+    """Return the two numbers of an interval as floats; they may be infinite."""
+    try:
+        values = as_reals(ends, what)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.shape != (2,) or not values[0] < values[1]:
+        raise ValueError(f"{what} are {ends!r}; give (low, high), low < high.")
+    return float(values[0]), float(values[1])
+
+
 @dataclass(frozen=True, repr=False)
 class Parameter:
     """One real parameter of a signal model, in SI units.
@@ -164,17 +188,24 @@ class Parameter:
     usual: tuple = None
 
     def __post_init__(self):
-        """Check that the limits are in order."""
-        try:
-            low, high = map(float, self.bounds)
-            in_order = low < high
-        except (TypeError, ValueError):
-            in_order = False
-        if not in_order:
-            raise ValueError(
-                f"bounds of {self.name} are {self.bounds!r}; give (low, high), low < high."
-            )
-        if low < self.domain[0] or high > self.domain[1]:
+        """Check what it is made of, and that the limits are in order."""
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"name is {self.name!r}; give text that is not empty.")
+        low, high = _interval(self.bounds, f"bounds of {self.name}")
+        lowest, highest = _interval(self.domain, f"domain of {self.name}")
+        if self.usual is not None:
+            _interval(self.usual, f"usual values of {self.name}")
+        if not (isinstance(self.period, Real) and self.period == np.inf):
+            what = f"period of {self.name}"
+            check_number(self.period, what, "a number above 0, or inf for none", above=0)
+        for kind in ("distribution", "fluid"):
+            frozen = getattr(self, kind)
+            if frozen is not None and not callable(getattr(frozen, "rvs", None)):
+                raise TypeError(
+                    f"{kind} of {self.name} is {frozen!r}; give a SciPy frozen "
+                    "distribution such as scipy.stats.uniform(0, 1)."
+                )
+        if low < lowest or high > highest:
             raise ValueError(
                 f"bounds of {self.name}, {self.bounds}, leave {self.domain}, where the "
                 "model holds; narrow them."
@@ -224,7 +255,7 @@ class Parameter:
         ndarray of bool
             False for values outside, and for those that are not finite.
         """
-        low, high = self.domain
+        (low, high), values = self.domain, as_reals(values, "values")
         return (values >= low) & (values <= high) & np.isfinite(values)
 
     def is_implausible(self, values):
@@ -279,7 +310,7 @@ class Parameter:
         ValueError: T1 = 1000 s in row 0 of theta is outside 0 to 10 s, where the model
         holds; it looks like milliseconds, give seconds.
         """
-        low, high = self.domain
+        (low, high), values = self.domain, as_reals(values, name)
         outside = ~self.holds(values)
         unit = "" if self.unit == "1" else f" {self.unit}"
         if outside.any():

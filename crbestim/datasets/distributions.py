@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .._options import check_by_name
+
 FLUID_SHARE = 0.1
 """Share of fluid in draws from the brain distribution."""
 
@@ -53,7 +55,7 @@ def draw_parameters(model, n_samples, rng, distributions=None):
     theta = np.empty((n_samples, model.n_parameters))
     for k, parameter in enumerate(model.parameters):
         if parameter.name in given:
-            theta[:, k] = given[parameter.name].rvs(size=n_samples, random_state=rng)
+            theta[:, k] = _draw_given(parameter.name, given, n_samples, rng)
         elif k == model._amplitude_column and parameter.distribution is None:
             theta[:, k] = _draw_amplitude(parameter, n_samples, rng)
         elif kinds == ["fluid"]:
@@ -112,6 +114,17 @@ def _reaches(parameter, frozen):
     return frozen.cdf(high) > frozen.cdf(low)
 
 
+def _draw_given(name, given, n_samples, rng):
+    """Draw values from the distribution that was given for a parameter."""
+    values = given[name].rvs(size=n_samples, random_state=rng)
+    if np.shape(values) != (n_samples,):
+        raise ValueError(
+            f"distributions[{name!r}] draws arrays of shape {np.shape(values)} for "
+            f"{n_samples} samples; give a distribution of one number."
+        )
+    return values
+
+
 def _draw(parameter, frozen, n_samples, rng):
     """Draw values inside the bounds; those outside are replaced by others."""
     low, high = parameter.bounds
@@ -136,13 +149,8 @@ def _draw_amplitude(parameter, n_samples, rng):
 
 def check_distributions(model, distributions):
     """Check the distributions of a model's parameters and return them as a dict."""
-    given = dict(distributions or {})
-    unknown = sorted(set(given) - set(model.parameter_names))
-    if unknown:
-        raise ValueError(
-            f"distributions name {', '.join(unknown)}; the model's parameters are "
-            f"{', '.join(model.parameter_names)}."
-        )
+    names = model.parameter_names
+    given = check_by_name(distributions, names, "distributions", "distributions")
     for name, frozen in given.items():
         if not callable(getattr(frozen, "rvs", None)):
             raise TypeError(

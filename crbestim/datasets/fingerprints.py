@@ -2,10 +2,11 @@
 
 import numpy as np
 from joblib import delayed
-from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
 
+from .._options import check_flag
 from .._parallel import in_parallel
+from .._simulations import check_memory, random_state_of
 from .._threads import one_blas_thread
 from .._validation import check_count, check_model
 from ..bounds import noise_of_signals, signal_and_bound, warn_of_bound
@@ -96,9 +97,11 @@ def make_fingerprints(
         raise ValueError(
             f"{model} is at known values, but fingerprints draw them; leave out .at(...)."
         )
+    return_crb = check_flag("return_crb", return_crb)
     n_samples = check_count(n_samples, "n_samples")
+    check_memory(n_samples, model.n_reals + model.whole.n_parameters, "n_samples")
     sizes = [min(_CHUNK, n_samples - i) for i in range(0, n_samples, _CHUNK)]
-    entropy = check_random_state(random_state).randint(2**31 - 1, size=4)
+    entropy = random_state_of(random_state).randint(2**31 - 1, size=4)
     seeds = np.random.SeedSequence(entropy.tolist()).spawn(len(sizes))
     tasks = (
         delayed(_chunk)(model, size, snr_range, distributions, return_crb, seed)

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import check_random_state
 
-from .._arrays import as_array
+from .._arrays import as_array, as_numbers
+from .._simulations import random_state_of
 from .._threads import one_blas_thread
+from .._validation import check_model
 from .._warnings import warn
 from ..parameters import fold
 from .anatomy import HALF_LENGTH, HALF_WIDTH, TISSUES, axial_slice
@@ -94,6 +95,8 @@ class BrainPhantom:
             If there is not one value, or one row, for every voxel.
         """
         values = as_array(values, "values")
+        if values.dtype == object:
+            values = as_numbers(values, "values")
         if values.shape[:1] != self.m0.shape:
             raise ValueError(
                 f"values have shape {values.shape}; the phantom has {len(self.m0)} "
@@ -122,7 +125,11 @@ class BrainPhantom:
         ValueError
             If there is no such tissue.
         """
-        unknown = sorted(set(names) - set(self.tissue_names))
+        unknown = [
+            str(name)
+            for name in names
+            if not isinstance(name, str) or name not in self.tissue_names
+        ]
         if unknown:
             raise ValueError(
                 f"no tissue is called {', '.join(unknown)}; the names are "
@@ -179,6 +186,7 @@ def make_brain_phantom(model, shape=(128, 128), *, random_state=None):
     >>> phantom.to_map(phantom.theta).shape
     (64, 64, 7)
     """
+    check_model(model)
     available = {*_NAMES, *_FIELDS} - {"m0"}
     missing = [name for name in model.parameter_names if name not in available]
     if missing:
@@ -190,7 +198,7 @@ def make_brain_phantom(model, shape=(128, 128), *, random_state=None):
     tissue = axial_slice(x, y)
     mask = tissue > 0
     x, y = x[mask], y[mask]
-    values = _tissue_values(tissue[mask], x, y, check_random_state(random_state))
+    values = _tissue_values(tissue[mask], x, y, random_state_of(random_state))
     values["omega0"] = _off_resonance(x, y)
     values["B1"] = 1.2 - 0.5 * (x + 0.05) ** 2 - 0.34 * (y - 0.03) ** 2
     theta = np.empty((mask.sum(), model.n_parameters))

@@ -12,7 +12,7 @@ from ..kernels.matching import affine_weights, unit_rows, weighted_parameters
 from ..least_squares.likelihood import best_sigma, with_density
 from ..models.base import m0_by_projection, with_amplitude, without_amplitude
 from ..noise import likelihood_of
-from ..parameters import fold
+from ..parameters import folded
 from ._matching import BallTree, BallTreeCells
 
 _TINY = np.finfo(float).tiny
@@ -168,8 +168,8 @@ class Dictionary:
         weighted_parameters(self.parameters, self.periods, numbers, weights, found)
         for k in np.flatnonzero(np.isfinite(self.periods)):
             low, high = self.bounds[k]
-            folded = fold(found[:, k], low, high, self.periods[k])
-            found[:, k] = np.minimum(folded, high)
+            inside = folded(found[:, k], low, high, self.periods[k])
+            found[:, k] = np.minimum(inside, high)
         if self.column is not None:
             scale = norms(some.weighted)
             amplitude = scale * self._projected(rows, some.weights, numbers, weights)
@@ -378,5 +378,5 @@ def _folded(known, parameters):
         return None
     known = known.copy()
     for k, parameter in enumerate(parameters):
-        known[:, k] = fold(known[:, k], *parameter.bounds, parameter.period)
+        known[:, k] = folded(known[:, k], *parameter.bounds, parameter.period)
     return known

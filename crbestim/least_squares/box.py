@@ -11,7 +11,7 @@ from scipy.stats.qmc import Halton
 
 from .._arrays import as_reals
 from ..kernels.least_squares import steps_in_box
-from ..parameters import fold
+from ..parameters import folded
 
 # Positive bounds that span more than this factor have a logarithmic scale.
 _WIDE = 3.0
@@ -59,7 +59,14 @@ class UnitBox:
     @classmethod
     def from_bounds(cls, bounds, periods=np.inf):
         """Choose the scales for finite bounds, (n_parameters, 2), and periods."""
-        low, high = np.array(bounds, dtype=float).T
+        bounds = as_reals(bounds, "bounds").copy()
+        is_fine = bounds.ndim == 2 and bounds.shape[1] == 2 and np.isfinite(bounds).all()
+        if not is_fine or not (bounds[:, 0] < bounds[:, 1]).all():
+            raise ValueError(
+                f"bounds are {bounds.tolist()}; give (n_parameters, 2), a row (low, high) "
+                "of finite numbers for each, low < high."
+            )
+        low, high = bounds.T
         periods = np.broadcast_to(periods, low.shape)
         is_log = (low > 0) & (high > _WIDE * low) & np.isinf(periods)
         return cls(low, high, is_log, periods)
@@ -113,7 +120,7 @@ class UnitBox:
     def inside(self, theta):
         """Return parameters inside the bounds: modulo their period, or at a bound."""
         if np.isfinite(self.periods).any():
-            theta = fold(theta, self.low, self.high, self.periods)
+            theta = folded(theta, self.low, self.high, self.periods)
         return np.clip(theta, self.low, self.high)
 
     def theta(self, fractions):

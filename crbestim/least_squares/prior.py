@@ -51,6 +51,7 @@ class GaussianPrior:
         GaussianPrior
             The prior.
         """
+        y = as_reals(y, "y")
         n, (low, high) = len(y), np.where(is_flat, [[0.0], [1.0]], np.transpose(bounds))
         mean = (n * y.mean(axis=0) + (low + high) / 2) / (n + 1)
         spread = (low + high) / 2 - mean
@@ -76,6 +77,12 @@ class GaussianPrior:
         GaussianPrior
             The prior.
         """
+        mean, covariance = as_reals(mean, "mean"), as_reals(covariance, "covariance")
+        if covariance.shape != 2 * mean.shape or not _is_sound(mean, covariance):
+            raise ValueError(
+                f"covariance has shape {covariance.shape} for {mean.shape} means; give a "
+                "symmetric, positive definite matrix of finite numbers, and finite means."
+            )
         free = ~np.broadcast_to(is_flat, len(mean))
         root = np.zeros((len(mean), len(mean)))
         if free.any():
@@ -124,6 +131,16 @@ class GaussianPrior:
         return (self.root * (theta - self.mean)[:, None, :]).sum(axis=2)
 
 
+def _is_sound(mean, covariance):
+    """Return whether a mean and a covariance are those of a normal distribution."""
+    size = np.sqrt(np.abs(np.diag(covariance)))
+    finite = np.isfinite(mean).all() and np.isfinite(covariance).all()
+    if not finite or not (size > 0).all():
+        return False
+    scaled = covariance / size / size[:, None]
+    return np.allclose(scaled, scaled.T) and np.linalg.eigvalsh(scaled).min(initial=1.0) > 0
+
+
 def resolve_prior(prior, model, y, bounds):
     """Return the prior that a user asks for.
 
@@ -163,12 +180,7 @@ def resolve_prior(prior, model, y, bounds):
             f"and ({n}, {n}), for {', '.join(model.parameter_names)}."
         )
     mean, covariance = (as_reals(part, "prior") for part in prior)
-    size = np.sqrt(np.abs(np.diag(covariance)))
-    sound = np.isfinite(mean).all() and np.isfinite(covariance).all() and (size > 0).all()
-    if sound:
-        scaled = covariance / size / size[:, None]
-        sound = np.allclose(scaled, scaled.T) and np.linalg.eigvalsh(scaled)[0] > 0
-    if not sound:
+    if not _is_sound(mean, covariance):
         raise ValueError(
             "the covariance of prior is not symmetric and positive definite, or not "
             f"finite: its diagonal is {np.diag(covariance)}."

@@ -4,11 +4,10 @@ import time
 from importlib.util import find_spec
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from .._warnings import ignored
 from .moments import BiasVariance
-from .realizations import Realizations
+from .realizations import Realizations, check_estimator
 
 # Voxels of an untimed first prediction, which compiles and loads what is needed.
 _WARM_UP = 16
@@ -116,15 +115,7 @@ def _check_estimators(estimators):
             f"estimators is {estimators!r}; give a dict of fitted estimators by name."
         )
     for name, estimator in estimators.items():
-        if isinstance(estimator, type) or not callable(getattr(estimator, "predict", None)):
-            raise TypeError(
-                f"estimators[{name!r}] is {estimator!r}; give a fitted estimator, an "
-                "object with predict."
-            )
-        if hasattr(estimator, "fit") and hasattr(estimator, "__sklearn_tags__"):
-            where = f"estimators[{name!r}]".replace("%", "%%")
-            message = f"{where} is a %(name)s that is not fitted; call its fit first."
-            check_is_fitted(estimator, msg=message)
+        check_estimator(estimator, f"estimators[{name!r}]")
 
 
 def _measure(estimator, noisy):

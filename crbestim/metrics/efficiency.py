@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.metrics import make_scorer
 
 from .._arrays import is_frame
+from .._options import check_choice
 from .._validation import check_crb, check_sample_weight, check_targets
 from ..parameters import wrapped_error
 
@@ -63,6 +64,7 @@ def crb_loss(
     >>> crb_loss([[1.0], [2.0]], [[1.5], [2.0]], [[0.25], [0.25]])
     0.5
     """
+    check_choice("multioutput", multioutput, ("uniform_average", "raw_values"))
     ratios = _ratios(y_true, y_pred, crb, periods)
     weight = check_sample_weight(sample_weight, len(ratios))
     counts = ~np.isnan(ratios)
@@ -70,10 +72,6 @@ def crb_loss(
     sums = (weights * np.where(counts, ratios, 0.0)).sum(axis=0)
     if multioutput == "raw_values":
         return divide(sums, weights.sum(axis=0))
-    if multioutput != "uniform_average":
-        raise ValueError(
-            f"multioutput={multioutput!r}; choose 'uniform_average' or 'raw_values'."
-        )
     return float(divide(sums.sum(), weights.sum()))
 
 

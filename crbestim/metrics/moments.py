@@ -7,7 +7,7 @@ import numpy as np
 from .._arrays import as_reals
 from .._validation import check_crb, check_targets
 from .efficiency import divide
-from .realizations import Realizations
+from .realizations import Realizations, check_estimator
 
 _CHI2_MEDIAN = 0.45493642311957283
 
@@ -151,6 +151,7 @@ def bias_variance(estimator, model, theta, snr, n_realizations=16, *, random_sta
     >>> bool(abs(report.loss - 1) < 0.05)
     True
     """
+    check_estimator(estimator, "estimator")
     noisy = Realizations(model, theta, snr, n_realizations, random_state)
     predictions = [noisy.predict(estimator, X) for X in noisy]
     for prediction in predictions:

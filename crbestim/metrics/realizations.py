@@ -1,8 +1,12 @@
 """Signals of given parameters under repeated noise."""
 
+from numbers import Integral
+
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import COMPLEX_TARGET
+from .._simulations import check_memory, random_state_of
 from .._validation import check_count, check_model
 from .._warnings import ignored
 from ..bounds import cramer_rao_bound, noise_of_signals
@@ -22,6 +26,7 @@ class Realizations:
             raise ValueError(f"snr = {snr!r}; give one number, the same for all samples.")
         snr = low
         self.theta = model.check_theta(theta)
+        check_memory(n_realizations, self.theta.size, "n_realizations")
         self.sigma = noise_of_signals(model, self.theta, 1 / snr)
         self.signal, self.periods = model.signal(self.theta), model.periods
         self.known = model.known
@@ -58,7 +63,20 @@ class Realizations:
         return wrapped_error(self.theta, predictions, self.periods)
 
 
+def check_estimator(estimator, name):
+    """Refuse what cannot predict: anything but a fitted object with ``predict``."""
+    if isinstance(estimator, type) or not callable(getattr(estimator, "predict", None)):
+        raise TypeError(
+            f"{name} is {estimator!r}; give a fitted estimator, an object with predict."
+        )
+    if hasattr(estimator, "fit") and hasattr(estimator, "__sklearn_tags__"):
+        where = name.replace("%", "%%")
+        message = f"{where} is a %(name)s that is not fitted; call its fit first."
+        check_is_fitted(estimator, msg=message)
+
+
 def _entropy(random_state):
-    if random_state is None or isinstance(random_state, int | np.integer):
+    is_seed = isinstance(random_state, Integral) and random_state >= 0
+    if random_state is None or is_seed:
         return random_state
-    return int(random_state.randint(2**31 - 1))
+    return int(random_state_of(random_state).randint(2**31 - 1))

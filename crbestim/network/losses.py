@@ -8,6 +8,9 @@ Only methods of tensors are called, so this file does not import torch.
 import math
 from dataclasses import dataclass, field, fields
 
+from .._options import check_number
+from .._validation import check_count
+
 __all__ = ["BiasReducedLoss", "CRBLoss", "Loss", "MSELoss", "make_loss"]
 
 _TINY = 1e-12
@@ -110,6 +113,11 @@ class Loss:
         return (weights * (precision > 0)).sum()
 
 
+def _check_threshold(threshold):
+    if threshold is not None:
+        check_number(threshold, "huber_threshold", "a number above 0, or None", above=0)
+
+
 @dataclass(frozen=True)
 class CRBLoss(Loss):
     """Squared errors over the Cramér-Rao bound (Zhang et al., doi 10.1002/mrm.29206).
@@ -121,6 +129,10 @@ class CRBLoss(Loss):
     """
 
     huber_threshold: float | None = None
+
+    def __post_init__(self):
+        """Check the threshold."""
+        _check_threshold(self.huber_threshold)
 
     def total(self, deviations, weights):
         """Return the sum over samples and parameters; see :meth:`Loss.total`."""
@@ -163,6 +175,13 @@ class BiasReducedLoss(Loss):
     n_realizations: int = field()
     variance_weight: float
     variance_limit: float
+
+    def __post_init__(self):
+        """Check the settings."""
+        _check_threshold(self.huber_threshold)
+        check_count(self.n_realizations, "n_realizations", least=2)
+        for name in ("variance_weight", "variance_limit"):
+            check_number(getattr(self, name), name, "a number, 0 or more", least=0)
 
     def total(self, deviations, weights):
         """Return the sum over rows and parameters; see :meth:`Loss.total`."""

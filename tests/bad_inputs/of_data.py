@@ -21,7 +21,7 @@ SUBJECTS = [
         constant(),
         bad={
             "model": NOT_MODELS,
-            "n_samples": BAD_COUNT | {"infinite": np.inf},
+            "n_samples": BAD_COUNT | {"infinite": np.inf, "huge": 1e200},
             "snr": BAD_SNR | {"reversed": (9, 1)},
             "distributions": {
                 "text": "abc",

@@ -106,7 +106,7 @@ SUBJECTS = [
                 "model": NOT_MODELS,
                 "snr": BAD_SNR
                 | {"infinite": np.inf, "range": (10, 100), "text number": "50"},
-                "n_realizations": BAD_COUNT | {"one": 1},
+                "n_realizations": BAD_COUNT | {"one": 1, "huge": 1e200},
                 "random_state": BAD_SEED,
             },
             says={"theta": "theta|T2", **SEED},
