@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .._linear_algebra import norms
 from .._measurements import Measurements
 from .._threads import one_blas_thread
 from .._warnings import warn
@@ -136,7 +137,7 @@ def _with_noise(model, data, signal):
     if data.sigma is not None:
         return data
     left, n_free = data.weigh(data.X - signal), model._free_numbers(data)
-    level = np.linalg.norm(left, axis=1) / np.sqrt(np.maximum(n_free, 1))
+    level = norms(left) / np.sqrt(np.maximum(n_free, 1))
     return Measurements(data.X, np.where(n_free > 0, level, np.nan), data.weights)
 
 

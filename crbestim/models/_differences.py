@@ -113,4 +113,5 @@ def _stencil(x, low, high, step):
     step = (x + step) - x
     first = np.maximum(-2, np.ceil((low - x) / step))
     first = np.minimum(first, np.floor((high - x) / step) - 4)
-    return step, np.clip(first, -4, 0).astype(int)
+    # At x that is NaN any place will do: the derivative is NaN.
+    return step, np.clip(np.nan_to_num(first, nan=-2.0), -4, 0).astype(int)
