@@ -4,10 +4,13 @@ Angles are in rad and durations in s. A sequence is one train of pulses, or seve
 that are played in separate cycles; pulse 0 of each train is its inversion pulse.
 """
 
+import os
+
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from ._arrays import as_settings
+from ._options import check_number
 from ._representation import constructor_call
 from ._sequence_files import read_sequence_file
 from ._warnings import warn
@@ -161,6 +164,10 @@ class HybridStateSequence:
         ...     HybridStateSequence.from_file(path, tr=3.5e-3)
         HybridStateSequence(alpha=[3.14, 0.5, 0.7], trf=[0.0005, 0.0003, 0.0004], tr=0.0035)
         """
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(
+                f"path is {path!r}; give the path of a file, as text or a Path."
+            )
         alpha, trf, file_tr = read_sequence_file(path)
         if tr is None and file_tr is None:
             raise SequenceFileError(f"{path} has no TR; give tr, in seconds")
@@ -248,11 +255,16 @@ def _as_trains(values, name):
     several = isinstance(values, list | tuple) or (
         isinstance(values, np.ndarray) and values.dtype == object
     )
-    if several and len(values) and all(np.ndim(train) for train in values):
+    if several and len(values) and all(map(_has_axes, values)):
         if len(values) == 1:
             return [_as_vector(values[0], name)]
         return [_as_vector(train, f"{name}[{i}]") for i, train in enumerate(values)]
     return [_as_vector(values, name)]
+
+
+def _has_axes(train):
+    """Return whether one of several values is a train, and not a number."""
+    return isinstance(train, list | tuple) or np.ndim(train) > 0
 
 
 def _as_vector(values, name):
@@ -278,12 +290,7 @@ def _refuse(wrong, values, name, unit, advice):
 
 def _check_tr(tr):
     """Return the repetition time as a float."""
-    value = np.asarray(tr)
-    if value.ndim or value.dtype.kind not in "iuf":
-        raise ValueError(f"TR is {tr!r}; give one real number, in seconds")
-    if not (np.isfinite(value) and value > 0):
-        raise ValueError(f"TR = {float(value):.4g} s; give a finite time above 0 s")
-    return float(value)
+    return check_number(tr, "TR", "one finite time above 0, in seconds", above=0)
 
 
 def _check_train(alpha, trf, tr, label):

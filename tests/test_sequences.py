@@ -177,11 +177,11 @@ def changed(values, index, value):
             r"TRF\[0\] = 500 s .* for microseconds give 1e-06 \* trf",
         ),
         ([ALPHA] * 2, [TRF, TRF * 20], TR, r"TRF\[1\]\[0\] = 0.01 s is longer than TR"),
-        (ALPHA, TRF, 0, "TR = 0 s; give a finite time above 0 s"),
-        (ALPHA, TRF, np.nan, "TR = nan s; give a finite time above 0 s"),
-        (ALPHA, TRF, [TR, TR], "TR is .*; give one real number, in seconds"),
-        (ALPHA, TRF, "3.5 ms", "TR is '3.5 ms'; give one real number, in seconds"),
-        (ALPHA, TRF, None, "TR is None; give one real number, in seconds"),
+        (ALPHA, TRF, 0, "TR = 0; give one finite time above 0, in seconds"),
+        (ALPHA, TRF, np.nan, "TR = nan; give one finite time above 0, in seconds"),
+        (ALPHA, TRF, [TR, TR], "TR = .*; give one finite time"),
+        (ALPHA, TRF, "3.5 ms", "TR = '3.5 ms'; give one finite time"),
+        (ALPHA, TRF, None, "TR = None; give one finite time"),
     ],
 )
 def test_values_that_cannot_be_a_sequence(alpha, trf, tr, message):

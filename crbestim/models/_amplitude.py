@@ -19,7 +19,7 @@ def find_amplitude(model):
     if name is None:
         return None
     label = f"amplitude = {name!r} of {model._label}"
-    if name not in model.parameter_names:
+    if not isinstance(name, str) or name not in model.parameter_names:
         raise ValueError(
             f"{label} is none of its parameters, {', '.join(model.parameter_names)}; name "
             "the overall factor of the signal, or leave it out."

@@ -5,19 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from .._arrays import as_settings
+from .._options import check_by_name, check_number
 from .._warnings import warn
 from ..exceptions import ImplausibleValueWarning
 from ..noise import get_noise
 
 SIGNALS = ("complex", "magnitude")
 SECONDS = "; {0} is in seconds, for milliseconds give 1e-3 * {0}"
-
-
-def check_choice(name, value, allowed):
-    """Return an option, or raise an error that lists those allowed."""
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r} is unknown; choose one of {allowed}.")
-    return value
 
 
 def check_noise(noise, is_magnitude):
@@ -33,21 +27,23 @@ def check_noise(noise, is_magnitude):
 
 def choose_parameters(parameters, bounds):
     """Return parameters with the bounds that were given by name, (low, high)."""
-    parameters, bounds = tuple(parameters), {} if bounds is None else bounds
-    names = [p.name for p in parameters]
-    if not isinstance(bounds, Mapping):
-        raise TypeError(
-            f"bounds is {bounds!r}; give a dict of (low, high) by name, for some of "
-            f"{', '.join(names)}."
-        )
-    unknown = sorted(map(str, set(bounds) - set(names)))
-    if unknown:
-        raise ValueError(
-            f"bounds name {', '.join(unknown)}; the parameters are {', '.join(names)}."
-        )
+    parameters = tuple(parameters)
+    bounds = check_by_name(bounds, [p.name for p in parameters], "bounds", "(low, high)")
     return tuple(
         p.with_bounds(bounds[p.name]) if p.name in bounds else p for p in parameters
     )
+
+
+def check_constants(constants):
+    """Return constants by name, each one real number, as a dict; None is an empty one."""
+    constants = {} if constants is None else constants
+    if not isinstance(constants, Mapping):
+        raise TypeError(f"constants is {constants!r}; give a dict of numbers by name.")
+    allowed = (
+        "one real number, the same in all samples, or name the parameter, "
+        "model.given({!r}), if its value varies"
+    )
+    return {k: check_number(v, k, allowed.format(k)) for k, v in constants.items()}
 
 
 def check_samples(values, name, unit, *, high=np.inf, usual=(0.0, np.inf), advice=""):
@@ -77,14 +73,6 @@ def check_samples(values, name, unit, *, high=np.inf, usual=(0.0, np.inf), advic
     _warn_unusual(array, name, unit, usual, advice)
     array.flags.writeable = False
     return array
-
-
-def check_time(value, name):
-    """Return one finite time above zero, as a float."""
-    time = np.asarray(value)
-    if time.ndim or time.dtype.kind not in "iuf" or not 0 < time < np.inf:
-        raise ValueError(f"{name} is {value!r}; give one time above 0, in seconds.")
-    return float(time)
 
 
 def check_echo_times(te):

@@ -10,7 +10,8 @@ derivatives on both sides.
 
 import numpy as np
 
-from ._checks import SIGNALS, check_choice, check_noise
+from .._options import check_choice
+from ._checks import SIGNALS, check_noise
 from ._tissue import amplitude, off_resonance
 from .base import SignalModel
 

@@ -9,11 +9,14 @@ from functools import partial, wraps
 
 import numpy as np
 
+from .._options import check_flag
+
 
 def checked(source, hook, described):
     """Return a public `signal`, described as its source: the checks, then the hook."""
 
     def signal(self, theta, jacobian=False, **options):
+        check_flag("jacobian", jacobian)
         # Called as super().signal, theta has been checked and may have fewer columns.
         if type(self).signal is signal:
             theta = self.check_theta(theta)

@@ -7,12 +7,12 @@ from functools import cached_property
 
 import numpy as np
 
+from .._options import check_choice
 from ..kernels.hybrid_state import simulate
 from ..kernels.lanes import LANES
 from ..kernels.magnetization_transfer import N_PARAMETERS
 from ..kernels.threads import in_threads
 from ..sequences import HybridStateSequence
-from ._checks import check_choice
 from ._compiled import CompiledModel
 from ._pulses import in_chunks, prepared_pulses, rates
 

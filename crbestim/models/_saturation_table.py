@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.polynomial import chebyshev, legendre
 
+from .._options import check_choice
 from .._threads import one_blas_thread
 
 TAU_RANGE = (5.0, 250.0)
@@ -173,10 +174,7 @@ def compute_table(lineshape):
 @lru_cache
 def saturation_table(lineshape):
     """Return the read-only table of :func:`compute_table` that ships with the library."""
-    if lineshape not in LINESHAPES:
-        raise ValueError(
-            f"lineshape={lineshape!r} is unknown; choose one of {sorted(LINESHAPES)}."
-        )
+    check_choice("lineshape", lineshape, sorted(LINESHAPES))
     with np.load(_TABLE_FILE) as tables:
         table = tables[lineshape]
     table.flags.writeable = False

@@ -9,6 +9,8 @@ the code, in ``crbestim/kernels/extended_phase_graph.py``.
 import numpy as np
 
 from .._arrays import as_settings
+from .._options import check_flag, check_number
+from .._validation import check_count
 from ..kernels.extended_phase_graph import N_PARAMETERS, Pulses, simulate
 from ..kernels.interpolation import ROWS
 from ..kernels.lanes import LANES
@@ -85,13 +87,16 @@ class FISPFingerprinting(CompiledModel):
         n_states=None,
         bounds=None,
     ):
-        self.alpha = _as_train(alpha, "alpha", np.ndim(alpha) and len(alpha))
+        self.alpha = _as_train(alpha, "alpha", None)
         n = len(self.alpha)
         self.tr, self.te = _as_train(tr, "tr", n), _as_train(te, "te", n)
         self.phase = None if phase is None else _as_train(phase, "phase", n)
+        if inversion_time is not None:
+            allowed = "a time in s, at least 0, or None for a train without inversion"
+            check_number(inversion_time, "inversion_time", allowed, least=0)
         self.inversion_time = inversion_time
-        self.b1 = b1
-        self.n_states = n_states
+        self.b1 = check_flag("b1", b1)
+        self.n_states = None if n_states is None else check_count(n_states, "n_states")
         self._check()
         parameters = (T1, T2, *([transmit_field(_HIGHEST_B1)] if b1 else []))
         self._choose_parameters(parameters, bounds)
@@ -102,18 +107,6 @@ class FISPFingerprinting(CompiledModel):
         _refuse(self.tr <= 0, "tr", self.tr, " s", "give a positive time.")
         wrong = (self.te < 0) | (self.te > self.tr)
         _refuse(wrong, "te", self.te, " s", "give at least 0 and at most tr.")
-        time, n_states = self.inversion_time, self.n_states
-        if time is not None and not (_is_real(time) and 0 <= time < np.inf):
-            raise ValueError(
-                f"inversion_time={time!r}; give a time in s, at least 0, or None for a "
-                "train without inversion."
-            )
-        is_count = _is_real(n_states) and n_states >= 1 and float(n_states).is_integer()
-        if n_states is not None and not is_count:
-            raise ValueError(
-                f"n_states={n_states!r}; give a whole number, at least 1, or None for all "
-                "that count."
-            )
 
     _own_accuracy = 1e-12
     """Some orders are left out."""
@@ -198,14 +191,10 @@ class FISPFingerprinting(CompiledModel):
         return np.cumprod(np.sign(np.cos(turn))), np.empty(0)
 
 
-def _is_real(value):
-    value = np.asarray(value)
-    return value.ndim == 0 and value.dtype.kind in "iuf"
-
-
 def _as_train(values, name, n):
-    """Return finite numbers, one for each pulse."""
+    """Return finite numbers, one for each pulse; without `n`, any number of them."""
     values = as_settings(values, name)
+    n = n or (len(values) if values.ndim else 0)
     if values.ndim > 1 or not n:
         raise ValueError(
             f"{name} has shape {values.shape}; give one real number for each pulse."

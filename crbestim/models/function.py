@@ -5,6 +5,8 @@ from functools import partial
 import numpy as np
 from numba.extending import is_jitted
 
+from .._arrays import as_reals
+from .._options import check_by_name, check_choice, check_frozen, check_names
 from .._representation import constructor_call
 from ..parameters import Parameter
 from ._amplitude import find_amplitude
@@ -92,25 +94,25 @@ class FunctionModel(SignalModel):
     ):
         if not callable(f):
             raise TypeError(f"f is {f!r}; give a function of the parameters.")
-        self.f, self.jacobian, self.difference = f, jacobian, difference
+        if jacobian is not None and not callable(jacobian):
+            raise TypeError(f"jacobian is {jacobian!r}; give a function, called as f is.")
+        if not isinstance(name, str | None):
+            raise TypeError(f"name is {name!r}; give text, or None for that of f.")
+        self.f, self.jacobian = f, jacobian
+        self.difference = check_choice("difference", difference, _DIFFERENCES)
         self.name = _name(f) if name is None else name
         self._options = {"vectorized": vectorized, "backend": backend}
-        self.parameters = _parameters(parameter_names, bounds, distributions or {})
+        self.parameters = _parameters(parameter_names, bounds, distributions)
         self.parameter_names = tuple(p.name for p in self.parameters)
         self.bounds = np.array([p.bounds for p in self.parameters], dtype=float)
         self.backend = self._choose_backend(backend)
-        if difference not in _DIFFERENCES:
-            raise ValueError(
-                f"difference={difference!r} is unknown; choose one of {_DIFFERENCES}."
-            )
         self.vectorized = self._choose_vectorized(vectorized)
         self._try_out()
         self.amplitude = amplitude
         find_amplitude(self)
 
     def _choose_backend(self, backend):
-        if backend not in _BACKENDS:
-            raise ValueError(f"backend={backend!r} is unknown; choose one of {_BACKENDS}.")
+        check_choice("backend", backend, _BACKENDS)
         compiled = is_jitted(self.f)
         if backend == "numba" and not compiled:
             raise TypeError(
@@ -122,9 +124,9 @@ class FunctionModel(SignalModel):
         return backend
 
     def _choose_vectorized(self, vectorized):
-        if vectorized in (True, False):
+        if isinstance(vectorized, bool | np.bool_):
             return bool(vectorized)
-        if vectorized != "auto":
+        if not isinstance(vectorized, str) or vectorized != "auto":
             raise ValueError(f"vectorized={vectorized!r}; give True, False or 'auto'.")
         if self.backend != "numpy":
             return False
@@ -147,6 +149,10 @@ class FunctionModel(SignalModel):
             if m == "n_features" and signal.ndim == 2:
                 m = signal.shape[1]
             self._n_features = self._checked("f", signal, theta, (m,)).shape[1]
+            if not self._n_features:
+                raise ValueError(
+                    f"f of {self._label} returned no samples; give one or more."
+                )
             if self.jacobian is not None:
                 # In Python, because a compiled loop checks only the number of values.
                 jacobian = self._call("jacobian", self.jacobian, theta.copy())
@@ -253,44 +259,36 @@ def _name(f):
 
 def _parameters(names, bounds, distributions):
     """Return the parameters, made from names and bounds unless they are given."""
-    if isinstance(names, str):
-        raise TypeError(f"parameter_names is {names!r}; give a sequence, ({names!r},).")
-    names = tuple(names)
-    ready = [name for name in names if isinstance(name, Parameter)]
+    ready = []
+    if isinstance(names, list | tuple):
+        ready = [name for name in names if isinstance(name, Parameter)]
     if ready and (len(ready) < len(names) or bounds is not None or distributions):
         raise TypeError(
             "parameter_names holds Parameter objects, which have bounds and distributions "
             "of their own; give only such objects, and leave out bounds and distributions."
         )
-    if not ready:
-        ready = _named(names, bounds, distributions)
-    labels = [p.name for p in ready]
-    if len(set(labels)) < len(labels) or not labels:
-        raise ValueError(f"parameter_names are {labels}; give names that differ.")
-    return tuple(ready)
+    if ready:
+        names = [p.name for p in ready]
+    names = check_names(names, "parameter_names")
+    if len(set(names)) < len(names) or not names:
+        raise ValueError(f"parameter_names are {list(names)}; give names that differ.")
+    return tuple(ready or _named(names, bounds, distributions))
 
 
 def _named(names, bounds, distributions):
     """Return parameters made from names, bounds and distributions."""
     if bounds is None:
         raise TypeError("bounds are missing; give a row (low, high) for each parameter.")
-    try:
-        bounds = np.asarray(bounds, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"bounds are {bounds!r}; give a row (low, high) of numbers for each of {names}."
-        ) from error
+    bounds = as_reals(bounds, "bounds")
     if bounds.shape != (len(names), 2):
         raise ValueError(
             f"bounds have shape {bounds.shape}; give ({len(names)}, 2), a row (low, high) "
             f"for each of {names}."
         )
-    unknown = sorted(set(distributions) - set(names))
-    if unknown:
-        raise ValueError(
-            f"distributions name {', '.join(unknown)}; the parameters are "
-            f"{', '.join(names)}."
-        )
+    what = "distributions"
+    distributions = check_by_name(distributions, names, what, "SciPy frozen distributions")
+    for name, frozen in distributions.items():
+        check_frozen(frozen, f"{what}[{name!r}]")
     return [
         Parameter(name, bounds=tuple(row.tolist()), distribution=distributions.get(name))
         for name, row in zip(names, bounds, strict=True)

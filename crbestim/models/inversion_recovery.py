@@ -12,8 +12,9 @@ angle :math:`\theta`). Without a repetition time the recovery is complete.
 
 import numpy as np
 
+from .._options import check_number
 from ..parameters import Parameter, truncated_normal
-from ._checks import SECONDS, check_samples, check_time
+from ._checks import SECONDS, check_samples
 from ._closed_form import ClosedFormModel
 from ._tissue import T1
 
@@ -66,7 +67,9 @@ class InversionRecovery(ClosedFormModel):
     """
 
     def __init__(self, ti, *, tr=None, signal="complex", noise="gaussian", bounds=None):
-        self.tr = None if tr is None else check_time(tr, "tr")
+        if tr is not None:
+            tr = check_number(tr, "tr", "one time above 0, in seconds", above=0)
+        self.tr = tr
         high = np.inf if tr is None else self.tr
         self.ti = check_samples(
             ti, "ti", "s", high=high, usual=(1e-3, 60.0), advice=" (up to tr)" + SECONDS

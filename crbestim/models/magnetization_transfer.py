@@ -11,9 +11,10 @@ from dataclasses import replace
 import numpy as np
 from scipy import stats
 
+from .._options import check_choice, check_flag
 from ..parameters import Parameter, truncated_normal
 from ._hybrid_state import HybridStateModel
-from ._saturation_table import ALPHA_MAX, TAU_RANGE, saturation_table
+from ._saturation_table import ALPHA_MAX, LINESHAPES, TAU_RANGE
 from ._tissue import R1, R2, off_resonance, transmit_field
 
 _TRF_RANGE = 50e-6, 3e-3
@@ -94,9 +95,8 @@ class MagnetizationTransfer(HybridStateModel):
         bounds=None,
     ):
         super().__init__(sequence, steady_state)
-        self.joint_r1 = joint_r1
-        self.lineshape = lineshape
-        saturation_table(lineshape)
+        self.joint_r1 = check_flag("joint_r1", joint_r1)
+        self.lineshape = check_choice("lineshape", lineshape, sorted(LINESHAPES))
         self._check_durations()
         left_out = ("R1f", "R1s") if joint_r1 else ("R1",)
         parameters = _parameters(sequence.tr, sequence.alpha, sequence.trf)

@@ -10,8 +10,9 @@ r"""Mono-exponential decay of spin echoes or gradient echoes.
 import numpy as np
 from scipy import stats
 
+from .._options import check_choice, check_flag
 from ..parameters import Parameter
-from ._checks import check_choice, check_echo_times
+from ._checks import check_echo_times
 from ._closed_form import ClosedFormModel
 from ._tissue import T2, T2STAR
 
@@ -74,7 +75,7 @@ class MonoExponential(ClosedFormModel):
     ):
         self.te = check_echo_times(te)
         self.parameter = check_choice("parameter", parameter, tuple(_DECAYS))
-        self.offset = offset
+        self.offset = check_flag("offset", offset)
         parameters = [_DECAYS[parameter], *([_OFFSET] if offset else [])]
         turning = self.te if parameter == "T2star" else None
         super().__init__(parameters, signal, noise, bounds, te=turning)

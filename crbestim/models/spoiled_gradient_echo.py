@@ -11,6 +11,8 @@ determine :math:`B_1^2 T_1`, not both factors (Helms et al., MRM 2008, doi
 
 import numpy as np
 
+from .._arrays import as_settings
+from .._options import check_flag
 from ._checks import SECONDS, check_echo_times, check_samples
 from ._closed_form import ClosedFormModel
 from ._tissue import T1, T2STAR, transmit_field
@@ -78,7 +80,7 @@ class SpoiledGradientEcho(ClosedFormModel):
         if not self.tr.all():
             raise ValueError("tr is 0 s; give repetition times above 0 s.")
         self.te = None if te is None else check_echo_times(te)
-        self.b1 = b1
+        self.b1 = check_flag("b1", b1)
         parameters = [T1]
         if b1:
             parameters.append(transmit_field())
@@ -91,7 +93,8 @@ class SpoiledGradientEcho(ClosedFormModel):
         n = len(self.alpha)
         if times is None:
             return None
-        if np.ndim(times) == 0:
+        times = as_settings(times, name)
+        if times.ndim == 0:
             return np.full(n, times)
         if len(times) != n:
             raise ValueError(

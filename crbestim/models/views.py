@@ -12,10 +12,12 @@ import numpy as np
 
 from .._arrays import as_numbers
 from .._linear_algebra import whitening_matrix
+from .._options import check_names
 from .._representation import values_or
 from .._threads import one_blas_thread
 from .._validation import check_known, check_model
 from ..noise import GaussianNoise, get_noise
+from ._checks import check_constants
 from .base import SignalModel, with_amplitude
 
 
@@ -250,7 +252,8 @@ class CompressedModel(LinearView):
             )
         if not np.isfinite(basis).all():
             raise ValueError("basis holds values that are not finite numbers.")
-        error = np.abs(basis.conj().T @ basis - np.eye(basis.shape[1])).max()
+        with np.errstate(over="ignore", invalid="ignore"):
+            error = np.abs(basis.conj().T @ basis - np.eye(basis.shape[1])).max()
         if not error < 1e-4:
             raise ValueError(
                 f"basis is not orthonormal: basis^H basis differs from the identity by "
@@ -389,7 +392,8 @@ class GivenModel(ModelView):
     def __init__(self, model, constants=None, known_names=()):
         check_model(model)
         self.model, self.known = model, None
-        self.constants = {name: _number(name, v) for name, v in (constants or {}).items()}
+        self.constants = check_constants(constants)
+        known_names = check_names(known_names, "known_names")
         self._check_names([*self.constants, *known_names])
         by_name = {p.name: p for p in model.parameters}
         for name, value in self.constants.items():
@@ -403,7 +407,7 @@ class GivenModel(ModelView):
     def _check_names(self, given):
         names = self.model.parameter_names
         for i, name in enumerate(given):
-            if name not in names:
+            if not isinstance(name, str) or name not in names:
                 raise ValueError(
                     f"{name!r} is not a parameter; those of {self.model} are "
                     f"{', '.join(names)}."
@@ -472,7 +476,18 @@ class GivenModel(ModelView):
 
     def rows(self, selection):
         """Return the model of some samples; see `SignalModel.rows`."""
-        return self if self.known is None else self._with(self.known[selection])
+        if self.known is None:
+            return self
+        try:
+            known = self.known[selection]
+        except IndexError:
+            known = None
+        if np.ndim(known) != 2:
+            raise ValueError(
+                f"selection = {selection!r} selects no rows of {len(self.known)}; give a "
+                "slice, a list of their numbers or a vector of True and False."
+            )
+        return self._with(known)
 
     def _with(self, known):
         twin = copy(self)
@@ -523,14 +538,3 @@ class GivenModel(ModelView):
     def _columns(self, parameters):
         names = self.model.parameter_names
         return [names.index(p.name) for p in parameters]
-
-
-def _number(name, value):
-    """Return a constant as a float, if it is one real number."""
-    number = np.asarray(value)
-    if number.ndim or number.dtype.kind not in "iuf":
-        raise ValueError(
-            f"{name} = {value!r} is not a real number; give one number, the same in all "
-            f"samples, or name the parameter, model.given({name!r}), if its value varies."
-        )
-    return float(number)

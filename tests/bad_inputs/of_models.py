@@ -99,7 +99,6 @@ SUBJECTS = [
                 "not orthonormal": np.ones((4, 2)),
                 "without columns": np.empty((4, 0)),
                 "huge": np.eye(4)[:, :2] * 1e200,
-                "bool": np.eye(4, 2, dtype=bool),
             }
         },
     ),
@@ -152,7 +151,7 @@ SUBJECTS = [
         "SignalModel.rows",
         lambda lab, selection: lab.at_known.rows(selection),
         constant(),
-        bad={"selection": {"text": "abc", "too far": [7], "real": [0.5]}},
+        bad={"selection": {"text": "abc", "too far": [7], "real": [0.5], "number": 0}},
         says={"selection": "selection|rows"},
     ),
     *[

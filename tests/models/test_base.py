@@ -215,7 +215,7 @@ def test_no_hint_where_no_unit_fits():
 
 
 def test_text_is_no_theta():
-    with pytest.raises(ValueError, match="could not convert string to float"):
+    with pytest.raises(ValueError, match="theta holds values of type <U3"):
         Decay().check_theta([["one", "two"]])
 
 

@@ -171,9 +171,9 @@ def test_an_acquisition_cannot_be_changed():
             lambda: InversionRecovery([1.0, 4.0], tr=3.0),
             r"ti\[1\] = 4 s; give numbers of 0 to 3 s \(up to tr\); ti is in seconds",
         ),
-        (lambda: InversionRecovery(TI, tr=0), "tr is 0; give one time above 0, in seco"),
-        (lambda: InversionRecovery(TI, tr=TI), "tr is array.*; give one time above 0"),
-        (lambda: InversionRecovery(TI, tr=np.nan), "tr is nan; give one time above 0"),
+        (lambda: InversionRecovery(TI, tr=0), "tr = 0; give one time above 0, in seco"),
+        (lambda: InversionRecovery(TI, tr=TI), "tr = array.*; give one time above 0"),
+        (lambda: InversionRecovery(TI, tr=np.nan), "tr = nan; give one time above 0"),
         (
             lambda: SpoiledGradientEcho([3.0, 20.0], 0.02),
             r"alpha\[1\] = 20 rad; give numbers of 0 to 3.142 rad; .* np.deg2rad\(alpha\)",

@@ -175,13 +175,19 @@ def test_a_function_may_change_its_argument():
 @pytest.mark.parametrize(
     ("names", "bounds", "options", "error", "message"),
     [
-        ("R2", [(0, 1)], {}, TypeError, r"parameter_names is 'R2'; give a seq.*\('R2',\)"),
+        ("R2", [(0, 1)], {}, TypeError, r"parameter_names is 'R2'; give a seq.*\['R2'\]"),
         (["a"], None, {}, TypeError, "bounds are missing; give a row"),
         (["a"], [(0, 1)] * 2, {}, ValueError, r"shape \(2, 2\); give \(1, 2\), .*'a'"),
         (["a", "a"], [(0, 1)] * 2, {}, ValueError, "'a', 'a'.*; give names that differ"),
         ([], np.empty((0, 2)), {}, ValueError, r"are \[\]; give names that differ"),
-        (["a"], {"a": (0, 1)}, {}, TypeError, r"bounds are {'a': \(0, 1\)}; give a row"),
-        (["a", "b"], [(0, 1), 2], {}, TypeError, r"bounds are .*, 2\]; give a row .*'b'"),
+        (
+            ["a"],
+            {"a": (0, 1)},
+            {},
+            TypeError,
+            "bounds is an object of type dict; give numbers",
+        ),
+        (["a", "b"], [(0, 1), 2], {}, ValueError, "bounds is ragged"),
         (["a"], [(1, 0)], {}, ValueError, r"bounds of a are \(1.0, 0.0\)"),
         ([Parameter("a", (0, 1)), "b"], None, {}, TypeError, "give only such objects"),
         ([Parameter("a", (0, 1))], [(0, 1)], {}, TypeError, "bounds and dist.* own"),

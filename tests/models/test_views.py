@@ -329,7 +329,7 @@ def test_what_cannot_be_given():
 
 @pytest.mark.parametrize("value", ["x", None, np.ones(3), 1 + 0j])
 def test_constants_that_are_no_numbers(value):
-    with pytest.raises(ValueError, match="B1 = .* is not a real number; give one number"):
+    with pytest.raises(ValueError, match="B1 = .*; give one real number, the same in all"):
         mt().fix(B1=value)
 
 
