@@ -5,9 +5,10 @@ are checked separately, while scikit-learn's own helpers keep names and numbers 
 Complex targets are refused in scikit-learn's words.
 """
 
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import _fit_context
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -42,12 +43,14 @@ __all__ = [
     "CallbackSupportMixin",
     "HasMethods",
     "Interval",
+    "JOBS",
     "StrOptions",
     "check_count",
     "check_crb",
     "check_features",
     "check_known",
     "check_model",
+    "check_parameters",
     "check_sample_weight",
     "check_sigma",
     "check_targets",
@@ -68,6 +71,13 @@ __all__ = [
 # Shares of a magnitude that may be negative, of voxels that may be more so, and of voxels
 # whose known values may be outside their domains.
 _NEGATIVE, _TOLERATED, _UNKNOWN = 0.1, 0.01, 0.05
+
+JOBS = [
+    None,
+    Interval(Integral, 1, None, closed="left"),
+    Interval(Integral, None, -1, closed="right"),
+]
+"""What scikit-learn's checks allow as `n_jobs`."""
 
 feature_names_in = _check_feature_names_in
 fit_context = _fit_context
@@ -137,6 +147,13 @@ def check_model(model, *, optional=False):
             f"model is {model!r}; give a SignalModel{' or None' * optional}: one of "
             "crbestim.models, or FunctionModel(f, ...) of a function of yours."
         )
+
+
+def check_parameters(estimator):
+    """Check the parameters of an estimator anew: they may have changed since ``fit``."""
+    constrained = hasattr(estimator, "_parameter_constraints")
+    if constrained and not get_config()["skip_parameter_validation"]:
+        estimator._validate_params()
 
 
 def check_crb(crb, shape, names=None):

@@ -16,6 +16,7 @@ from .._validation import (
     check_features,
     check_known,
     check_model,
+    check_parameters,
     check_sigma,
     check_targets,
     counting,
@@ -256,6 +257,7 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         unknowns.
         """
         check_is_fitted(self)
+        check_parameters(self)
         if self.model is not self._fitted_model:
             raise ValueError(
                 f"model is {self.model}, but {type(self).__name__} was fitted with "

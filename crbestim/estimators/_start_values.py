@@ -298,6 +298,8 @@ def _candidates(initial, model, box, y, n_atoms):
         return full(box.theta(np.full((1, len(box.low)), 0.5))), None
     if not isinstance(initial, str) and not _is_estimator(initial):
         theta = without_amplitude(model.check_theta(initial), column)
+        if not len(theta):
+            raise ValueError("initial has no rows; give one or more start values.")
         return full(_check_inside(model, box, theta)), None
     is_given = y is not None
     y = y.reshape(len(y), -1) if is_given else drawn_values(model, min(n_atoms, N_SPREAD))

@@ -5,6 +5,7 @@ from numbers import Integral
 import numpy as np
 
 from .._arrays import as_reals
+from .._options import check_number
 from .._validation import check_sigma
 from .._warnings import warn
 from ..noise import check_snr
@@ -78,7 +79,10 @@ def check_output_weights(estimator, n_outputs):
             raise ValueError(
                 f"output_weights has {unknown[0]!r}; the parameters are {allowed}."
             )
-        weights = np.array([output_weights.get(name, 1.0) for name in names])
+        allowed = "a finite number, 0 or more"
+        for name, weight in output_weights.items():
+            check_number(weight, f"output_weights[{name!r}]", allowed, least=0)
+        weights = np.array([output_weights.get(name, 1.0) for name in names], dtype=float)
     else:
         weights = as_reals(output_weights, "output_weights")
     right = weights.shape == (n_outputs,) and np.isfinite(weights).all()

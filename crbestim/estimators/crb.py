@@ -8,7 +8,7 @@ from sklearn.utils import check_random_state
 
 from .._deadline import Deadline
 from .._measurements import Measurements
-from .._validation import CallbackSupportMixin, Interval, StrOptions, fit_context
+from .._validation import JOBS, CallbackSupportMixin, Interval, StrOptions, fit_context
 from ..network.losses import LOSSES, Loss, make_loss
 from ..noise import check_snr
 from ._base import BoundedRegressor, rows_of, undone_by_errors
@@ -217,7 +217,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         "warm_start": ["boolean"],
         "device": [StrOptions({"auto", "cpu", "cuda"})],
         "dtype": [StrOptions({"float32", "float64"})],
-        "n_jobs": [None, Integral],
+        "n_jobs": JOBS,
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }

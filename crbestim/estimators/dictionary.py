@@ -4,7 +4,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from .._validation import Interval, StrOptions, fit_context
+from .._validation import JOBS, Interval, StrOptions, fit_context
 from ._base import BoundedRegressor, rows_of, undone_by_errors
 from ._dictionary import N_MATCHES, Dictionary, amplitude_by_projection, in_blocks
 from ._reports import warn_of_low_magnitudes, warn_of_noise
@@ -115,7 +115,7 @@ class DictionaryRegressor(BoundedRegressor):
         "nan_policy": [StrOptions({"propagate", "omit", "raise"})],
         "block_size": [Interval(Integral, 1, None, closed="left")],
         "noise_std": [Interval(Real, 0, None, closed="neither")],
-        "n_jobs": [None, Integral],
+        "n_jobs": JOBS,
     }
 
     def __init__(

@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 
 from .._measurements import Measurements
 from .._parallel import in_parallel
-from .._validation import HasMethods, Interval, StrOptions, fit_context
+from .._validation import JOBS, HasMethods, Interval, StrOptions, fit_context
 from .._warnings import warn
 from ..least_squares.box import amplitude_limits, resolve_bounds, search_box
 from ..least_squares.driver import (
@@ -177,7 +177,7 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
         "f_scale": [Interval(Real, 0, None, closed="neither")],
         "nan_policy": [StrOptions({"propagate", "omit", "raise"})],
         "noise_std": [Interval(Real, 0, None, closed="neither")],
-        "n_jobs": [None, Integral],
+        "n_jobs": JOBS,
         "verbose": ["verbose"],
     }
 

@@ -9,7 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from .._measurements import Measurements
 from .._parallel import in_parallel
-from .._validation import HasMethods, Interval, StrOptions, fit_context
+from .._validation import JOBS, HasMethods, Interval, StrOptions, fit_context
 from ..least_squares.box import amplitude_limits, at_limits, resolve_bounds, search_box
 from ..least_squares.driver import (
     FisherScoring,
@@ -181,7 +181,7 @@ class OneStepRegressor(IntervalMixin, BoundedRegressor):
         "prior": [None, StrOptions({"gaussian"}), tuple, list],
         "nan_policy": [StrOptions({"propagate", "omit", "raise"})],
         "noise_std": [Interval(Real, 0, None, closed="neither")],
-        "n_jobs": [None, Integral],
+        "n_jobs": JOBS,
     }
 
     def __init__(

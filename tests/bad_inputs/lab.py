@@ -230,16 +230,17 @@ class Lab:
 
     def new(self, name, data, **options):
         """Return an unfitted estimator of a kind, for the model of some data."""
+        model = options.pop("model", data.model)
         if name == "nlls":
-            return NLLSRegressor(data.model, **({"n_atoms": 50} | options))
+            return NLLSRegressor(model, **({"n_atoms": 50} | options))
         if name == "dictionary":
-            return DictionaryRegressor(data.model, **options)
+            return DictionaryRegressor(model, **options)
         if name == "one_step":
-            return OneStepRegressor(model=data.model, **options)
+            return OneStepRegressor(model=model, **options)
         if name == "mean":
-            return Mean(data.model, **options)
+            return Mean(model, **options)
         small = dict(hidden_layer_sizes=(4,), max_iter=1, random_state=0)
-        return CRBRegressor(data.model, **(small | options))
+        return CRBRegressor(model, **(small | options))
 
     def fitted(self, name, data_name, **options):
         """Return a fitted estimator, from a store."""

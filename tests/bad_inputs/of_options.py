@@ -36,7 +36,6 @@ INITIAL = {
     "dictionary": {"a": 1},
     "words": [["a", "b"]],
     "complex": [[0.05 + 1j, 1.0]],
-    "vector": [0.05, 1.0],
     "outside": [[-1.0, 1.0]],
     "nothing": np.empty((0, 2)),
 }
@@ -75,8 +74,8 @@ OPTIONS = {
         "model": {k: v for k, v in NOT_MODELS.items() if v is not None},
         "initial": INITIAL,
         "bounds": BOUNDS,
-        "n_starts": [*NOT_COUNT, True],
-        "n_atoms": [*NOT_COUNT, None, True],
+        "n_starts": NOT_COUNT,
+        "n_atoms": [*NOT_COUNT, None],
         "max_iter": [*NOT_COUNT, None],
         "tol": [0, 2, "a", np.nan],
         "prior": PRIOR,
