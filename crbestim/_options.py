@@ -71,8 +71,8 @@ def check_number(value, name, allowed, *, least=-np.inf, above=-np.inf):
 
 
 def check_names(names, what):
-    """Return a sequence of text as a tuple."""
-    is_sequence = not isinstance(names, str | set | frozenset | Mapping)
+    """Return a sequence of text, or the keys of a dict, as a tuple."""
+    is_sequence = not isinstance(names, str | set | frozenset)
     try:
         found = tuple(names) if is_sequence else ()
     except TypeError:
