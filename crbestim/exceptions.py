@@ -21,7 +21,8 @@ class SingularInformationWarning(UserWarning):
 
     Examples
     --------
-    >>>     >>> from crbestim.exceptions import SingularInformationWarning
+    >>> import warnings
+    >>> from crbestim.exceptions import SingularInformationWarning
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore", SingularInformationWarning)
     ...     warnings.warn("Rx is not determined", SingularInformationWarning)
@@ -33,7 +34,8 @@ class AtBoundWarning(UserWarning):
 
     Examples
     --------
-    >>>     >>> from crbestim.exceptions import AtBoundWarning
+    >>> import warnings
+    >>> from crbestim.exceptions import AtBoundWarning
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore", AtBoundWarning)
     ...     warnings.warn("T2 at its upper bound", AtBoundWarning)
@@ -45,7 +47,8 @@ class ImplausibleValueWarning(UserWarning):
 
     Examples
     --------
-    >>>     >>> from crbestim.exceptions import ImplausibleValueWarning
+    >>> import warnings
+    >>> from crbestim.exceptions import ImplausibleValueWarning
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("error", ImplausibleValueWarning)
     ...     warnings.warn("TR = 3.5 s", ImplausibleValueWarning)
@@ -60,7 +63,8 @@ class InexactJacobianWarning(UserWarning):
 
     Examples
     --------
-    >>>     >>> import numpy as np
+    >>> import warnings
+    >>> import numpy as np
     >>> from crbestim.exceptions import InexactJacobianWarning
     >>> from crbestim.models import FunctionModel
     >>> def coarse(theta):
@@ -81,7 +85,8 @@ class LowSignalWarning(UserWarning):
 
     Examples
     --------
-    >>>     >>> from crbestim.exceptions import LowSignalWarning
+    >>> import warnings
+    >>> from crbestim.exceptions import LowSignalWarning
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore", LowSignalWarning)
     ...     warnings.warn("use Rician noise", LowSignalWarning)
@@ -104,7 +109,8 @@ class NoiseLevelWarning(UserWarning):
 
     Examples
     --------
-    >>>     >>> from crbestim.exceptions import NoiseLevelWarning
+    >>> import warnings
+    >>> from crbestim.exceptions import NoiseLevelWarning
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore", NoiseLevelWarning)
     ...     warnings.warn("trained for 20 to 100", NoiseLevelWarning)

@@ -1,11 +1,11 @@
 """Several estimators on one test set."""
 
 import time
+import warnings
 from importlib.util import find_spec
 
 import numpy as np
 
-from .._warnings import ignored
 from .moments import BiasVariance
 from .realizations import Realizations, check_estimator
 
@@ -137,8 +137,9 @@ def _measure(estimator, noisy):
 
 def _timed_predictions(estimator, noisy):
     """Return predictions of all realizations, and voxels per second."""
-    # The timed predictions of the same voxels raise the same warnings.
-    with ignored(Warning):
+    with warnings.catch_warnings():
+        # The timed predictions of the same voxels raise the same warnings.
+        warnings.simplefilter("ignore")
         noisy.predict(estimator, next(iter(noisy))[:_WARM_UP])
     predictions, seconds = [], 0.0
     for X in noisy:
