@@ -237,7 +237,7 @@ def covariance_from_jacobian(
             jacobian = np.concatenate([jacobian, nuisance, 1j * nuisance], axis=2)
         signal = scale[:, None] * signal
     columns, level = _weighted_columns(jacobian, signal, sigma, noise)
-    finite = np.isfinite(columns).all(axis=(1, 2))
+    finite = _are_finite(columns)
     if not finite.all():
         columns[~finite] = 0
     relative = level / scale
@@ -249,6 +249,14 @@ def covariance_from_jacobian(
     covariance[~finite] = np.nan
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return covariance * relative[:, None, None] ** 2
+
+
+def _are_finite(columns):
+    """Return which samples are finite; sums tell, unless they overflow."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(columns.sum(axis=(1, 2)))
+    finite[~finite] = np.isfinite(columns[~finite]).all(axis=(1, 2))
+    return finite
 
 
 def covariance_of_estimates(
