@@ -62,26 +62,9 @@ def as_array(values, name, missing=np.nan):
 
 
 def as_numbers(values, name, missing=np.nan):
-    """Return numbers in double precision, float64 or complex128, whatever they came in.
+    """Return numbers in double precision, whatever they came in, as `as_array` takes them.
 
-    Parameters
-    ----------
-    values : array-like
-        Numbers.
-    name : str
-        What messages call them.
-    missing : float, default=NaN
-        What stands for masked values.
-
-    Returns
-    -------
-    ndarray of float64 or complex128
-        The same numbers in rows (C order); the same array if it is of this kind.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If they are no numbers.
+    They are float64 or complex128, in rows (C order); an array of this kind is not copied.
 
     Examples
     --------

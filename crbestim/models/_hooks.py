@@ -9,6 +9,7 @@ from functools import partial, wraps
 
 import numpy as np
 
+from .._arrays import as_numbers
 from .._options import check_flag
 
 
@@ -42,6 +43,7 @@ def as_hook(signal):
     takes_jacobian = "jacobian" in inspect.signature(signal).parameters
     if not inspect.isfunction(signal):
         signal = _as_method(signal)
+    signal = _in_double(signal)
     return signal if takes_jacobian else _with_differences(signal)
 
 
@@ -52,6 +54,20 @@ def _as_method(function):
         return function(theta, **options)
 
     return signal
+
+
+def _in_double(signal):
+    """Return a method whose signal, and derivatives, are in double precision."""
+
+    @wraps(signal)
+    def simulate(self, theta, **options):
+        out = signal(self, theta, **options)
+        if not isinstance(out, tuple):
+            return as_numbers(out, "the signal")
+        names = "the signal", "its Jacobian"
+        return tuple(as_numbers(part, name) for part, name in zip(out, names, strict=True))
+
+    return simulate
 
 
 def _with_differences(signal):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from joblib.externals.loky.backend.reduction import dumps
 
+from crbestim import NLLSRegressor
 from crbestim.bounds import cramer_rao_bound, crb_from_jacobian
 from crbestim.exceptions import ImplausibleValueWarning
 from crbestim.models import FunctionModel, GivenModel, MonoExponential, SignalModel
@@ -461,3 +462,21 @@ def test_a_subclass_of_a_compiled_model_is_seen_through_a_basis(make):
             expected = np.tensordot(full, basis, axes=([1], [0]))
             expected = np.moveaxis(expected, -1, 1)
             np.testing.assert_allclose(seen, expected, atol=1e-12 * np.abs(full).max())
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.int16])
+def test_signals_of_any_type_are_in_double_precision(kind):
+    class Coarse(SignalModel):
+        parameter_names = ("R2",)
+        bounds = ((1.0, 100.0),)
+
+        def signal(self, theta, jacobian=False):
+            s = (900 * np.exp(-theta * TIMES)).astype(kind)
+            ds = (-900 * TIMES * np.exp(-theta * TIMES)).astype(kind)[:, :, None]
+            return (s, ds) if jacobian else s
+
+    s, ds = Coarse().signal([[20.0]], jacobian=True)
+    assert s.dtype == ds.dtype == np.float64
+    assert cramer_rao_bound(Coarse(), [[20.0]]) == pytest.approx(1 / (ds**2).sum())
+    reg = NLLSRegressor(Coarse(), initial="centre").fit(Coarse().signal([[30.0], [50.0]]))
+    assert reg.predict(s)[0, 0] == pytest.approx(20.0, rel=1e-2)
