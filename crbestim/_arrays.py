@@ -100,13 +100,11 @@ def as_settings(values, name):
 
 
 def is_complex(values):
-    """Return whether an array, data frame or list holds complex numbers."""
-    dtypes = getattr(values, "dtypes", None)
-    if dtypes is not None and np.ndim(dtypes):
-        return any(getattr(d, "kind", "") == _COMPLEX for d in dtypes)
-    if issparse(values):
+    """Return whether values are complex numbers; they may be anything, such as labels."""
+    try:
+        return as_array(values, "values").dtype.kind == _COMPLEX
+    except (TypeError, ValueError):
         return False
-    return as_array(values, "y").dtype.kind == _COMPLEX
 
 
 def is_frame(values):

@@ -109,7 +109,6 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _names_of_targets(self, y, *, reset=False):
         """Return the columns that frames of targets have: the model's, or those of fit."""
-        check_model(self.model, optional=True)
         if self.model is not None:
             return self.model.parameter_names
         if reset:
@@ -118,7 +117,6 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _check_images(self, X, crb, known):
         """Check data without targets; return what `_check_fit` does."""
-        check_model(self.model, optional=True)
         if crb is not None:
             raise ValueError("crb holds the bounds of y, but y is None; give both or none.")
         X = check_features(self, X, reset=True)

@@ -20,7 +20,7 @@ class SignalTransformer(TransformerMixin, BaseEstimator):
 
     def _check_fit(self, X, y):
         """Return X as an array, and which of its rows are finite; store its kind."""
-        if y is not None and is_complex(y):
+        if is_complex(y):
             raise ValueError(f"{COMPLEX_TARGET}: y is complex; parameters are real.")
         X = check_features(self, X, reset=True, keep_single=True)
         self.is_complex_ = X.dtype.kind == "c"

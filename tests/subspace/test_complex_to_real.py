@@ -106,3 +106,9 @@ def test_the_scale_has_no_effect_on_normalized_signals(scale):
     if 1e-30 < scale < 1e30:
         single = ComplexToReal(normalize=True).fit_transform((scale * X).astype("c8"))
         np.testing.assert_allclose(single, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("y", [["a", "b"], np.array(["a", "b"]), [{}, None], None])
+def test_targets_may_be_labels_of_any_kind(y):
+    X = np.array([[1j, 2.0], [3.0, 4j]])
+    assert ComplexToReal().fit(X, y).transform(X).shape == (2, 4)
