@@ -118,7 +118,8 @@ def report(model, snr, n, seed=0):
     reg = NLLSRegressor(model).fit(X[:1])
     estimates = reg.predict(X)
     seconds = time.perf_counter() - start
-    errors, sd = wrapped_error(theta, estimates, model.periods), np.sqrt(crb)
+    truth = np.broadcast_to(theta, estimates.shape)
+    errors, sd = wrapped_error(truth, estimates, model.periods), np.sqrt(crb)
     at_bound = (estimates == reg.bounds_[:, 0]) | (estimates == reg.bounds_[:, 1])
     print(f"    SNR {snr:.4g}, {n} repeats, {seconds:.0f} s")
     for k, name in enumerate(model.parameter_names):
