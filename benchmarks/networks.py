@@ -27,7 +27,7 @@ from torch import nn
 
 from crbestim import CRBRegressor
 from crbestim.datasets import make_fingerprints
-from crbestim.estimators._training import TrainingData, resolve_batch_size
+from crbestim.estimators._training_data import TrainingData, resolve_batch_size
 from crbestim.exceptions import SingularInformationWarning
 from crbestim.metrics import bias_variance, wrapped_error
 from crbestim.models import MagnetizationTransfer
