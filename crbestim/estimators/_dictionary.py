@@ -151,10 +151,11 @@ class Dictionary:
             misfit = misfit / np.maximum(norms(data.weighted), _TINY)
         return numbers[:, 0], misfit
 
-    def estimate(self, data, n_neighbors, interpolate, known=None):
+    def estimate(self, data, n_neighbors, interpolate, known=None, *, amplitude=True):
         """Return parameters from the best matches: their mean, or interpolated.
 
-        NaN for signals so far from any atom that the distance is not finite.
+        NaN for signals so far from any atom that the distance is not finite. Without
+        `amplitude`, that column is the one of the atoms.
         """
         rows, numbers, _ = self.match(data, n_neighbors, known)
         finite = numbers[:, 0] >= 0
@@ -170,7 +171,7 @@ class Dictionary:
             low, high = self.bounds[k]
             inside = folded(found[:, k], low, high, self.periods[k])
             found[:, k] = np.minimum(inside, high)
-        if self.column is not None:
+        if self.column is not None and amplitude:
             scale = norms(some.weighted)
             amplitude = scale * self._projected(rows, some.weights, numbers, weights)
             found[:, self.column] = np.clip(amplitude, *self.bounds[self.column])

@@ -123,7 +123,8 @@ def nearest(x, leaves, members, centres, radii, projective, tie, atoms, squares)
                 ties = names[i, n_sure:k]
                 _lowest_ties(batch[i], *parts[:5], last, tolerance, ties)
             _order(best[i, :k], names[i, :k], tolerance)
-            atoms[start + i], squares[start + i] = names[i, :k], best[i, :k]
+            for j in range(k):
+                atoms[start + i, j], squares[start + i, j] = names[i, j], best[i, j]
 
 
 @njit(nogil=True)
@@ -237,33 +238,41 @@ def affine_weights(x, signals, atoms, projective, regularization, weights):
     atoms, weights : (n, k), numbers of the neighbours and their weights.
     """
     n_rows, k = x.shape[1], atoms.shape[1]
-    differences, gram = np.empty((k, n_rows)), np.empty((k, k))
-    target = np.empty(n_rows)
-    for i in range(len(x)):
-        best = signals[atoms[i, 0]]
-        target[:] = x[i]
-        if projective:
-            _align(x[i], best, target)
-            for f in range(n_rows):
-                target[f] = np.rint(target[f] * _GRID) / _GRID
-        for a in range(k):
-            differences[a] = signals[atoms[i, a]]
+    # Of as many signals as there are lanes.
+    differences, gram = np.empty((n_rows, k, LANES)), np.empty((k, k, LANES))
+    trace, found = np.empty((1, LANES)), np.empty((k, LANES))
+    target, row = np.empty(n_rows), np.empty(n_rows)
+    for first in range(0, len(x), LANES):
+        last = min(first + LANES, len(x)) - 1
+        for lane in range(LANES):
+            i = min(first + lane, last)
+            best = signals[atoms[i, 0]]
+            _copy(x[i], target)
             if projective:
-                _align(signals[atoms[i, a]], best, differences[a])
-            differences[a] -= target
-        trace = 0.0
-        for a in range(k):
-            for b in range(a + 1):
-                gram[a, b] = 0.0
+                _align(x[i], best, target)
                 for f in range(n_rows):
-                    gram[a, b] += differences[a, f] * differences[b, f]
-            trace += gram[a, a]
-        weights[i] = 1.0
-        if trace > 0:
+                    target[f] = np.rint(target[f] * _GRID) / _GRID
             for a in range(k):
-                gram[a, a] += regularization * trace
-            _solve(gram, weights[i])
-        weights[i] /= np.sum(weights[i])
+                _copy(signals[atoms[i, a]], row)
+                if projective:
+                    _align(signals[atoms[i, a]], best, row)
+                for f in range(n_rows):
+                    differences[f, a, lane] = row[f] - target[f]
+        _solve(differences, regularization, gram, trace, found)
+        for i in range(first, last + 1):
+            total = 0.0
+            for a in range(k):
+                total += found[a, i - first]
+            for a in range(k):
+                weights[i, a] = found[a, i - first] / total
+
+
+# Assignments of slices take seconds to compile.
+@njit
+def _copy(source, out):
+    """Copy a row."""
+    for f in range(len(out)):
+        out[f] = source[f]
 
 
 @njit(nogil=True)
@@ -284,23 +293,45 @@ def _align(row, reference, out):
 
 
 @njit(nogil=True)
-def _solve(matrix, right):
-    """Solve a positive definite system in place by Cholesky's decomposition."""
-    n = len(right)
-    for a in range(n):
-        for b in range(a + 1):
-            total = matrix[a, b]
-            for c in range(b):
-                total -= matrix[a, c] * matrix[b, c]
-            matrix[a, b] = np.sqrt(total) if a == b else total / matrix[b, b]
-    for a in range(n):
+def _solve(differences, regularization, gram, trace, weights):
+    """Solve for weights by Cholesky's decomposition, in all lanes.
+
+    differences : (n_rows, k, LANES). Writes trace : (1, LANES), of the Gram matrix, and
+    weights : (k, LANES). The upper triangle of gram : (k, k, LANES) is overwritten.
+    """
+    d, g, out = vectors(differences), vectors(gram), vectors(weights)
+    k, sums = gram.shape[0], vectors(trace)
+    sums[0] = spread(0.0)
+    for a in range(k):
+        for b in range(a, k):
+            total = spread(0.0)
+            for f in range(differences.shape[0]):
+                total = total + d[f, a] * d[f, b]
+            g[a, b] = total
+        sums[0] = sums[0] + g[a, a]
+    for lane in range(LANES):
+        # Neighbours that equal the signal all weigh the same.
+        if trace[0, lane] == 0:
+            trace[0, lane] = 1.0
+    for a in range(k):
+        g[a, a] = g[a, a] + sums[0] * regularization
+        right = spread(1.0)
         for c in range(a):
-            right[a] -= matrix[a, c] * right[c]
-        right[a] /= matrix[a, a]
-    for a in range(n - 1, -1, -1):
-        for c in range(a + 1, n):
-            right[a] -= matrix[c, a] * right[c]
-        right[a] /= matrix[a, a]
+            right = right - g[c, a] * out[c]
+        for b in range(a, k):
+            total = g[a, b]
+            for c in range(a):
+                total = total - g[c, a] * g[c, b]
+            g[a, b] = total if b == a else total / g[a, a]
+            if b == a:
+                for lane in range(LANES):
+                    gram[a, a, lane] = np.sqrt(gram[a, a, lane])
+        out[a] = right / g[a, a]
+    for a in range(k - 1, -1, -1):
+        total = out[a]
+        for c in range(a + 1, k):
+            total = total - g[a, c] * out[c]
+        out[a] = total / g[a, a]
 
 
 @njit(nogil=True)
