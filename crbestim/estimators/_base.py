@@ -298,7 +298,9 @@ class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         A voxel is lost if its noise leaves fewer samples that count than unknowns.
         """
         sigma = check_sigma(sigma, X, usable)
-        data = Measurements.of(X[usable], rows_of(sigma, usable))
+        # A slice of all rows is no copy.
+        rows = slice(None) if usable.all() else usable
+        data = Measurements.of(X[rows], rows_of(sigma, rows))
         if data.weights is None:
             return data, usable
         enough = self._have_samples(data.counts, "omit") & self._has_signal(data.X)

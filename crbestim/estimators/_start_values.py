@@ -19,6 +19,8 @@ _MOST_ATOMS, _MOST_SAMPLES = 20_000, 5_000_000
 _N_LEVELS = 64
 N_SPREAD = 4096
 """Largest number of start values that cover the bounds, beside those that are given."""
+# What is enough along each axis, of parameters and known values.
+_PER_AXIS = 128
 POOR = 0.5
 """Share of what the first candidates leave, below which others match much better."""
 # Voxels that are matched at a time.
@@ -74,7 +76,7 @@ class Candidates:
     def interpolated(self, data, known):
         """Return start values between the best matches, without an amplitude."""
         n = min(N_MATCHES, self.dictionary.n_choices)
-        found = self.dictionary.estimate(data, n, n > 1, known)
+        found = self.dictionary.estimate(data, n, n > 1, known, amplitude=False)
         return without_amplitude(found, self.dictionary.column)
 
     def matches(self, data, n_matches, known):
@@ -98,7 +100,7 @@ class StartValues:
     ----------
     first : estimator, "interpolate" or None
         The first start: the estimate of a fitted estimator, the interpolation between the
-        best matches, or neither.
+        best matches, or neither: starts are the best matches.
     candidates : tuple of Candidates
         Where matches are found: in the first one, or where it matches poorly in another.
         Empty if an estimator is the only start.
@@ -115,7 +117,7 @@ class StartValues:
         self.box, self.column = box, column
 
     @classmethod
-    def learn(cls, initial, model, box, *, n_starts, n_atoms, data):
+    def learn(cls, initial, model, box, *, n_starts, n_atoms, interpolates, data):
         """Choose what searches start from.
 
         Parameters
@@ -130,6 +132,10 @@ class StartValues:
             Number of starts of a voxel.
         n_atoms : int
             Maximum number of training targets in a dictionary.
+        interpolates : bool
+            Whether the first start lies between the best matches among those given, which
+            saves steps, and costs more than those of cheap models. Otherwise starts are the
+            best matches of all.
         data : tuple of ndarray
             Training signals, targets, bounds and known values; all but the first may be
             None. Without targets, draws from the model's distribution stand in for them.
@@ -149,18 +155,22 @@ class StartValues:
         if first is not None and n_starts == 1:
             return cls(first, (), n_starts, box, column)
         _, y, _, known = data
-        values, rows = _candidates(initial, model, box, y, n_atoms)
+        n_spread = min(n_atoms, _enough(box, known))
+        values, rows = _candidates(initial, model, box, y, n_atoms, n_spread)
         if rows is None:
             candidates = (Candidates.at_all_known(values, model, known),)
         else:
-            spread = spread_values(model, box, known, min(n_atoms, N_SPREAD))
+            spread = spread_values(model, box, known, n_spread)
             if known is not None:
                 known = matched_rows(known, len(rows)) if y is None else known[rows]
             groups = [(values, known)] if len(values) else []
+            groups.append(spread)
+            if not interpolates:
+                groups = [_joined(groups)]
             candidates = tuple(
-                Candidates.of(values, model, known) for values, known in [*groups, spread]
+                Candidates.of(values, model, known) for values, known in groups
             )
-        if isinstance(initial, str) and initial == "dictionary":
+        if isinstance(initial, str) and initial == "dictionary" and interpolates:
             first = "interpolate"
         n_given = min(c.n_choices for c in candidates) + (first is not None)
         if n_given < n_starts:
@@ -207,7 +217,11 @@ class StartValues:
             given = rows_of(known, part)
             # The last candidates cover the bounds.
             bare = self.candidates[-1].dictionary.without_floor(data[part], given)
-            spare[part], chosen = self._best_matches(bare, given)
+            best, chosen = self._best_matches(bare, given)
+            spare[part] = best
+            if self.first is None and n_matches == 1:
+                starts[0, part] = best
+                return
             for i, candidates in enumerate(self.candidates):
                 rows = np.flatnonzero(chosen == i)
                 if not rows.size:
@@ -224,7 +238,8 @@ class StartValues:
             return self.box.inside(starts), None
         dictionaries = [candidates.dictionary for candidates in self.candidates]
         in_blocks(match, len(data), _BLOCK, None, dictionaries)
-        return self.box.inside(starts), self.box.inside(spare)
+        is_spare = self.first is not None or len(self.candidates) > 1
+        return self.box.inside(starts), self.box.inside(spare) if is_spare else None
 
     def _best_matches(self, data, known):
         """Return the best of all matches, and whose candidates are chosen."""
@@ -287,7 +302,19 @@ def _is_estimator(value):
     return hasattr(value, "fit") and hasattr(value, "predict")
 
 
-def _candidates(initial, model, box, y, n_atoms):
+def _joined(groups):
+    """Join groups of start values and known values to one."""
+    values, known = zip(*groups, strict=True)
+    return np.concatenate(values), None if known[0] is None else np.concatenate(known)
+
+
+def _enough(box, known):
+    """Return the number of start values that cover a box and known values."""
+    n_axes = len(box.low) + (0 if known is None else known.shape[1])
+    return min(N_SPREAD, _PER_AXIS**n_axes)
+
+
+def _candidates(initial, model, box, y, n_atoms, n_spread):
     """Return the start values that all voxels choose from, and their rows in y.
 
     The rows are None if the start values do not come from y.
@@ -302,7 +329,7 @@ def _candidates(initial, model, box, y, n_atoms):
             raise ValueError("initial has no rows; give one or more start values.")
         return full(_check_inside(model, box, theta)), None
     is_given = y is not None
-    y = y.reshape(len(y), -1) if is_given else drawn_values(model, min(n_atoms, N_SPREAD))
+    y = y.reshape(len(y), -1) if is_given else drawn_values(model, n_spread)
     y = without_amplitude(y, column)
     slack = _SLACK * np.maximum(abs(box.low), abs(box.high))
     inside = ((y >= box.low - slack) & (y <= box.high + slack)).all(axis=1)

@@ -12,6 +12,7 @@ from .._parallel import in_parallel
 from .._validation import JOBS, HasMethods, Interval, StrOptions, fit_context
 from .._warnings import warn
 from ..least_squares.box import amplitude_limits, resolve_bounds, search_box
+from ..least_squares.compiled_search import has_compiled_search
 from ..least_squares.driver import (
     VoxelFits,
     VoxelFitter,
@@ -273,6 +274,7 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
             self._box,
             n_starts=self.n_starts,
             n_atoms=self._most_atoms(),
+            interpolates=self._interpolates(known),
             data=(X, None if y is None else self._shape_like_targets(y), crb, known),
         )
         if self._starts.candidates:
@@ -282,6 +284,14 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
             values = without_amplitude(values, self.model._amplitude_column)
             model = self._model_at(known_of_values)
             check_determined(model, self._box.inside(values), type(self).__name__)
+
+    def _interpolates(self, known):
+        """Whether a start between matches is worth its time.
+
+        Of a single parameter, the costs have a single minimum near the best match.
+        """
+        is_single = len(self._box.low) == 1
+        return not (is_single and has_compiled_search(self._model_at(known), self.prior_))
 
     def _check_loss(self):
         """Refuse a robust loss where it has no meaning."""
@@ -357,6 +367,7 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
         fits = VoxelFits.without_estimate(
             np.where(is_empty, VoxelStatus.EMPTY, VoxelStatus.INVALID),
             self.model.n_parameters,
+            wants_covariance,
         )
         if usable.any():
             some = rows_of(known, usable)
@@ -371,8 +382,7 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
             )
             if self.loss != "linear":
                 fitter = RobustFitter(fitter, self.loss, self.f_scale)
-            parts = self._run(fitter, data, some)
-            fits.put(np.flatnonzero(usable), VoxelFits.concatenate(parts))
+            self._run(fitter, data, some, fits, np.flatnonzero(usable))
         self._warn(fits, known)
         if usable.any():
             # What a bound leaves of squares is no noise: sigma then follows from the rest.
@@ -384,19 +394,19 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
             warn_of_low_magnitudes(*report, at_bound[usable])
         return fits
 
-    def _run(self, fitter, data, known):
-        """Fit chunks of voxels, in parallel."""
+    def _run(self, fitter, data, known, fits, numbers):
+        """Fit chunks of voxels, in parallel, and write them where their numbers say."""
         starts, spare = self._starts.find(data, known)
+        parts = chunks(len(data), self.n_jobs, fitter.largest_chunk)
         tasks = (
             delayed(fitter.of(rows).fit)(data[rows], starts[:, rows], rows_of(spare, rows))
-            for rows in chunks(len(data), self.n_jobs)
+            for rows in parts
         )
-        parts = []
         with tqdm(total=len(data), desc="voxels", disable=not self.verbose) as bar:
-            for part in in_parallel(tasks, self.n_jobs):
-                parts.append(part)
+            found = in_parallel(tasks, self.n_jobs)
+            for rows, part in zip(parts, found, strict=True):
+                fits.put(numbers[rows], part)
                 bar.update(len(part.theta))
-        return parts
 
     def _advice_where(self, fits, known):
         """Return what helps where searches stalled, after a check of the Jacobian there."""
@@ -477,7 +487,9 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
             y, std = self._invert_linear(X, known, return_std)
         else:
             fits = self._fit_voxels(X, sigma, known, wants_covariance=return_std)
-            y, std = fits.theta, np.sqrt(np.einsum("nii->ni", fits.covariance))
+            y = fits.theta
+            if return_std:
+                std = np.sqrt(np.einsum("nii->ni", fits.covariance))
         if not return_std:
             return self._shape_like_targets(y)
         return self._shape_like_targets(y), self._shape_like_targets(std)

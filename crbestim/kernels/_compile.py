@@ -32,6 +32,20 @@ def njit(function=None, **options):
     return kernel
 
 
+def borrowing(function=None, **options):
+    """Compile a kernel that makes no arrays, without counting references to those it uses.
+
+    Counting costs more than the arithmetic of small arrays. Views are allowed.
+    """
+    if function is None:
+        return lambda function: borrowing(function, **options)
+    try:
+        return njit(function, _nrt=False, **options)
+    except KeyError:
+        # A numba without this option, which is slower, but gives the same numbers.
+        return njit(function, **options)
+
+
 def _cache_of(function):
     try:
         return _Cache(function)

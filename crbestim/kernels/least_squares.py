@@ -15,7 +15,7 @@ Arrays are (n_rows, n) and (n_rows, n, n); the result of a row does not depend o
 
 import numpy as np
 
-from ._compile import njit
+from ._compile import borrowing, njit
 
 # At most this many repetitions of 2. a variable: the step is then good enough, even if not
 # the minimum.
@@ -24,7 +24,7 @@ _MOST_ROUNDS = 5
 _PULL = 1e-12
 
 
-@njit
+@borrowing
 def solve_free(a, b, free, factor, out):
     """Solve A out = b for the free variables, zero for the others.
 
@@ -63,7 +63,7 @@ def solve_free(a, b, free, factor, out):
     return True
 
 
-@njit
+@borrowing
 def slopes(g, a, p, out):
     """Write the downhill slope -(g + A p)."""
     for i in range(g.size):
@@ -73,14 +73,14 @@ def slopes(g, a, p, out):
         out[i] = -total
 
 
-@njit
+@borrowing
 def hold_pressed(x, g, free):
     """Mark the variables that steepest descent would not move out of the box as free."""
     for i in range(x.size):
         free[i] = not ((x[i] <= 0.0 and g[i] >= 0.0) or (x[i] >= 1.0 and g[i] <= 0.0))
 
 
-@njit
+@borrowing
 def first_side(x, p, way, free):
     """Return where on the way a free variable meets a side, and which; 1, -1 if none."""
     share, met = 1.0, -1
@@ -93,7 +93,7 @@ def first_side(x, p, way, free):
     return share, met
 
 
-@njit
+@borrowing
 def strongest_pull(x, g, a, p, slope, free):
     """Return the held variable with the steepest descent inwards; -1 if there is none."""
     steepest, which = 0.0, -1
@@ -105,11 +105,12 @@ def strongest_pull(x, g, a, p, slope, free):
     return which
 
 
-@njit
+@borrowing
 def step_in_box(x, g, a, free, factor, slope, way, p):
     """Write the step of one row; return False if A is not positive definite."""
     n = x.size
-    p[:] = 0.0
+    for i in range(n):
+        p[i] = 0.0
     hold_pressed(x, g, free)
     for _ in range(_MOST_ROUNDS * n):
         slopes(g, a, p, slope)
@@ -131,6 +132,22 @@ def step_in_box(x, g, a, free, factor, slope, way, p):
     return True
 
 
+@borrowing
+def damped_step(x, g, h, damping, a, factor, slope, way, free, p):
+    """Write the step of one row for A = H + diag(damping), as `steps_in_box` does."""
+    more = 1.0
+    while np.isfinite(more):
+        for i in range(x.size):
+            for j in range(x.size):
+                a[i, j] = h[i, j]
+            a[i, i] += more * damping[i]
+        if step_in_box(x, g, a, free, factor, slope, way, p):
+            return
+        more *= 10.0
+    for i in range(x.size):
+        p[i] = 0.0
+
+
 @njit(nogil=True)
 def steps_in_box(x, g, h, damping, p):
     """Write the steps for A = H + diag(damping), damping times 10 until A is positive.
@@ -140,16 +157,9 @@ def steps_in_box(x, g, h, damping, p):
     n = x.shape[1]
     a, factor = np.empty((n, n)), np.empty((n, n))
     slope, way, free = np.empty(n), np.empty(n), np.empty(n, dtype=np.bool_)
-    for row in range(x.shape[0]):
-        more, is_done = 1.0, False
-        while not is_done and np.isfinite(more):
-            a[:] = h[row]
-            for i in range(n):
-                a[i, i] += more * damping[row, i]
-            is_done = step_in_box(x[row], g[row], a, free, factor, slope, way, p[row])
-            more *= 10.0
-        if not is_done:
-            p[row] = 0.0
+    for i in range(x.shape[0]):
+        work = (a, factor, slope, way, free)
+        damped_step(x[i], g[i], h[i], damping[i], *work, p[i])
 
 
 @njit(nogil=True)
@@ -164,8 +174,9 @@ def decrements(x, g, h, ridge, out):
     way, free = np.empty(n), np.empty(n, dtype=np.bool_)
     for row in range(x.shape[0]):
         hold_pressed(x[row], g[row], free)
-        a[:] = h[row]
         for i in range(n):
+            for j in range(n):
+                a[i, j] = h[row, i, j]
             a[i, i] += ridge[row, i]
         out[row] = np.inf
         if solve_free(a, g[row], free, factor, way):

@@ -11,18 +11,15 @@ from scipy.stats.qmc import Halton
 
 from .._arrays import as_reals
 from ..kernels.least_squares import steps_in_box
+from ..kernels.voxel_search import LEAST_CURVATURE
 from ..parameters import folded
 
 # Positive bounds that span more than this factor have a logarithmic scale.
 _WIDE = 3.0
 # Bounds span a period if their width equals it up to this share.
 _MEET = 1e-4
-# Curvature given to variables without effect, as a share of the largest.
-_LEAST_CURVATURE = 1e-12
 AT_BOUND = 1e-4
 """Share of the width of the bounds within which an estimate counts as at a bound."""
-NO_DAMPING = 1e-10
-"""Damping that does not shorten a step, but keeps it finite where H is singular."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,7 +279,7 @@ def foreseen_gain(g, h, step):
 def scale_of(curvature):
     """Return D from diagonals (n, n_variables), positive even without any effect."""
     largest = curvature.max(axis=1, keepdims=True, initial=0.0)
-    return np.maximum(curvature, np.where(largest > 0, _LEAST_CURVATURE * largest, 1.0))
+    return np.maximum(curvature, np.where(largest > 0, LEAST_CURVATURE * largest, 1.0))
 
 
 def diagonal(matrices):

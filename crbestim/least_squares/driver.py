@@ -14,6 +14,7 @@ from ..bounds import covariance_of_estimates, crb_from_jacobian
 from ..models.base import with_amplitude
 from ..noise import likelihood_of
 from .box import AT_BOUND, at_limits, damped_steps, foreseen_gain
+from .compiled_search import CompiledSquares, compiled_squares, has_compiled_search
 from .levenberg_marquardt import levenberg_marquardt
 from .likelihood import LikelihoodObjective
 from .variable_projection import SquaresObjective
@@ -22,7 +23,7 @@ from .variable_projection import SquaresObjective
 _CHANGE, _MOST_ROUNDS = 0.1, 5
 # Excess of a cost over that at a match, as a share, that is not worth another search.
 _SLACK = 1e-6
-_LARGEST_CHUNK = 1024
+_LARGEST_CHUNK, _LARGEST_COMPILED_CHUNK = 1024, 16384
 # Values at which a model is checked to determine its parameters.
 _N_PROBES = 64
 # Damping tried in turn, from practically none to a short step down the gradient.
@@ -101,32 +102,33 @@ class VoxelFits:
     at_bound: np.ndarray
 
     @classmethod
-    def without_estimate(cls, status, n_parameters):
+    def without_estimate(cls, status, n_parameters, wants_covariance=True):
         """Return voxels that were not fitted: NaN throughout, with their status."""
-        n = len(status)
+        n, shape = len(status), (len(status), n_parameters, n_parameters)
         return cls(
             theta=np.full((n, n_parameters), np.nan),
             m0=np.full(n, np.nan, dtype=complex),
             cost=np.full(n, np.nan),
             relative_residual=np.full(n, np.nan),
             sigma=np.full(n, np.nan),
-            covariance=np.full((n, n_parameters, n_parameters), np.nan),
+            covariance=np.full(shape, np.nan) if wants_covariance else _unwanted(shape),
             status=np.array(status, dtype=int),
             n_iterations=np.zeros(n, dtype=int),
             at_bound=np.zeros((n, n_parameters), dtype=bool),
         )
 
-    @classmethod
-    def concatenate(cls, parts):
-        """Join the fits of several chunks of voxels."""
-        names = [field.name for field in fields(cls)]
-        return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
-
     def put(self, rows, fits, but=()):
         """Write the fits of some voxels into their rows, but for some fields."""
         for field in fields(self):
-            if field.name not in but:
-                getattr(self, field.name)[rows] = getattr(fits, field.name)
+            values = getattr(self, field.name)
+            # Covariances that nobody wants cannot be written.
+            if field.name not in but and values.flags.writeable:
+                values[rows] = getattr(fits, field.name)
+
+
+def _unwanted(shape):
+    """Return NaN everywhere, in the memory of a single number, which is read only."""
+    return np.broadcast_to(np.nan, shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +161,15 @@ class VoxelFitter:
     wants_covariance: bool = True
     limits: tuple | None = None
 
+    @property
+    def largest_chunk(self):
+        """Number of voxels that are fitted at a time, at most; results do not depend on it.
+
+        Where a compiled loop needs little memory, more of them save calls.
+        """
+        is_compiled = has_compiled_search(self.model, self.prior)
+        return _LARGEST_COMPILED_CHUNK if is_compiled else _LARGEST_CHUNK
+
     def of(self, rows):
         """Return the same for some of the voxels, with their known values."""
         return replace(self, model=self.model.rows(rows))
@@ -182,11 +193,13 @@ class VoxelFitter:
         """
         with one_thread(), np.errstate(all="ignore"):
             options = self.box, data, self.prior, self.limits
-            objective = objective_of(self.model, *options)
+            objective = compiled_squares(self.model, *options)
+            if objective is None:
+                objective = objective_of(self.model, *options)
             first, *others = (
                 objective.variables(self.box.fractions(start)) for start in starts
             )
-            best = self._search(objective, first, objective.begin(first))
+            best = self._search(objective, first, begins=True)
             rows = np.arange(len(data))
             for start in others:
                 best.replace(rows, self._search(objective, start))
@@ -195,17 +208,31 @@ class VoxelFitter:
                 excess = best.cost - objective.evaluate(rows, start, False).cost
                 rows = np.flatnonzero(excess > _SLACK * best.size)
                 if rows.size:
-                    best.replace(rows, self._search(objective, start[rows], rows=rows))
+                    best.replace(rows, self._search(objective, start[rows], rows))
             if objective.n_elsewhere:
                 self._search_elsewhere(objective, best)
             if objective.weighs_anew:
                 self._weigh_anew(objective, best)
             return self._results(objective, data, best)
 
-    def _search(self, objective, start, first=None, rows=None):
-        """Search from a start, in all voxels or some, across bounds that meet."""
-        rows, box = np.arange(len(start)) if rows is None else rows, objective.box
-        shift = box.shift(start)
+    def _search(self, objective, start, rows=None, *, begins=False):
+        """Search from a start, in all voxels or some, across bounds that meet.
+
+        If it `begins`, the objective looks at the data from there.
+        """
+        rows = np.arange(len(start)) if rows is None else rows
+        if isinstance(objective, CompiledSquares):
+            found = objective.search(rows, start, self.max_iter, self.tol, begins)
+        else:
+            first = objective.begin(start, rows) if begins else None
+            found = self._search_together(objective, start, first, rows)
+        if objective.box.is_round.any():
+            self._search_inside(objective, rows, found)
+        return found
+
+    def _search_together(self, objective, start, first, rows):
+        """Search in voxels of any model, which share its calls."""
+        box, shift = objective.box, objective.box.shift(start)
 
         def evaluate(some, local, jacobian):
             fractions = box.wrapped(local + shift[some])
@@ -213,7 +240,6 @@ class VoxelFitter:
 
         found = levenberg_marquardt(evaluate, start - shift, self.max_iter, self.tol, first)
         found.x = box.wrapped(found.x + shift)
-        self._search_inside(objective, rows, found)
         return found
 
     def _search_inside(self, objective, rows, found):
@@ -238,7 +264,7 @@ class VoxelFitter:
         places = _best_anywhere(objective, self.box, best.x, best.cost, ~best.failed)
         rows = np.flatnonzero((places != best.x).any(axis=1))
         if rows.size:
-            best.replace(rows, self._search(objective, places[rows], rows=rows))
+            best.replace(rows, self._search(objective, places[rows], rows))
 
     def _weigh_anew(self, objective, best):
         """Repeat the search with the noise estimated at the minima until it settles."""
@@ -247,8 +273,8 @@ class VoxelFitter:
             if not rows.size:
                 break
             before = objective.noise[rows]
-            first = objective.begin(best.x[rows], rows)
-            best.take_over(rows, self._search(objective, best.x[rows], first, rows))
+            again = self._search(objective, best.x[rows], rows, begins=True)
+            best.take_over(rows, again)
             ratio = objective.noise[rows] / np.where(before > 0, before, 1.0)
             rows = rows[np.abs(ratio - 1) > _CHANGE]
 
@@ -292,7 +318,7 @@ class VoxelFitter:
     def _covariance(self, data, theta, m0, factor, noise):
         """Inverse information at the minimum, for noise in units of the factors."""
         if not self.wants_covariance:
-            return np.full((*theta.shape, theta.shape[1]), np.nan)
+            return _unwanted((*theta.shape, theta.shape[1]))
         # Complex signals in units of the data at M0 = 1, whose squares do not overflow.
         unit, scale = (factor, 1.0) if self.model.is_complex else (1.0, factor)
         return covariance_of_estimates(
@@ -450,9 +476,9 @@ def _is_better(before, after, foreseen):
     return is_kept & (gain > 0) & (gain >= _LEAST_GAIN * foreseen)
 
 
-def chunks(n_voxels, n_jobs):
+def chunks(n_voxels, n_jobs, largest=_LARGEST_CHUNK):
     """Return the rows of each task, as slices; few, as each task sets up its model."""
-    size = min(-(-n_voxels // (2 * effective_n_jobs(n_jobs))), _LARGEST_CHUNK)
+    size = min(-(-n_voxels // (2 * effective_n_jobs(n_jobs))), largest)
     return [slice(i, i + size) for i in range(0, n_voxels, size)]
 
 

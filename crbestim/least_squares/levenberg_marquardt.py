@@ -20,8 +20,16 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from ..kernels.least_squares import decrements, steps_in_box
-from .box import (
+from ..kernels.voxel_search import (
+    EMPTY_PROMISE,
+    LEAST_DAMPING,
+    MOST_DAMPING,
     NO_DAMPING,
+    NOTHING,
+    ROUNDING,
+    START_DAMPING,
+)
+from .box import (
     damped_steps,
     diagonal,
     foreseen_gain,
@@ -30,13 +38,8 @@ from .box import (
     times,
 )
 
-_START_DAMPING = 1e-2
-_LEAST_DAMPING, _MOST_DAMPING = 1e-12, 1e30
 # Costs that differ by less than this share are the same: which is lower is chance.
 _EQUAL = 1e-9
-# A search whose steps have become short without gain has stalled if the predicted gain
-# still exceeds this share of the cost plus the rounding error of data of unit norm.
-_EMPTY_PROMISE, _ROUNDING = 1e-3, 1e-20
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,8 +178,8 @@ def levenberg_marquardt(evaluate, start, max_iter, tol, first=None):
         Maximum number of steps per row.
     tol : float
         A row converges when the minimum predicted without damping is lower by less than
-        this fraction of the size of its cost; or when a step without gain is shorter than
-        this fraction of x, unless it stalls.
+        this fraction of the size of its cost, or by no more than rounding errors; or when
+        a step without gain is shorter than this fraction of x, unless it stalls.
     first : Expansion, default=None
         What `evaluate` returns for all rows at `start`, if it is known.
 
@@ -228,7 +231,7 @@ class _Search:
         self.g, self.h = first.gradient.copy(), first.curvature.copy()
         self.scale = diagonal(self.h)
         self.bend, self.is_bent = np.zeros_like(self.h), np.zeros(n, dtype=bool)
-        self.damping, self.growth = np.full(n, _START_DAMPING), np.full(n, 2.0)
+        self.damping, self.growth = np.full(n, START_DAMPING), np.full(n, 2.0)
         self.n_iterations = np.zeros(n, dtype=int)
         self.converged, self.stalled = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
         self.decrement = np.full(n, np.inf)
@@ -239,7 +242,7 @@ class _Search:
         decrement = np.empty(len(rows))
         decrements(x, g, h, NO_DAMPING * scale_of(diagonal(h)), decrement)
         self.decrement[rows] = decrement
-        near = decrement <= tol * self.size[rows]
+        near = decrement <= tol * self.size[rows] + NOTHING
         done = rows[near]
         self.converged[done] = True
         if done.size:
@@ -272,7 +275,7 @@ class _Search:
         self._update_damping(rows, gain, foreseen)
         short = np.linalg.norm(step, axis=1) <= tol * (tol + np.linalg.norm(x, axis=1))
         short &= ~(gain > 0)
-        promise = self.decrement[rows] > _EMPTY_PROMISE * self.size[rows] + _ROUNDING
+        promise = self.decrement[rows] > EMPTY_PROMISE * self.size[rows] + ROUNDING
         self.stalled[rows] = short & finite & promise
         self.converged[rows] = short & finite & ~promise
         self.failed[rows] = short & ~finite
@@ -313,11 +316,11 @@ class _Search:
         good, bad = rows[better], rows[~better]
         ratio = np.minimum(gain[better] / foreseen[better], 1.0)
         factor = np.maximum(1 / 3, 1 - (2 * ratio - 1) ** 3)
-        self.damping[good] = np.maximum(self.damping[good] * factor, _LEAST_DAMPING)
+        self.damping[good] = np.maximum(self.damping[good] * factor, LEAST_DAMPING)
         self.growth[good] = 2.0
         grown = self.damping[bad] * self.growth[bad]
-        self.damping[bad] = np.minimum(grown, _MOST_DAMPING)
-        self.growth[bad] = np.minimum(2 * self.growth[bad], _MOST_DAMPING)
+        self.damping[bad] = np.minimum(grown, MOST_DAMPING)
+        self.growth[bad] = np.minimum(2 * self.growth[bad], MOST_DAMPING)
 
 
 def _updated_bend(bend, step, dg, dj):

@@ -45,6 +45,11 @@ class RobustFitter:
     loss: str
     f_scale: float
 
+    @property
+    def largest_chunk(self):
+        """Number of voxels that are fitted at a time, at most."""
+        return self.fitter.largest_chunk
+
     def of(self, rows):
         """Return the same for some of the voxels, with their known values."""
         return replace(self, fitter=self.fitter.of(rows))
@@ -54,8 +59,8 @@ class RobustFitter:
 
         Without noise, sigma is that of the median absolute residual of each voxel.
         """
-        fits = self.fitter.fit(data, starts, spare)
-        fits.covariance[:] = np.nan
+        fitter = replace(self.fitter, wants_covariance=False)
+        fits = fitter.fit(data, starts, spare)
         weights, rows = np.ones(data.X.shape), np.arange(len(data))
         for _ in range(_MOST_TURNS):
             model = self.fitter.model.rows(rows)
@@ -70,7 +75,7 @@ class RobustFitter:
             root = some.weigh(np.sqrt(weights[rows]))
             column = self.fitter.model._amplitude_column
             others = without_amplitude(fits.theta[rows], column)
-            again = self.fitter.of(rows).fit(
+            again = fitter.of(rows).fit(
                 Measurements(some.X, some.sigma, root), others[None]
             )
             again.n_iterations[:] += fits.n_iterations[rows]

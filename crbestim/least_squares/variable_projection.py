@@ -15,15 +15,11 @@ import numpy as np
 
 from .._linear_algebra import norms
 from ..kernels.least_squares import decrements
+from ..kernels.voxel_residuals import AT_LIMIT, DECIMALS, LEAST_SHARE
 from ..models.base import m0_by_projection, with_amplitude
 from .box import normal_equations
 from .levenberg_marquardt import sum_of_squares
 
-_DECIMALS = 12
-# Rounding error of an amplitude at a limit, as a share.
-_ROUNDING = 1e-12
-# If a start explains less than this share of the signal, its M0 is not reliable.
-_SHARE = 1e-6
 _RIDGE = 1e-12
 # Noise that weighs a prior where the noise cannot be estimated, so small that the prior
 # affects only what the data leave undetermined.
@@ -188,7 +184,7 @@ class SquaresObjective:
             self.factor[rows] = _factor(scaled, s / size[:, None])
             # Rounded, so that rounding errors that depend on the factor cannot grow during
             # the search along directions in which the cost is almost flat.
-            scaled = np.round(scaled / self.factor[rows, None], _DECIMALS)
+            scaled = np.round(scaled / self.factor[rows, None], DECIMALS)
         norm = norms(scaled)
         self.scaled[rows], self.norm[rows] = scaled, np.where(norm > 0, norm, 1.0)
 
@@ -249,16 +245,21 @@ class SquaresObjective:
 
         An amplitude is among the parameters, exactly at a limit or inside.
         """
-        theta, every = self.box.theta(fractions), np.arange(len(fractions))
-        s, _ = self._simulate(every, fractions, jacobian=False)
-        residual, _, m0 = self._projected(every, s)
-        m0, misfit = m0 * self.factor, np.linalg.norm(residual, axis=1) / self.norm
+        theta, m0, misfit = self._ends(fractions)
+        m0 = m0 * self.factor
         if self.column is None:
             return theta, m0, misfit
         for limit in self.limits:
             m0 = np.where(_are_at(m0, [limit]), limit, m0)
         theta = with_amplitude(theta, self.column, np.clip(m0, *self.limits))
         return theta, np.ones(len(theta)), misfit
+
+    def _ends(self, fractions):
+        """Return parameters, factors of the scaled data, and relative residuals."""
+        theta, every = self.box.theta(fractions), np.arange(len(fractions))
+        s, _ = self._simulate(every, fractions, jacobian=False)
+        residual, _, m0 = self._projected(every, s)
+        return theta, m0, np.linalg.norm(residual, axis=1) / self.norm
 
     def noise_at(self, fractions, misfit):
         """Return the noise over the norm of the data: given, from the residual, or NaN."""
@@ -271,7 +272,7 @@ class SquaresObjective:
 
 def _are_at(m0, limits):
     """Return which factors are at one of the limits, up to rounding errors."""
-    near = [np.isclose(m0, limit, rtol=_ROUNDING, atol=0.0) for limit in limits]
+    near = [np.isclose(m0, limit, rtol=AT_LIMIT, atol=0.0) for limit in limits]
     return np.any(near, axis=0)
 
 
@@ -280,4 +281,4 @@ def _factor(X, s):
     size = norms(X)
     m0 = m0_by_projection(X / size[:, None], s)
     agreement = np.abs(m0) if X.dtype.kind == "c" else m0
-    return size * np.where(agreement > _SHARE, m0, 1.0)
+    return size * np.where(agreement > LEAST_SHARE, m0, 1.0)

@@ -8,7 +8,7 @@ from .._arrays import as_settings
 from .._options import check_by_name, check_number
 from .._warnings import warn
 from ..exceptions import ImplausibleValueWarning
-from ..noise import get_noise
+from ..noise import GaussianNoise, get_noise
 
 SIGNALS = ("complex", "magnitude")
 SECONDS = "; {0} is in seconds, for milliseconds give 1e-3 * {0}"
@@ -95,4 +95,14 @@ def _warn_unusual(values, name, unit, usual, advice):
             f"{usual[0]:g} to {usual[1]:g} {unit}{advice}.",
             ImplausibleValueWarning,
             stacklevel=4,
+        )
+
+
+def refuse_noise(model, why):
+    """Refuse a model whose noise would change its distribution under a linear map."""
+    noise = get_noise(model.noise)
+    if not isinstance(noise, GaussianNoise):
+        raise ValueError(
+            f"{model} has {noise.label.capitalize()} noise, {why} the complex signal, or "
+            "a model with noise='gaussian'."
         )

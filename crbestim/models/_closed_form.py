@@ -8,10 +8,14 @@ sign, the magnitude has a kink; there, the derivative returned is zero, the mean
 derivatives on both sides.
 """
 
+from functools import cached_property
+
 import numpy as np
 
 from .._options import check_choice
+from ..kernels.pointers import form_of
 from ._checks import SIGNALS, check_noise
+from ._compiled_form import CompiledForm
 from ._tissue import amplitude, off_resonance
 from .base import SignalModel
 
@@ -19,9 +23,10 @@ from .base import SignalModel
 class ClosedFormModel(SignalModel):
     """Model of a real signal in closed form, measured as complex signal or magnitude.
 
-    A subclass defines ``_closed_form(theta, jacobian)`` and calls this constructor. The
-    last column of theta is the amplitude of magnitudes or, if `te` is given, the
-    off-resonance of complex gradient echoes.
+    A subclass calls this constructor. It defines ``_formula()`` if a kernel computes the
+    signal, otherwise ``_closed_form(theta, jacobian)``. The last column of theta is the
+    amplitude of magnitudes or, if `te` is given, the off-resonance of complex gradient
+    echoes.
     """
 
     def __init__(self, parameters, signal, noise, bounds, *, te=None, amplitude_name="M0"):
@@ -34,6 +39,7 @@ class ClosedFormModel(SignalModel):
             parameters = (*parameters, amplitude(amplitude_name))
         elif te is not None:
             parameters = (*parameters, _off_resonance(te))
+        self._form_names = tuple(p.name for p in parameters)
         self._choose_parameters(parameters, bounds)
 
     @property
@@ -59,7 +65,54 @@ class ClosedFormModel(SignalModel):
         """
         raise NotImplementedError
 
+    def _formula(self):
+        """Return a compiled form, its settings, and its parameters.
+
+        Settings are rows of one number a sample or one for all. Parameters are a dict of
+        the values that count where the model has no parameter of the name.
+        """
+        return None
+
+    def __setattr__(self, name, value):
+        # Settings are attributes that users may change.
+        vars(self).pop("_form", None)
+        super().__setattr__(name, value)
+
+    def __getstate__(self):
+        # Addresses of compiled functions are those of this process.
+        return {name: value for name, value in vars(self).items() if name != "_form"}
+
+    @cached_property
+    def _form(self):
+        """The form that a kernel computes, or None."""
+        formula = self._formula()
+        if formula is None or type(self)._closed_form is not ClosedFormModel._closed_form:
+            return None
+        function, settings, values = formula
+        turning = 0.0 if self._turning is None else self._turning
+        shape = self.n_features
+        settings = [np.broadcast_to(row, shape) for row in (*settings, turning)]
+        names = [*values, self._amplitude_name if self.is_magnitude else "omega0"]
+        columns = np.array([names.index(name) for name in self._form_names], dtype=int)
+        return CompiledForm(
+            form_of(function),
+            np.array(settings, dtype=float),
+            shape,
+            self.is_complex,
+            np.array([*values.values(), 0.0], dtype=float),
+            columns,
+            columns[:0],
+        )
+
+    def _compiled_form(self):
+        # A subclass may have another signal, or other parameters.
+        is_own = self._hook is ClosedFormModel._simulate
+        return self._form if is_own and self.parameter_names == self._form_names else None
+
     def _simulate(self, theta, jacobian=False):
+        form = self._form
+        if form is not None:
+            return form.simulate(theta, jacobian)
         columns = np.ascontiguousarray(theta.T)[:, :, None]
         has_last = self.is_magnitude or self._turning is not None
         s, derivatives = self._closed_form(columns[:-1] if has_last else columns, jacobian)

@@ -13,18 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Weights of the four neighbours of x in the derivative there. In row k the first of the
-# five points lies 4 - k steps below x. The value at x is subtracted from the others and
-# needs no weight.
-_WEIGHTS = np.array(
-    [
-        [1 / 4, -4 / 3, 3, -4],
-        [-1 / 12, 1 / 2, -3 / 2, 1 / 4],
-        [1 / 12, -2 / 3, 2 / 3, -1 / 12],
-        [-1 / 4, 3 / 2, -1 / 2, 1 / 12],
-        [4, -3, 4 / 3, -1 / 4],
-    ]
-)
+from ..kernels.differences import WEIGHTS, places
+
 _BINOMIAL = np.array([1.0, -4.0, 6.0, -4.0, 1.0])
 # A column counts as no smaller than this fraction of the signal over the parameter's scale:
 # a derivative that vanishes, for instance by symmetry, consists of rounding errors.
@@ -67,14 +57,15 @@ def differentiate(f, theta, values, parameters, fraction):
     error, size = np.empty((2, n_samples, n_parameters))
     floor = _LEAST_COLUMN * np.linalg.norm(values, axis=1)
     for k, parameter in enumerate(parameters):
-        limits, scale = _limits(parameter, theta[:, k]), _scale(parameter, theta[:, k])
-        step, first = _stencil(theta[:, k], *limits, fraction * scale)
+        step, scale, low, high = np.empty((4, n_samples))
+        first = np.empty(n_samples, dtype=np.int64)
+        places(theta[:, k], setting(parameter, fraction), step, first, scale, low, high)
         column, fourth = np.zeros((2, *values.shape), dtype)
-        weights = _WEIGHTS[first + 4]
+        weights = WEIGHTS[first + 4]
         for j in range(4):
             place = first + j + (first + j >= 0)
             moved = theta.copy()
-            moved[:, k] = np.clip(theta[:, k] + place * step, *limits)
+            moved[:, k] = np.clip(theta[:, k] + place * step, low, high)
             with np.errstate(invalid="ignore", over="ignore"):
                 change = f(moved) - values
                 column += weights[:, j, None] * change
@@ -87,31 +78,6 @@ def differentiate(f, theta, values, parameters, fraction):
     return Differences(jacobian, error, np.maximum(size, np.finfo(float).tiny))
 
 
-def _scale(parameter, x):
-    """Return the change of the parameter that counts as large."""
-    low, high = parameter.bounds
-    if low > 0 or high < 0:
-        # A parameter that is never zero, such as a time, may span decades.
-        return np.minimum(parameter.width, np.maximum(np.abs(x), min(abs(low), abs(high))))
-    if not np.isfinite(parameter.width):
-        return np.maximum(np.abs(x), 1.0)
-    return np.full(len(x), parameter.width)
-
-
-def _limits(parameter, x):
-    """Return the interval that no step leaves: the bounds, or outside them the domain."""
-    inside = (x >= parameter.bounds[0]) & (x <= parameter.bounds[1])
-    low = np.where(inside, parameter.bounds[0], np.minimum(parameter.domain[0], x))
-    high = np.where(inside, parameter.bounds[1], np.maximum(parameter.domain[1], x))
-    return low, high
-
-
-def _stencil(x, low, high, step):
-    """Return the step and the place of the first of five points inside the limits."""
-    step = np.minimum(step, (high - low) / 4)
-    # The distance to a number that has a floating-point representation.
-    step = (x + step) - x
-    first = np.maximum(-2, np.ceil((low - x) / step))
-    first = np.minimum(first, np.floor((high - x) / step) - 4)
-    # At x that is NaN any place will do: the derivative is NaN.
-    return step, np.clip(np.nan_to_num(first, nan=-2.0), -4, 0).astype(int)
+def setting(parameter, fraction):
+    """Return what kernels know of a parameter, with the step as a fraction of its scale."""
+    return np.array([*parameter.bounds, *parameter.domain, fraction], dtype=float)

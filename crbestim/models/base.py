@@ -289,6 +289,10 @@ class SignalModel:
         """Do what `signal` does, for theta that has been checked."""
         return self._hook(self, theta, jacobian=jacobian)
 
+    def _compiled_form(self):
+        """Return what a compiled loop over voxels simulates, or None if there is none."""
+        return None
+
     def _simulate_voxels(self, theta, jacobian=False):
         """Return signals and derivatives (or None), NaN where the model fails."""
         try:

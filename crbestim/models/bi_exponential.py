@@ -10,9 +10,9 @@ fraction is 0, some parameters are not determined and their bound is infinite.
 
 from dataclasses import replace
 
-import numpy as np
 from scipy import stats
 
+from ..kernels.closed_forms import bi_exponential
 from ..parameters import Parameter, truncated_normal
 from ._checks import check_echo_times
 from ._closed_form import ClosedFormModel
@@ -80,14 +80,9 @@ class BiExponential(ClosedFormModel):
         """Number of echoes."""
         return len(self.te)
 
-    def _closed_form(self, theta, jacobian):
-        fraction, t2_short, t2_long = theta
-        short, long = np.exp(-self.te / t2_short), np.exp(-self.te / t2_long)
-        s = fraction * short + (1 - fraction) * long
-        if not jacobian:
-            return s, ()
-        return s, (
-            short - long,
-            fraction * short * (self.te / t2_short**2),
-            (1 - fraction) * long * (self.te / t2_long**2),
+    def _formula(self):
+        return (
+            bi_exponential,
+            [self.te],
+            dict.fromkeys(("fraction", "T2short", "T2long"), 0.0),
         )

@@ -11,6 +11,9 @@ from .._representation import constructor_call
 from ..parameters import Parameter
 from ._amplitude import find_amplitude
 from ._backends import by_numba, by_torch, differentiate_by_torch, is_vectorized
+from ._compiled_form import CompiledForm
+from ._differences import setting
+from ._user_forms import form_of_functions
 from .base import SignalModel
 
 _BACKENDS = ("auto", "numpy", "numba", "torch")
@@ -41,9 +44,9 @@ class FunctionModel(SignalModel):
         means False with numba and torch.
     backend : {"auto", "numpy", "numba", "torch"}, default="auto"
         What `f` is written with. "auto" recognizes functions compiled by numba, which,
-        if they take one sample, are called in a compiled loop in numba's threads. It does
-        not recognize functions of torch, which take and return tensors of double
-        precision.
+        if they take one sample, are called in a compiled loop in numba's threads; least
+        squares then search in such a loop, too. It does not recognize functions of torch,
+        which take and return tensors of double precision.
     difference : {"central", "none"}, default="central"
         What replaces a Jacobian that is neither given nor automatic: differences of
         fourth order, central except near the ends of the domain, or nothing.
@@ -204,6 +207,23 @@ class FunctionModel(SignalModel):
             own = partial(FunctionModel._simulate, self)
             return s, self._jacobian_by_differences(own, theta, s)
         return s, self._values("jacobian", self.jacobian, theta, shapes[1])
+
+    def _compiled_form(self):
+        is_own = self._hook is FunctionModel._simulate and self.has_jacobian
+        is_compiled = self.backend == "numba" and not self.vectorized
+        if not is_own or not is_compiled or not is_jitted(self.jacobian or self.f):
+            return None
+        n, step = self.n_parameters, self.difference_step
+        return CompiledForm(
+            form_of_functions(self.f, self.jacobian, self.is_complex),
+            np.array([setting(p, step) for p in self.parameters]),
+            self.n_features,
+            self.is_complex,
+            np.zeros(n),
+            np.arange(n),
+            np.arange(0),
+            is_costly=self.jacobian is None,
+        )
 
     def _values(self, what, function, theta, shape):
         """Return the values of a function in the signal's type, a row per sample."""

@@ -6,9 +6,9 @@ r"""Intravoxel incoherent motion: diffusion of water and flow in capillaries.
 are in SI units: 1000 s/mm² are 1e9 s/m², and 1e-3 mm²/s are 1e-9 m²/s.
 """
 
-import numpy as np
 from scipy import stats
 
+from ..kernels.closed_forms import incoherent_motion
 from ..parameters import Parameter, truncated_normal
 from ._checks import check_samples
 from ._closed_form import ClosedFormModel
@@ -69,10 +69,5 @@ class IntravoxelIncoherentMotion(ClosedFormModel):
         """Number of diffusion weightings."""
         return len(self.b)
 
-    def _closed_form(self, theta, jacobian):
-        f, d, dstar = theta
-        slow, fast = np.exp(-self.b * d), np.exp(-self.b * dstar)
-        s = f * fast + (1 - f) * slow
-        if not jacobian:
-            return s, ()
-        return s, (fast - slow, (f - 1) * self.b * slow, -f * self.b * fast)
+    def _formula(self):
+        return incoherent_motion, [self.b], dict.fromkeys(("f", "D", "Dstar"), 0.0)

@@ -13,6 +13,7 @@ angle :math:`\theta`). Without a repetition time the recovery is complete.
 import numpy as np
 
 from .._options import check_number
+from ..kernels.closed_forms import inversion_recovery
 from ..parameters import Parameter, truncated_normal
 from ._checks import SECONDS, check_samples
 from ._closed_form import ClosedFormModel
@@ -81,14 +82,6 @@ class InversionRecovery(ClosedFormModel):
         """Number of inversion times."""
         return len(self.ti)
 
-    def _closed_form(self, theta, jacobian):
-        t1, efficiency = theta
+    def _formula(self):
         tr = np.inf if self.tr is None else self.tr
-        after, whole = np.exp(-self.ti / t1), np.exp(-tr / t1)
-        s = 1 - (1 + efficiency) * after + efficiency * whole
-        if not jacobian:
-            return s, ()
-        of_t1 = -(1 + efficiency) * after * (self.ti / t1**2)
-        if self.tr is not None:
-            of_t1 += efficiency * whole * (tr / t1**2)
-        return s, (of_t1, whole - after)
+        return inversion_recovery, [self.ti, tr], {"T1": 0.0, "efficiency": 0.0}

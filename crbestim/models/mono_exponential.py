@@ -7,10 +7,10 @@ r"""Mono-exponential decay of spin echoes or gradient echoes.
 :math:`e^{i \omega_0 T_E}`.
 """
 
-import numpy as np
 from scipy import stats
 
 from .._options import check_choice, check_flag
+from ..kernels.closed_forms import mono_exponential
 from ..parameters import Parameter
 from ._checks import check_echo_times
 from ._closed_form import ClosedFormModel
@@ -85,10 +85,5 @@ class MonoExponential(ClosedFormModel):
         """Number of echoes."""
         return len(self.te)
 
-    def _closed_form(self, theta, jacobian):
-        t2, *offset = theta
-        decay = np.exp(-self.te / t2)
-        s = decay + offset[0] if offset else decay
-        if not jacobian:
-            return s, ()
-        return s, (decay * (self.te / t2**2), *(np.ones_like(s) for _ in offset))
+    def _formula(self):
+        return mono_exponential, [self.te], {self.parameter: 0.0, "offset": 0.0}

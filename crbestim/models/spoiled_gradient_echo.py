@@ -13,6 +13,7 @@ import numpy as np
 
 from .._arrays import as_settings
 from .._options import check_flag
+from ..kernels.closed_forms import spoiled_echo
 from ._checks import SECONDS, check_echo_times, check_samples
 from ._closed_form import ClosedFormModel
 from ._tissue import T1, T2STAR, transmit_field
@@ -107,25 +108,7 @@ class SpoiledGradientEcho(ClosedFormModel):
         """Number of flip angles."""
         return len(self.alpha)
 
-    def _closed_form(self, theta, jacobian):
-        # Without the last name where it is that of the amplitude or the off-resonance.
-        theta = dict(zip(self.parameter_names, theta, strict=False))
-        t1, angle = theta["T1"], self.alpha * theta.get("B1", 1.0)
-        recovered = -np.expm1(-self.tr / t1)
-        remaining = 1 - recovered
-        # 1 - E1 cos(angle), without the cancellation at short TR and small angles.
-        loss = 2 * np.sin(angle / 2) ** 2
-        denominator = recovered + remaining * loss
-        sine = np.sin(angle)
-        decay = np.exp(-self.te / theta["T2star"]) if self.te is not None else 1.0
-        s = decay * sine * recovered / denominator
-        if not jacobian:
-            return s, ()
-        of_recovered = decay * sine * loss / denominator**2
-        derivatives = [-of_recovered * remaining * (self.tr / t1**2)]
-        if self.b1:
-            of_angle = recovered * (np.cos(angle) - remaining) / denominator**2
-            derivatives.append(self.alpha * decay * of_angle)
-        if self.te is not None:
-            derivatives.append(s * (self.te / theta["T2star"] ** 2))
-        return s, tuple(derivatives)
+    def _formula(self):
+        te = 0.0 if self.te is None else self.te
+        without = {"T1": 0.0, "B1": 1.0, "T2star": np.inf}
+        return spoiled_echo, [self.alpha, self.tr, te], without

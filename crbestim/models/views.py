@@ -16,8 +16,7 @@ from .._options import check_names
 from .._representation import values_or
 from .._threads import one_blas_thread
 from .._validation import check_known, check_model
-from ..noise import GaussianNoise, get_noise
-from ._checks import check_constants
+from ._checks import check_constants, refuse_noise
 from .base import SignalModel, with_amplitude
 
 
@@ -192,20 +191,14 @@ class ShapeModel(LinearView):
     def _step(self, short):
         return " at an amplitude of 1"
 
+    def _compiled_form(self):
+        form = self.model._compiled_form()
+        return None if form is None else form.holding({self.model._amplitude_column: 1.0})
+
     def _simulate(self, theta, jacobian=False):
         column = self.model._amplitude_column
         out = self.model._checked_signal(with_amplitude(theta, column, 1.0), jacobian)
         return (out[0], np.delete(out[1], column, axis=2)) if jacobian else out
-
-
-def _refuse_noise(model, why):
-    """Refuse a model whose noise would change its distribution under a linear map."""
-    noise = get_noise(model.noise)
-    if not isinstance(noise, GaussianNoise):
-        raise ValueError(
-            f"{model} has {noise.label.capitalize()} noise, {why} the complex signal, or "
-            "a model with noise='gaussian'."
-        )
 
 
 class CompressedModel(LinearView):
@@ -242,7 +235,7 @@ class CompressedModel(LinearView):
 
     def __init__(self, model, basis):
         check_model(model)
-        _refuse_noise(model, "which does not stay so in a basis; compress")
+        refuse_noise(model, "which does not stay so in a basis; compress")
         self.model = model
         basis = as_numbers(basis, "basis").copy()
         if basis.ndim != 2 or basis.shape[0] != model.n_features or not basis.size:
@@ -317,7 +310,7 @@ class WhitenedModel(LinearView):
 
     def __init__(self, model, covariance):
         check_model(model)
-        _refuse_noise(model, "which no linear map makes white; whiten")
+        refuse_noise(model, "which no linear map makes white; whiten")
         self.model = model
         self.covariance = as_numbers(covariance, "covariance").copy()
         self.whitening = whitening_matrix(covariance, model.n_features)
@@ -514,6 +507,18 @@ class GivenModel(ModelView):
         if not jacobian:
             return out
         return out[0], np.ascontiguousarray(out[1][:, :, self._columns(self.parameters)])
+
+    def _compiled_form(self):
+        form = self.model._compiled_form()
+        # Without known values there is no signal, and those of another view are its own.
+        is_open = self.known is None and self.known_parameters
+        if self._hook is not GivenModel._simulate or form is None or is_open:
+            return None
+        if form.known is not None:
+            return None
+        names = self.model.parameter_names
+        constants = {names.index(name): value for name, value in self.constants.items()}
+        return form.holding(constants, self._columns(self.known_parameters), self.known)
 
     def join(self, theta):
         """Return theta of the whole model, with the given values in their columns."""
