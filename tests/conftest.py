@@ -30,6 +30,16 @@ def kernel_cache():
 os.environ["NUMBA_CACHE_DIR"] = str(kernel_cache())
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quiet_compiler():
+    """Keep the line that tells of long compiling out of what tests see."""
+    from crbestim.kernels import _compile
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_compile, "_PATIENCE", float("inf"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """Return the folder `shared` beside the project, with real data and references."""

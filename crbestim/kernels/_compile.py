@@ -7,18 +7,62 @@ a folder cannot be written or read later, on the first call. Here kernels are co
 the same, and one warning per process says that they are not kept. It comes when the first
 of them has been compiled, not on import: what compiles nothing has nothing to say, and if
 warnings are errors, no module is left half imported and the next call works.
+
+When compiling has taken _PATIENCE seconds of a process, a line on the error stream says
+what is happening.
 """
 
 import hashlib
 import pickle
+import sys
+import time
 import warnings
 from functools import cache
 from pathlib import Path
 
 import numba
+from numba.core import event
 from numba.core.caching import FunctionCache, NullCache
 
+_PATIENCE = 5.0
 _has_warned = False
+
+
+class _Announcer(event.Listener):
+    """Says once per process that kernels are being compiled, if it takes long."""
+
+    def __init__(self):
+        self._open, self._since, self._before, self._has_said = [], 0.0, 0.0, False
+
+    def on_start(self, event):
+        """Start the clock at the first of nested kernels."""
+        if not self._open:
+            self._since = time.perf_counter()
+        self._open.append(event.data["dispatcher"])
+        self._tell()
+
+    def on_end(self, event):
+        """Stop the clock at the end of the first."""
+        self._tell()
+        if len(self._open) == 1 and self._is_ours():
+            self._before += time.perf_counter() - self._since
+        self._open.pop()
+
+    def _is_ours(self):
+        return self._open[0].py_func.__module__.startswith(__package__)
+
+    def _tell(self):
+        spent = self._before + time.perf_counter() - self._since
+        if self._is_ours() and spent > _PATIENCE and not self._has_said:
+            self._has_said = True
+            print(
+                "crbestim compiles its kernels, which are kept for the next time; this "
+                "takes up to a minute ...",
+                file=sys.stderr,
+            )
+
+
+event.register("numba:compile", _Announcer())
 
 
 def njit(function=None, **options):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numba
 import pytest
@@ -154,3 +155,22 @@ def test_every_kernel_is_compiled_here():
         assert path.name == "_compile.py" or not re.search(
             r"numba(\.| import )njit", source
         )
+
+
+@needs_compiler
+def test_long_compiling_is_told_once(monkeypatch, capsys):
+    def compile_one(module, seconds):
+        clock[0] += 1.0
+        data = {"dispatcher": SimpleNamespace(py_func=SimpleNamespace(__module__=module))}
+        announcer.on_start(SimpleNamespace(data=data))
+        clock[0] += seconds
+        announcer.on_end(SimpleNamespace(data=data))
+        return capsys.readouterr().err
+
+    clock, announcer = [0.0], _compile._Announcer()
+    monkeypatch.setattr(_compile, "_PATIENCE", 5.0)
+    monkeypatch.setattr(_compile.time, "perf_counter", lambda: clock[0])
+    assert compile_one("crbestim.kernels.lanes", 3.0) == ""
+    assert compile_one("somebody.else", 60.0) == ""
+    assert "compiles its kernels" in compile_one("crbestim.kernels.lanes", 3.0)
+    assert compile_one("crbestim.kernels.lanes", 60.0) == ""
