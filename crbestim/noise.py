@@ -357,11 +357,12 @@ class RicianNoise(Noise):
     def log_likelihood(self, x, signal, sigma, derivatives=False):
         """Log-likelihood of each magnitude; see :meth:`Noise.log_likelihood`."""
         m, a = x / sigma, signal / sigma
+        product, bessel = m * a, i0e(m * a)
         with np.errstate(divide="ignore"):
-            value = np.log(m / sigma) - (m - a) ** 2 / 2 + np.log(i0e(m * a))
+            value = np.log(m / sigma * bessel) - (m - a) ** 2 / 2
         if not derivatives:
             return value
-        agreement = m * (i1e(m * a) / i0e(m * a))
+        agreement = m * (i1e(product) / bessel)
         by_sigma = (m**2 + a**2 - 2 - 2 * a * agreement) / sigma
         return value, (agreement - a) / sigma, by_sigma
 

@@ -184,7 +184,8 @@ class LikelihoodObjective:
         sigma = self._level_of(rows, signal) if sigma is None else sigma
         p = self.n_unknowns if self.sigma is None else 0
         noise = sigma[:, None] / self.divisors[rows]
-        value, by_signal, _ = self.noise_model.log_likelihood(x, signal, noise, True)
+        likelihood = self.noise_model.log_likelihood(x, signal, noise, jacobian is not None)
+        value, by_signal, _ = (likelihood, None, None) if jacobian is None else likelihood
         cost = -np.where(counts, value, 0.0).sum(axis=1) - p * np.log(sigma)
         size = np.maximum(self.n_free[rows], 1) / 2
         if jacobian is None:
