@@ -7,6 +7,7 @@ from joblib import delayed
 
 from .._linear_algebra import norms
 from .._parallel import in_parallel
+from .._progress import with_progress
 from .._threads import one_blas_thread
 from ..kernels.matching import affine_weights, unit_rows, weighted_parameters
 from ..least_squares.likelihood import best_sigma, with_density
@@ -69,7 +70,7 @@ class Dictionary:
     amplitudes: np.ndarray | None = None
 
     @classmethod
-    def of(cls, atoms, parameters, model=None, known=None):
+    def of(cls, atoms, parameters, model=None, known=None, verbose=False):
         """Make a dictionary of signals; with None, of those that the model simulates."""
         column = None if model is None else model._amplitude_column
         parameters, noise = parameters.copy(), None
@@ -77,7 +78,8 @@ class Dictionary:
             noise = likelihood_of(model)
             if column is not None:
                 parameters[:, column] = 1.0
-            atoms = _simulated(model if known is None else model.at(known), parameters)
+            at_known = model if known is None else model.at(known)
+            atoms = _simulated(at_known, parameters, verbose)
         atoms = np.array(atoms, order="C")
         atoms[~np.isfinite(atoms).all(axis=1)] = np.nan
         usable, rows = np.isfinite(atoms[:, 0]), atoms.view(np.float64)
@@ -348,7 +350,7 @@ def amplitude_by_projection(model, data, theta):
     return with_amplitude(others, column, np.clip(amplitude, *model.bounds[column]))
 
 
-def in_blocks(task, n_voxels, block_size, n_jobs, dictionaries):
+def in_blocks(task, n_voxels, block_size, n_jobs, dictionaries, verbose=False):
     """Run a task on slices of all voxels, in threads: kernels release the GIL.
 
     Slices have at most `block_size` voxels, and fewer if they are matched with
@@ -356,21 +358,21 @@ def in_blocks(task, n_voxels, block_size, n_jobs, dictionaries):
     """
     n_numbers = sum(d.atoms.view(np.float64).size for d in dictionaries)
     block_size = max(min(block_size, _MOST_PRODUCTS // n_numbers), 1)
-    tasks = (
-        delayed(task)(slice(first, first + block_size))
-        for first in range(0, n_voxels, block_size)
-    )
-    for _ in in_parallel(tasks, n_jobs, require="sharedmem"):
+    starts = range(0, n_voxels, block_size)
+    tasks = (delayed(task)(slice(first, first + block_size)) for first in starts)
+    sizes = [min(block_size, n_voxels - first) for first in starts]
+    done = in_parallel(tasks, n_jobs, require="sharedmem")
+    for _ in with_progress(done, sizes, "matching", verbose):
         pass
 
 
-def _simulated(model, parameters):
+def _simulated(model, parameters, verbose):
     """Return clean signals of parameters that have been checked."""
-    parts = []
-    for first in range(0, len(parameters), _SIMULATED):
-        part = slice(first, first + _SIMULATED)
-        parts.append(model.rows(part)._simulate_voxels(parameters[part])[0])
-    return np.concatenate(parts)
+    starts = range(0, len(parameters), _SIMULATED)
+    parts = [slice(first, first + _SIMULATED) for first in starts]
+    signals = (model.rows(part)._simulate_voxels(parameters[part])[0] for part in parts)
+    sizes = [len(parameters[part]) for part in parts]
+    return np.concatenate(list(with_progress(signals, sizes, "atoms", verbose)))
 
 
 def _folded(known, parameters):

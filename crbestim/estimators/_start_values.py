@@ -23,8 +23,8 @@ N_SPREAD = 4096
 _PER_AXIS = 128
 POOR = 0.5
 """Share of what the first candidates leave, below which others match much better."""
-# Voxels that are matched at a time.
-_BLOCK = 8192
+BLOCK = 8192
+"""Voxels that are matched at a time."""
 # Draws from truncated distributions may exceed the bounds by a rounding error.
 _SLACK = 1e-9
 
@@ -48,19 +48,19 @@ class Candidates:
     n_values: int | None = None
 
     @classmethod
-    def of(cls, values, model, known):
+    def of(cls, values, model, known, verbose=False):
         """Simulate start values at known values of their own."""
-        return cls(Dictionary.of(None, values, model, known), known)
+        return cls(Dictionary.of(None, values, model, known, verbose), known)
 
     @classmethod
-    def at_all_known(cls, values, model, known):
+    def at_all_known(cls, values, model, known, verbose=False):
         """Simulate each start value at up to _N_LEVELS of the known values."""
         if known is None:
-            return cls.of(values, model, None)
+            return cls.of(values, model, None, verbose)
         known, n_values = known[evenly_spaced(len(known), _N_LEVELS)], len(values)
         values = np.tile(values, (len(known), 1))
         known = np.repeat(known, n_values, 0)
-        return cls(Dictionary.of(None, values, model, known), known, n_values)
+        return cls(Dictionary.of(None, values, model, known, verbose), known, n_values)
 
     @property
     def n_choices(self):
@@ -117,7 +117,9 @@ class StartValues:
         self.box, self.column = box, column
 
     @classmethod
-    def learn(cls, initial, model, box, *, n_starts, n_atoms, interpolates, data):
+    def learn(
+        cls, initial, model, box, *, n_starts, n_atoms, interpolates, data, verbose=False
+    ):
         """Choose what searches start from.
 
         Parameters
@@ -139,6 +141,8 @@ class StartValues:
         data : tuple of ndarray
             Training signals, targets, bounds and known values; all but the first may be
             None. Without targets, draws from the model's distribution stand in for them.
+        verbose : bool or int, default=False
+            Whether to show the progress of simulations.
 
         Returns
         -------
@@ -158,7 +162,7 @@ class StartValues:
         n_spread = min(n_atoms, _enough(box, known))
         values, rows = _candidates(initial, model, box, y, n_atoms, n_spread)
         if rows is None:
-            candidates = (Candidates.at_all_known(values, model, known),)
+            candidates = (Candidates.at_all_known(values, model, known, verbose),)
         else:
             spread = spread_values(model, box, known, n_spread)
             if known is not None:
@@ -168,7 +172,7 @@ class StartValues:
             if not interpolates:
                 groups = [_joined(groups)]
             candidates = tuple(
-                Candidates.of(values, model, known) for values, known in groups
+                Candidates.of(values, model, known, verbose) for values, known in groups
             )
         if isinstance(initial, str) and initial == "dictionary" and interpolates:
             first = "interpolate"
@@ -185,7 +189,7 @@ class StartValues:
         theta = np.concatenate([c.dictionary.parameters for c in self.candidates])
         return theta, None if known[0] is None else np.concatenate(known)
 
-    def find(self, data, known=None):
+    def find(self, data, known=None, verbose=False):
         """Return start values of voxels.
 
         Parameters
@@ -194,6 +198,8 @@ class StartValues:
             Signals that are not empty.
         known : ndarray of shape (n_voxels, n_known), default=None
             Known values.
+        verbose : bool or int, default=False
+            Whether to show the progress of matching.
 
         Returns
         -------
@@ -237,7 +243,7 @@ class StartValues:
         if not self.candidates:
             return self.box.inside(starts), None
         dictionaries = [candidates.dictionary for candidates in self.candidates]
-        in_blocks(match, len(data), _BLOCK, None, dictionaries)
+        in_blocks(match, len(data), BLOCK, None, dictionaries, verbose)
         is_spare = self.first is not None or len(self.candidates) > 1
         return self.box.inside(starts), self.box.inside(spare) if is_spare else None
 

@@ -50,6 +50,9 @@ class DictionaryRegressor(BoundedRegressor):
         Noise, 1/SNR for M0 = 1, of the Cramér-Rao bound in `score`.
     n_jobs : int, default=None
         Number of threads. The result does not depend on it.
+    verbose : bool, default=False
+        Whether to show progress bars: of atoms that `fit` simulates, and of voxels that
+        are matched.
 
     Attributes
     ----------
@@ -116,6 +119,7 @@ class DictionaryRegressor(BoundedRegressor):
         "block_size": [Interval(Integral, 1, None, closed="left")],
         "noise_std": [Interval(Real, 0, None, closed="neither")],
         "n_jobs": JOBS,
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -128,6 +132,7 @@ class DictionaryRegressor(BoundedRegressor):
         block_size=8192,
         noise_std=0.01,
         n_jobs=None,
+        verbose=False,
     ):
         self.model = model
         self.n_neighbors = n_neighbors
@@ -136,6 +141,7 @@ class DictionaryRegressor(BoundedRegressor):
         self.block_size = block_size
         self.noise_std = noise_std
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, crb=None, known=None):
@@ -180,7 +186,7 @@ class DictionaryRegressor(BoundedRegressor):
             n_atoms = most_atoms(self.n_features_in_)
             y, known = values_without_targets(self.model, known, n_atoms)
         atoms = None if self._simulates_X else X
-        dictionary = Dictionary.of(atoms, y, self.model, known)
+        dictionary = Dictionary.of(atoms, y, self.model, known, self.verbose)
         self._check_neighbors(self.n_neighbors, dictionary.n_choices)
         self._dictionary, self.ball_tree_ = dictionary, dictionary.tree
         self.atoms_, self.parameters_ = dictionary.atoms, dictionary.parameters
@@ -199,7 +205,8 @@ class DictionaryRegressor(BoundedRegressor):
             )
 
     def _in_blocks(self, task, n_voxels):
-        in_blocks(task, n_voxels, self.block_size, self.n_jobs, [self._dictionary])
+        options = self.block_size, self.n_jobs, [self._dictionary], self.verbose
+        in_blocks(task, n_voxels, *options)
 
     def kneighbors(self, X, n_neighbors=None, *, sigma=None, known=None):
         """Find the best matches of each voxel, best first.
@@ -327,11 +334,11 @@ class DictionaryRegressor(BoundedRegressor):
         return self._shape_like_targets(y), self._shape_like_targets(std)
 
 
-def interpolating_dictionary(model, X, y, known=None, nan_policy="propagate"):
+def interpolating_dictionary(model, X, y, known=None, **options):
     """Return a fitted dictionary that interpolates between up to 20 matches.
 
     If there is only one atom, it takes that.
     """
-    dictionary = DictionaryRegressor(model, nan_policy=nan_policy).fit(X, y, known=known)
+    dictionary = DictionaryRegressor(model, **options).fit(X, y, known=known)
     n_neighbors = min(N_MATCHES, dictionary.ball_tree_.n_choices)
     return dictionary.set_params(n_neighbors=n_neighbors, interpolate=n_neighbors > 1)

@@ -5,10 +5,10 @@ from numbers import Integral, Real
 import numpy as np
 from joblib import delayed
 from sklearn.exceptions import ConvergenceWarning
-from tqdm.auto import tqdm
 
 from .._measurements import Measurements
 from .._parallel import in_parallel
+from .._progress import with_progress
 from .._validation import JOBS, HasMethods, Interval, StrOptions, fit_context
 from .._warnings import warn
 from ..least_squares.box import amplitude_limits, resolve_bounds, search_box
@@ -109,7 +109,8 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
     n_jobs : int, default=None
         Number of joblib workers. The result does not depend on it.
     verbose : bool, default=False
-        Whether to show a progress bar.
+        Whether to show progress bars: of atoms that `fit` simulates, and of voxels that
+        are matched and fitted.
 
     Attributes
     ----------
@@ -276,6 +277,7 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
             n_atoms=self._most_atoms(),
             interpolates=self._interpolates(known),
             data=(X, None if y is None else self._shape_like_targets(y), crb, known),
+            verbose=self.verbose,
         )
         if self._starts.candidates:
             values, known_of_values = self._starts.values()
@@ -396,17 +398,16 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
 
     def _run(self, fitter, data, known, fits, numbers):
         """Fit chunks of voxels, in parallel, and write them where their numbers say."""
-        starts, spare = self._starts.find(data, known)
+        starts, spare = self._starts.find(data, known, self.verbose)
         parts = chunks(len(data), self.n_jobs, fitter.largest_chunk)
         tasks = (
             delayed(fitter.of(rows).fit)(data[rows], starts[:, rows], rows_of(spare, rows))
             for rows in parts
         )
-        with tqdm(total=len(data), desc="voxels", disable=not self.verbose) as bar:
-            found = in_parallel(tasks, self.n_jobs)
-            for rows, part in zip(parts, found, strict=True):
-                fits.put(numbers[rows], part)
-                bar.update(len(part.theta))
+        found, sizes = in_parallel(tasks, self.n_jobs), [len(data.X[c]) for c in parts]
+        found = with_progress(found, sizes, "voxels", self.verbose)
+        for rows, part in zip(parts, found, strict=True):
+            fits.put(numbers[rows], part)
 
     def _advice_where(self, fits, known):
         """Return what helps where searches stalled, after a check of the Jacobian there."""

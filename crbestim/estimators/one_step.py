@@ -9,6 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from .._measurements import Measurements
 from .._parallel import in_parallel
+from .._progress import with_progress
 from .._validation import JOBS, HasMethods, Interval, StrOptions, fit_context
 from ..least_squares.box import amplitude_limits, at_limits, resolve_bounds, search_box
 from ..least_squares.driver import (
@@ -22,11 +23,19 @@ from ..models.base import with_amplitude, without_amplitude
 from ..noise import likelihood_of
 from ..parameters import wrapped_error
 from ._base import BoundedRegressor, rows_of, undone_by_errors
+from ._dictionary import in_blocks
 from ._intervals import IntervalMixin
 from ._linear_calibration import LinearModel
 from ._reports import warn_at_bounds, warn_of_low_magnitudes, warn_of_noise
 from ._residuals import analyze_residuals
-from ._start_values import N_SPREAD, POOR, Candidates, spread_values, values_or_spread
+from ._start_values import (
+    BLOCK,
+    N_SPREAD,
+    POOR,
+    Candidates,
+    spread_values,
+    values_or_spread,
+)
 from ._sub_estimators import fit_clone, predict_columns
 from .dictionary import interpolating_dictionary
 
@@ -120,6 +129,9 @@ class OneStepRegressor(IntervalMixin, BoundedRegressor):
         Noise, 1/SNR for M0 = 1, of the Cramér-Rao bound in `score`.
     n_jobs : int, default=None
         Number of joblib workers. The result does not depend on it.
+    verbose : bool, default=False
+        Whether to show progress bars: of atoms that `fit` simulates, and of voxels that
+        are matched and refined. An estimator given as `estimator` has a setting of its own.
 
     Attributes
     ----------
@@ -182,6 +194,7 @@ class OneStepRegressor(IntervalMixin, BoundedRegressor):
         "nan_policy": [StrOptions({"propagate", "omit", "raise"})],
         "noise_std": [Interval(Real, 0, None, closed="neither")],
         "n_jobs": JOBS,
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -196,6 +209,7 @@ class OneStepRegressor(IntervalMixin, BoundedRegressor):
         nan_policy="propagate",
         noise_std=0.01,
         n_jobs=None,
+        verbose=False,
     ):
         self.estimator = estimator
         self.model = model
@@ -206,6 +220,7 @@ class OneStepRegressor(IntervalMixin, BoundedRegressor):
         self.nan_policy = nan_policy
         self.noise_std = noise_std
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None, crb=None, known=None):
@@ -262,12 +277,13 @@ class OneStepRegressor(IntervalMixin, BoundedRegressor):
         targets = None if y is None else self._shape_like_targets(y)
         self._cover = None
         if self.estimator is None:
+            options = dict(nan_policy=self.nan_policy, verbose=self.verbose)
             self.estimator_ = interpolating_dictionary(
-                self.model, X, targets, known, self.nan_policy
+                self.model, X, targets, known, **options
             )
             if self.model is not None and y is not None:
                 spread = spread_values(self.model, self._box, known, N_SPREAD)
-                self._cover = Candidates.of(spread[0], self.model, spread[1])
+                self._cover = Candidates.of(spread[0], self.model, spread[1], self.verbose)
         else:
             self.estimator_ = fit_clone(self.estimator, X, targets, crb, known)
         if self.n_starts > 1:
@@ -397,13 +413,7 @@ class OneStepRegressor(IntervalMixin, BoundedRegressor):
         """Return estimates, and the same corrected for past errors."""
         estimates = self._predicted(data, known)
         if self._cover is not None:
-            # Where all training targets match poorly, values that cover the bounds serve.
-            bare = self._cover.dictionary.without_floor(data, known)
-            left = self.estimator_._dictionary.best(bare, known)[1]
-            poor = self._cover.dictionary.best(bare, known)[1] < POOR * left
-            if poor.any():
-                given = rows_of(known, poor)
-                estimates[poor] = self._cover.interpolated(bare[poor], given)
+            self._replace_poor(estimates, data, known)
         if self.n_starts == 1:
             return estimates[None]
         starts = np.repeat(estimates[None], self.n_starts, axis=0)
@@ -413,14 +423,33 @@ class OneStepRegressor(IntervalMixin, BoundedRegressor):
             starts[1:, sound] = self.errors_.alternatives(estimates[sound], n_others)
         return starts
 
+    def _replace_poor(self, estimates, data, known):
+        """Start between values that cover the bounds where all targets match poorly."""
+        targets, cover = self.estimator_._dictionary, self._cover.dictionary
+
+        def replace(part):
+            given = rows_of(known, part)
+            bare = cover.without_floor(data[part], given)
+            left = targets.best(bare, given)[1]
+            poor = cover.best(bare, given)[1] < POOR * left
+            if poor.any():
+                found = self._cover.interpolated(bare[poor], rows_of(given, poor))
+                estimates[part.start + np.flatnonzero(poor)] = found
+
+        in_blocks(replace, len(data), BLOCK, None, [targets, cover], self.verbose)
+
     def _refine(self, data, known):
         """Step from the estimator's predictions, chunk by chunk."""
         starts, model = self._find_starts(data, known), self._model_at(known)
         limits = amplitude_limits(self.model_, self.bounds_)
         options = self._box, self.n_steps, self.prior_, limits
+        parts = chunks(len(data), self.n_jobs)
         tasks = (
             delayed(FisherScoring(model.rows(c), *options).refine)(data[c], starts[:, c])
-            for c in chunks(len(data), self.n_jobs)
+            for c in parts
         )
-        parts = zip(*in_parallel(tasks, self.n_jobs), strict=True)
-        return tuple(np.concatenate(part) for part in parts)
+        found = in_parallel(tasks, self.n_jobs)
+        found = with_progress(
+            found, [len(data.X[c]) for c in parts], "voxels", self.verbose
+        )
+        return tuple(np.concatenate(part) for part in zip(*found, strict=True))

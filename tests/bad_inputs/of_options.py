@@ -94,6 +94,7 @@ OPTIONS = {
         "block_size": [*NOT_COUNT, None],
         "noise_std": NOT_POSITIVE,
         "n_jobs": [0, 1.5, "a"],
+        "verbose": ["no"],
     },
     "one_step": {
         "model": {k: v for k, v in NOT_MODELS.items() if v is not None},
@@ -105,6 +106,7 @@ OPTIONS = {
         "nan_policy": POLICY,
         "noise_std": NOT_POSITIVE,
         "n_jobs": [0, "a"],
+        "verbose": ["no"],
     },
     "crb": {
         "model": {k: v for k, v in NOT_MODELS.items() if v is not None},
