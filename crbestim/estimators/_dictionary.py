@@ -356,7 +356,7 @@ def in_blocks(task, n_voxels, block_size, n_jobs, dictionaries, verbose=False):
     Slices have at most `block_size` voxels, and fewer if they are matched with
     dictionaries that are large.
     """
-    n_numbers = sum(d.atoms.view(np.float64).size for d in dictionaries)
+    n_numbers = sum(d.tree.n_numbers for d in dictionaries)
     block_size = max(min(block_size, _MOST_PRODUCTS // n_numbers), 1)
     starts = range(0, n_voxels, block_size)
     tasks = (delayed(task)(slice(first, first + block_size)) for first in starts)

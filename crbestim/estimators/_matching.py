@@ -2,7 +2,8 @@
 
 Atoms lie in leaves of neighbours, each within a radius of its centre, and the triangle
 inequality excludes most leaves from a search (ball tree; Omohundro 1989, ICSI report
-TR-89-063). Atoms with known values are first divided into cells of similar values.
+TR-89-063). Long signals are compared by a few coefficients before they are in full.
+Atoms with known values are first divided into cells of similar values.
 """
 
 from dataclasses import dataclass
@@ -15,11 +16,16 @@ from ..kernels.matching import (
     nearest,
     unit_rows,
 )
+from ..kernels.screened_matching import nearest_screened
+from ._low_rank import Basis
 
 _TIE = 64 * np.finfo(float).eps
 # Most splits per known value, and fewest atoms in a cell, so that each cell still samples
 # the other parameters densely.
 _LEVELS, _FEWEST_ATOMS = 3, 512
+# Atoms that a signal is compared with in full although there is a basis are taken to fill
+# this many leaves; measured at high noise, they lie in up to five.
+_FULL_LEAVES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,15 +35,20 @@ class BallTree:
     Attributes
     ----------
     leaves : ndarray of shape (n_leaves, n_rows, WIDTH)
-        Signals of the atoms, as rows of real numbers, transposed and padded.
+        Signals of the atoms, as rows of real numbers, transposed and padded; with a basis,
+        of shape (n_leaves, WIDTH / 8, n_rows, 8).
     members : ndarray of shape (n_leaves, WIDTH)
         Their numbers; -1 where there is none.
     centres : ndarray of shape (n_blocks, n_rows, WIDTH)
-        Centres of the leaves, transposed and padded.
+        Centres of the leaves, transposed and padded; with a basis, of coefficients.
     radii : ndarray of shape (n_leaves,)
         Largest distance of a leaf's atoms from its centre, with a margin for rounding.
     projective : bool
         Whether rows are complex signals of unit norm, known up to a phase.
+    basis : Basis or None
+        A basis that nearly spans the atoms, if that makes the search faster.
+    coefficients : ndarray of shape (n_leaves, n_coefficients, WIDTH) or None
+        Coefficients of the atoms in the basis, as `leaves`.
 
     Examples
     --------
@@ -55,28 +66,41 @@ class BallTree:
     centres: np.ndarray
     radii: np.ndarray
     projective: bool
+    basis: Basis | None
+    coefficients: np.ndarray | None
 
     @classmethod
     def of(cls, rows, numbers, *, projective):
         """Divide atoms, some `numbers` of all rows (n_atoms, n_rows), into leaves."""
         rows, groups = np.ascontiguousarray(rows), []
-        _divide(rows, numbers, projective, groups)
+        basis = Basis.of(rows, numbers, projective)
+        points = rows if basis is None else basis.points(rows, numbers)
+        _divide(points, numbers, projective, groups)
         members = np.full((len(groups), WIDTH), -1)
-        leaves = np.zeros((len(groups), rows.shape[1], WIDTH))
-        centres, radii = np.empty((len(groups), rows.shape[1])), np.empty(len(groups))
+        centres, radii = np.empty((len(groups), points.shape[1])), np.empty(len(groups))
         for i, group in enumerate(groups):
             members[i, : len(group)] = group
-            leaves[i, :, : len(group)] = rows[group].T
-            centres[i] = _centre(rows[group], projective)
-            radii[i] = _distances(rows[group], centres[i], projective).max()
+            centres[i] = _centre(points[group], projective)
+            radii[i] = _distances(points[group], centres[i], projective).max()
         # The distance sqrt(1 - |<a, x>|^2) is exact to the root of a rounding error.
         radii = radii * (1 + 1e-9) + (1e-6 if projective else 0.0)
-        return cls(_in_lanes(leaves), members, _transposed(centres), radii, projective)
+        parts = members, _transposed(centres), radii, projective, basis
+        if basis is None:
+            return cls(_leaves(rows, groups), *parts, None)
+        return cls(_by_eights(rows, groups), *parts, _leaves(points, groups))
 
     @property
     def n_choices(self):
         """Number of atoms that a signal can match."""
         return int(np.sum(self.members >= 0))
+
+    @property
+    def n_numbers(self):
+        """Most real numbers that a signal is compared with; with a basis, roughly."""
+        if self.basis is None:
+            return self.n_choices * self.leaves.shape[1]
+        in_full = min(_FULL_LEAVES * WIDTH, self.n_choices) * self.leaves.shape[2]
+        return self.n_choices * self.coefficients.shape[1] + in_full
 
     def groups(self, known, n):
         """Return the atoms that n signals may match, with the rows of these signals."""
@@ -89,8 +113,13 @@ class BallTree:
         """
         atoms = np.empty((len(rows), n_neighbors), dtype=np.int64)
         squares = np.empty(atoms.shape)
-        parts = (self.leaves, self.members, self.centres, self.radii, self.projective)
-        nearest(rows, *parts, _TIE * rows.shape[1], atoms, squares)
+        parts = (self.members, self.centres, self.radii, self.projective)
+        options = *parts, _TIE * rows.shape[1], atoms, squares
+        if self.basis is None:
+            nearest(rows, self.leaves, *options)
+        else:
+            screen = self.basis.screen(rows)
+            nearest_screened(rows, screen, self.leaves, self.coefficients, *options)
         return atoms, squares
 
 
@@ -156,6 +185,11 @@ class BallTreeCells:
         """Least number of atoms that a signal can match."""
         return min(cell.n_choices for cell in self.cells)
 
+    @property
+    def n_numbers(self):
+        """Number of real numbers that signals are compared with, in all cells."""
+        return sum(cell.n_numbers for cell in self.cells)
+
     def nearest(self, rows, n_neighbors, known):
         """Return the nearest atoms in the cells of voxels; see `BallTree.nearest`."""
         atoms = np.empty((len(rows), n_neighbors), dtype=np.int64)
@@ -219,6 +253,25 @@ def _centre(rows, projective):
     mean = (np.where(factors != 0, factors, 1.0) @ signals).view(float)[None]
     unit_rows(mean, mean)
     return mean[0]
+
+
+def _leaves(rows, groups):
+    """Return groups of rows, each transposed and padded."""
+    leaves = np.zeros((len(groups), rows.shape[1], WIDTH))
+    for i, group in enumerate(groups):
+        leaves[i, :, : len(group)] = rows[group].T
+    return _in_lanes(leaves)
+
+
+def _by_eights(rows, groups):
+    """Return groups of rows, padded, of which eight at a time are transposed."""
+    n_rows = rows.shape[1]
+    leaves = np.zeros((len(groups), WIDTH // LANES, n_rows, LANES))
+    for i, group in enumerate(groups):
+        leaf = np.zeros((WIDTH, n_rows))
+        leaf[: len(group)] = rows[group]
+        leaves[i] = leaf.reshape(-1, LANES, n_rows).swapaxes(1, 2)
+    return leaves
 
 
 def _transposed(rows):

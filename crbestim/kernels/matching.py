@@ -28,7 +28,9 @@ WIDTH = 64
 BATCH = 512
 """Number of signals that go through the leaves together."""
 
-_NOBODY = np.iinfo(np.int64).max
+NOBODY = np.iinfo(np.int64).max
+"""The number of no atom, above all others."""
+
 _GRID = 2.0**24
 
 
@@ -105,12 +107,12 @@ def nearest(x, leaves, members, centres, radii, projective, tie, atoms, squares)
     best, names = np.empty((size, k + 1)), np.empty((size, k + 1), np.int64)
     for start in range(0, len(x), BATCH):
         batch = x[start : start + BATCH]
-        best[:], names[:] = np.inf, _NOBODY
-        _nearest_centres(batch, centres, len(leaves), projective, first)
+        best[:], names[:] = np.inf, NOBODY
+        nearest_centres(batch, centres, len(leaves), projective, first)
         found = np.empty((WIDTH // LANES, LANES))
         for i in range(len(batch)):
             squared_distances(leaves[first[i]], batch[i], projective, found)
-            _collect(found.ravel(), members[first[i]], best[i], names[i])
+            collect(found.ravel(), members[first[i]], best[i], names[i])
             reach[i] = _reach(best[i, k - 1], projective, tie)
         parts = (leaves, members, centres, radii, projective, tie)
         _search(batch, *parts, first, reach, best, names)
@@ -119,10 +121,10 @@ def nearest(x, leaves, members, centres, radii, projective, tie, atoms, squares)
             tolerance = tie if projective else tie * last
             if best[i, k] <= last + tolerance and np.isfinite(last):
                 n_sure = np.sum(best[i] < last - tolerance)
-                names[i, n_sure:], best[i, n_sure:] = _NOBODY, last
+                names[i, n_sure:], best[i, n_sure:] = NOBODY, last
                 ties = names[i, n_sure:k]
                 _lowest_ties(batch[i], *parts[:5], last, tolerance, ties)
-            _order(best[i, :k], names[i, :k], tolerance)
+            order(best[i, :k], names[i, :k], tolerance)
             for j in range(k):
                 atoms[start + i, j], squares[start + i, j] = names[i, j], best[i, j]
 
@@ -134,7 +136,7 @@ def _reach(square, projective, tie):
 
 
 @njit(nogil=True)
-def _nearest_centres(batch, centres, n_leaves, projective, first):
+def nearest_centres(batch, centres, n_leaves, projective, first):
     """Write the number of each signal's nearest centre."""
     found = np.empty((WIDTH // LANES, LANES))
     flat, lowest = found.ravel(), np.full(len(batch), np.inf)
@@ -164,7 +166,7 @@ def _search(
                 limit = reach[i] + radii[leaf]
                 if flat[i, leaf - c * WIDTH] <= limit * limit and leaf != first[i]:
                     squared_distances(leaves[leaf], batch[i], projective, found)
-                    _collect(found.ravel(), members[leaf], best[i], names[i])
+                    collect(found.ravel(), members[leaf], best[i], names[i])
                     reach[i] = _reach(best[i, last], projective, tie)
 
 
@@ -181,14 +183,14 @@ def _lowest_ties(x, leaves, members, centres, radii, projective, last, tolerance
             if close.ravel()[leaf - c * WIDTH] <= limit * limit:
                 squared_distances(leaves[leaf], x, projective, found)
                 ties = np.abs(found.ravel() - last) <= tolerance
-                _keep_lowest(ties, members[leaf], names)
+                keep_lowest(ties, members[leaf], names)
 
 
 @njit(nogil=True)
-def _collect(found, members, best, names):
-    """Sort atoms of a leaf into the list of the best."""
+def collect(found, members, best, names):
+    """Sort atoms, whose numbers are negative where there is none, into the best."""
     last = len(best) - 1
-    for j in range(WIDTH):
+    for j in range(len(found)):
         if found[j] < best[last] and members[j] >= 0:
             place = last
             while place > 0 and best[place - 1] > found[j]:
@@ -198,10 +200,10 @@ def _collect(found, members, best, names):
 
 
 @njit(nogil=True)
-def _keep_lowest(ties, members, names):
-    """Sort the ties of a leaf into the list of the lowest numbers."""
+def keep_lowest(ties, members, names):
+    """Sort the ties among atoms into the list of the lowest numbers."""
     last = len(names) - 1
-    for j in range(WIDTH):
+    for j in range(len(ties)):
         if ties[j] and 0 <= members[j] < names[last]:
             place = last
             while place > 0 and names[place - 1] > members[j]:
@@ -211,7 +213,7 @@ def _keep_lowest(ties, members, names):
 
 
 @njit(nogil=True)
-def _order(best, names, tolerance):
+def order(best, names, tolerance):
     """Put at each place the lowest number among those that tie with the best one left."""
     for place in range(len(best) - 1):
         chosen, other = place, place + 1
