@@ -357,9 +357,10 @@ class RicianNoise(Noise):
     def log_likelihood(self, x, signal, sigma, derivatives=False):
         """Log-likelihood of each magnitude; see :meth:`Noise.log_likelihood`."""
         m, a = x / sigma, signal / sigma
-        product, bessel = m * a, i0e(m * a)
+        product = m * a
+        bessel = i0e(product)
         with np.errstate(divide="ignore"):
-            value = np.log(m / sigma * bessel) - (m - a) ** 2 / 2
+            value = np.log(m / sigma) - (m - a) ** 2 / 2 + np.log(bessel)
         if not derivatives:
             return value
         agreement = m * (i1e(product) / bessel)
