@@ -19,8 +19,6 @@ _MOST_ATOMS, _MOST_SAMPLES = 20_000, 5_000_000
 _N_LEVELS = 64
 N_SPREAD = 4096
 """Largest number of start values that cover the bounds, beside those that are given."""
-# What is enough along each axis, of parameters and known values.
-_PER_AXIS = 128
 POOR = 0.5
 """Share of what the first candidates leave, below which others match much better."""
 BLOCK = 8192
@@ -159,12 +157,11 @@ class StartValues:
         if first is not None and n_starts == 1:
             return cls(first, (), n_starts, box, column)
         _, y, _, known = data
-        n_spread = min(n_atoms, _enough(box, known))
-        values, rows = _candidates(initial, model, box, y, n_atoms, n_spread)
+        values, rows = _candidates(initial, model, box, y, n_atoms)
         if rows is None:
             candidates = (Candidates.at_all_known(values, model, known, verbose),)
         else:
-            spread = spread_values(model, box, known, n_spread)
+            spread = spread_values(model, box, known, min(n_atoms, N_SPREAD))
             if known is not None:
                 known = matched_rows(known, len(rows)) if y is None else known[rows]
             groups = [(values, known)] if len(values) else []
@@ -314,13 +311,7 @@ def _joined(groups):
     return np.concatenate(values), None if known[0] is None else np.concatenate(known)
 
 
-def _enough(box, known):
-    """Return the number of start values that cover a box and known values."""
-    n_axes = len(box.low) + (0 if known is None else known.shape[1])
-    return min(N_SPREAD, _PER_AXIS**n_axes)
-
-
-def _candidates(initial, model, box, y, n_atoms, n_spread):
+def _candidates(initial, model, box, y, n_atoms):
     """Return the start values that all voxels choose from, and their rows in y.
 
     The rows are None if the start values do not come from y.
@@ -335,7 +326,7 @@ def _candidates(initial, model, box, y, n_atoms, n_spread):
             raise ValueError("initial has no rows; give one or more start values.")
         return full(_check_inside(model, box, theta)), None
     is_given = y is not None
-    y = y.reshape(len(y), -1) if is_given else drawn_values(model, n_spread)
+    y = y.reshape(len(y), -1) if is_given else drawn_values(model, min(n_atoms, N_SPREAD))
     y = without_amplitude(y, column)
     slack = _SLACK * np.maximum(abs(box.low), abs(box.high))
     inside = ((y >= box.low - slack) & (y <= box.high + slack)).all(axis=1)

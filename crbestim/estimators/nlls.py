@@ -290,7 +290,8 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
     def _interpolates(self, known):
         """Whether a start between matches is worth its time.
 
-        Of a single parameter, the costs have a single minimum near the best match.
+        Thousands of values of a single parameter are so dense that the best match lies
+        beside the lowest minimum, and few steps are left to a compiled search.
         """
         is_single = len(self._box.low) == 1
         return not (is_single and has_compiled_search(self._model_at(known), self.prior_))

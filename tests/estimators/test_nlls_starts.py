@@ -18,7 +18,7 @@ from crbestim.datasets import make_fingerprints
 from crbestim.estimators.nlls import VoxelStatus
 from crbestim.least_squares import driver
 from crbestim.least_squares.levenberg_marquardt import levenberg_marquardt
-from crbestim.models import SignalModel
+from crbestim.models import FunctionModel, InversionRecovery, SignalModel
 from crbestim.parameters import Parameter
 from tests.estimators.decays import TIMES, Periodic, Precession, measured
 
@@ -459,3 +459,32 @@ def test_noise_of_voxels_without_signal_does_not_matter():
     sigma[5] = np.inf
     with pytest.raises(ValueError, match="sigma = inf in row 5"):
         reg.predict(X, sigma=sigma)
+
+
+def test_searches_of_one_parameter_end_at_the_lowest_minimum():
+    # Magnitudes of an inversion recovery have several minima.
+    model = InversionRecovery([0.1, 0.4, 1.2, 3.0], signal="magnitude").fix(efficiency=0.95)
+    rng = np.random.default_rng(0)
+    theta = np.column_stack([rng.uniform(0.1, 3.0, 1000), np.full(1000, 1000.0)])
+    X = np.abs(model.signal(theta) + 20 * rng.standard_normal((1000, 4)))
+    grid = model.signal(
+        np.column_stack([np.geomspace(*model.bounds[0], 20_000), np.ones(20_000)])
+    )
+    grid /= np.linalg.norm(grid, axis=1, keepdims=True)
+    lowest = ((X**2).sum(axis=1) - (X @ grid.T).max(axis=1) ** 2) / 2
+    fits = NLLSRegressor(model).fit(X).fit_voxels(X)
+    assert (fits.cost <= 1.001 * lowest).mean() > 0.998
+
+
+def test_starts_are_dense_enough_for_signals_that_turn():
+    te = np.random.default_rng(0).uniform(0.0, 0.1, 24)
+    model = FunctionModel(
+        lambda theta: np.exp(1j * theta * te),
+        ["omega"],
+        [(-2e4, 2e4)],
+        jacobian=lambda theta: (1j * te * np.exp(1j * theta * te))[:, :, None],
+        vectorized=True,
+    )
+    y = np.linspace(-19_000.0, 19_000.0, 200)[:, None]
+    X = model.signal(y)
+    np.testing.assert_allclose(NLLSRegressor(model).fit(X).predict(X), y, rtol=1e-6)
