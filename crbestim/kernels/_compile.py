@@ -49,7 +49,7 @@ class _Announcer(event.Listener):
         self._open.pop()
 
     def _is_ours(self):
-        return self._open[0].py_func.__module__.startswith(__package__)
+        return str(self._open[0].py_func.__module__).startswith(__package__)
 
     def _tell(self):
         spent = self._before + time.perf_counter() - self._since

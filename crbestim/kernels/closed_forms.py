@@ -23,7 +23,7 @@ The equations and their sources are in the files of the models.
 
 import numpy as np
 
-from ._compile import borrowing, njit
+from ._compile import borrowing
 
 
 @borrowing
@@ -140,18 +140,17 @@ def _measure(settings, theta, s, ds):
             ds[last, 2 * f + 1] = turning[f] * re * value
 
 
-@njit(nogil=True)
-def simulate(first, last, form, settings, theta, columns, s, ds):
+@borrowing(nogil=True)
+def simulate(first, last, form, settings, theta, columns, row, rows, s, ds):
     """Write the signals of many voxels, and derivatives with respect to some columns.
 
     form : a function of the signature FORM, theta : (n_voxels, n_theta),
     columns : (n_columns,), numbers of parameters, s : (n_voxels, n_features, n_parts),
     n_parts being 1, or 2 for complex signals, ds : (n_voxels, n_features, n_columns,
-    n_parts).
+    n_parts). row : (n_features n_parts,) and rows : (n_theta, n_features n_parts), or
+    without rows if there are no columns, are overwritten.
     """
     n_features, n_parts = s.shape[1], s.shape[2]
-    row = np.empty(n_features * n_parts)
-    rows = np.empty((theta.shape[1] if columns.size else 0, n_features * n_parts))
     for i in range(first, last):
         form(settings, theta[i], row, rows)
         for f in range(n_features):

@@ -47,17 +47,21 @@ norm : (n_voxels,), of the scaled data.
 """
 
 Voxel = namedtuple("Voxel", "x weights theta s ds r jac numbers")
-"""One voxel: x : (n,) data, weights : (n,), theta : (n_theta,), s : (n,) signal,
-ds : (n_theta, n), r : (n,) residual, jac : (n_variables, n), and numbers : (10,):"""
+"""One voxel.
+
+x, weights, s, r : (n,), data, weights, signal and residual; theta : (n_theta,);
+ds : (n_theta, n) and jac : (n_variables, n), derivatives of signal and residual;
+numbers : (10,), single numbers at the places that follow.
+"""
 NORM, WEIGHTED, LEAST, MOST, REAL, IMAG, ENERGY, FREE, FOUND_REAL, FOUND_IMAG = range(10)
-"""its norm, whether samples have weights, and the limits of its factor; of the last
-residual the factor, the energy of the signal, and whether the factor is free; and the
+"""The norm of the data, whether samples have weights, and the limits of the factor; of the
+last residual the factor, the energy of the signal, and whether the factor is free; and the
 factor at the best point so far."""
 
 
 @borrowing
 def load(task, voxels, i, voxel):
-    """Write what is known of voxel i: its given parameters, data, weights and limits."""
+    """Write what is known of voxel i but for its data: given parameters and weights."""
     theta, n_parts = voxel.theta, 2 if task.is_complex else 1
     for k in range(theta.size):
         theta[k] = task.values[k]
@@ -66,15 +70,15 @@ def load(task, voxels, i, voxel):
     if len(voxels.weights):
         for f in range(voxel.weights.size):
             voxel.weights[f] = voxels.weights[i, f // n_parts]
-    _load_data(task, voxels, i, voxel)
+    voxel.numbers[WEIGHTED] = 1.0 if len(voxels.weights) else 0.0
 
 
 @borrowing
-def _load_data(task, voxels, i, voxel):
+def load_data(task, voxels, i, voxel):
+    """Write the scaled data of voxel i, their norm, and the limits of its factor."""
     for f in range(voxel.x.size):
         voxel.x[f] = voxels.x[i, f]
     voxel.numbers[NORM] = voxels.norm[i]
-    voxel.numbers[WEIGHTED] = 1.0 if len(voxels.weights) else 0.0
     for k in range(2):
         voxel.numbers[LEAST + k] = task.limits[k] / voxels.factor[i, 0]
 
@@ -182,7 +186,7 @@ def scale(task, data, voxels, i, voxel):
 
     They are rounded, so that rounding errors that depend on the factor cannot grow during
     the search along directions in which the cost is almost flat. Writes voxels.x, factor
-    and norm, and the data of the voxel.
+    and norm.
     """
     x, n = voxel.x, voxel.x.size
     for f in range(n):
@@ -204,7 +208,6 @@ def scale(task, data, voxels, i, voxel):
                 voxels.x[i, f] = _rounded(re * x[f])
     size = norm(voxels.x[i])
     voxels.norm[i] = size if size > 0 else 1.0
-    _load_data(task, voxels, i, voxel)
 
 
 @borrowing

@@ -20,6 +20,7 @@ from .voxel_residuals import (
     Voxel,
     differentiate,
     load,
+    load_data,
     norm,
     residual,
     scale,
@@ -108,15 +109,17 @@ def _search_one(form, task, voxels, i, data, options, voxel, state):
     """
     most, tol, is_lazy = options
     count, is_first, is_near, is_bent, is_short = 0, True, False, False, False
-    is_scaled, wants = len(data) == 0, not is_lazy and most >= 0
+    is_loaded, wants = False, not is_lazy and most >= 0
     damping, growth, foreseen, plain = START_DAMPING, 2.0, 0.0, 0.0
     cost = decrement = np.inf
     while True:
         _place(state.moved, state.shift, task.box, state.place)
         simulate_at(form, task, state.place, voxel, wants)
-        if not is_scaled:
-            scale(task, data, voxels, i, voxel)
-            is_scaled = True
+        if not is_loaded:
+            if len(data):
+                scale(task, data, voxels, i, voxel)
+            load_data(task, voxels, i, voxel)
+            is_loaded = True
         new = residual(task, voxel)
         if most < 0:
             _keep_factor(voxel.numbers)

@@ -66,7 +66,9 @@ class CompiledForm:
         columns = self.columns if jacobian else self.columns[:0]
         dtype = np.complex128 if self.is_complex else np.float64
         s, ds = np.empty(shape, dtype), np.empty((*shape, len(columns)), dtype)
-        reals = (out[..., None].view(np.float64) for out in (s, ds))
+        reals = [out[..., None].view(np.float64) for out in (s, ds)]
+        n = reals[0][0].size if len(theta) else 0
+        rows = np.empty(n), np.empty((len(self.values) if jacobian else 0, n))
         form = self.form, self.settings
-        simulate(0, len(theta), *form, whole, columns, *reals)
+        simulate(0, len(theta), *form, whole, columns, *rows, *reals)
         return (s, ds) if jacobian else s

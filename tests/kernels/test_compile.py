@@ -174,3 +174,15 @@ def test_long_compiling_is_told_once(monkeypatch, capsys):
     assert compile_one("somebody.else", 60.0) == ""
     assert "compiles its kernels" in compile_one("crbestim.kernels.lanes", 3.0)
     assert compile_one("crbestim.kernels.lanes", 60.0) == ""
+
+
+@needs_compiler
+def test_a_numba_that_always_counts_references_will_do(monkeypatch):
+    def without_option(*arguments, _nrt=None, **options):
+        if _nrt is not None:
+            raise KeyError("_nrt")
+        return compile_(*arguments, **options)
+
+    compile_ = numba.njit
+    monkeypatch.setattr(numba, "njit", without_option)
+    assert _compile.borrowing(divided)(1.0, 4.0) == 0.25
