@@ -23,7 +23,7 @@ from .variable_projection import SquaresObjective
 _CHANGE, _MOST_ROUNDS = 0.1, 5
 # Excess of a cost over that at a match, as a share, that is not worth another search.
 _SLACK = 1e-6
-_LARGEST_CHUNK, _LARGEST_COMPILED_CHUNK = 1024, 16384
+_LARGEST_CHUNK, _LARGEST_COMPILED_CHUNK = 1024, 4096
 # Values at which a model is checked to determine its parameters.
 _N_PROBES = 64
 # Damping tried in turn, from practically none to a short step down the gradient.
