@@ -63,27 +63,6 @@ def test_networks_of_any_width(dtype, is_complex):
         np.testing.assert_array_equal(estimate(X, n_jobs=2), estimate(X))
 
 
-def test_zeros_that_widen_a_network_change_nothing_but_rounding():
-    pytest.importorskip("torch")
-    import torch
-
-    from crbestim.network.modules import FingerprintNetwork
-
-    for activation in ("gelu", "silu", "relu", "tanh"):
-        # Equal widths only once they are filled up: not a residual layer.
-        net = FingerprintNetwork(5, (60, 64, 64), [np.inf, 2.0], activation).double()
-        net.initialize(torch.Generator().manual_seed(0))
-        X = torch.as_tensor(numbers(50, 5))
-        net.whiten(X)
-        wide = net.aligned()
-        filled = torch.hstack([X, torch.zeros(50, len(wide.mean) - 5)])
-        with torch.inference_mode():
-            np.testing.assert_allclose(wide(filled), net(X), rtol=1e-12, atol=1e-14)
-        assert all(
-            p.data_ptr() % 16 == 0 and p.shape[-1] % 8 == 0 for p in wide.parameters()
-        )
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_products(kind):
     for width, n_columns in ((1, 1), (5, 3), (8, 8), (33, 16), (200, 13)):

@@ -5,7 +5,7 @@ on its last axis, of length LANES; `vectors(array)` is the same memory without t
 and each of its elements is a vector of eight numbers. Kernels that "take vectors" expect
 such arrays. The four arithmetic operations, on two vectors or on a vector and a float, act
 on all eight numbers: vector instructions are used by construction, whether or not the
-compiler vectorizes loops.
+compiler vectorizes loops. In single precision a vector has sixteen numbers, SINGLES.
 
 Lanes are independent, so the result of a voxel does not depend on its neighbours.
 
@@ -26,36 +26,43 @@ from numba.core.typing.templates import ConcreteTemplate, infer_global, signatur
 from numba.extending import intrinsic, lower_builtin, models, overload, register_model
 from numba.np.arrayobj import populate_array
 
-LANES = 8
+LANES, SINGLES = 8, 16
 _CACHE_LINE = 64
 
-_VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 _INT = ir.IntType(32)
 
 
 class _Vector(types.Type):
-    """The type of LANES numbers, one per voxel."""
+    """The type of numbers side by side, one per voxel."""
 
-    def __init__(self):
-        super().__init__(name=f"Vector({LANES})")
+    def __init__(self, number, n_lanes):
+        super().__init__(name=f"Vector({number}, {n_lanes})")
+        self.number, self.n_lanes = number, n_lanes
 
 
-vector = _Vector()
+vector, single = _Vector(types.float64, LANES), _Vector(types.float32, SINGLES)
+_VECTORS = {kind.number: kind for kind in (vector, single)}
 
 
 @register_model(_Vector)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, dmm, fe_type):
-        super().__init__(dmm, fe_type, _VECTOR)
+        number = dmm[fe_type.number].get_value_type()
+        super().__init__(dmm, fe_type, ir.VectorType(number, fe_type.n_lanes))
 
 
 def vectors(array):
-    """View a contiguous float64 array (.., LANES) as an array (..) of vectors."""
+    """View a contiguous array (.., LANES) as an array (..) of vectors.
+
+    Arrays in single precision are (.., SINGLES).
+    """
     return array
 
 
 def spread(number):
-    """Return the vector that holds a number in every lane."""
+    """Return the vector, of the precision of a number, that holds it in every lane."""
+    if isinstance(number, np.float32):
+        return np.full(SINGLES, number)
     return np.full(LANES, float(number))
 
 
@@ -71,17 +78,24 @@ def _vectors(array):
 
 @overload(spread)
 def _spread(number):
+    if number == types.float32:
+        return lambda number: _splat(number)
     return lambda number: _splat(float(number))
 
 
 @intrinsic
 def _view(typingctx, array):
-    if array.layout != "C" or array.dtype != types.float64 or array.ndim < 2:
-        raise TypingError(f"{array} is not a contiguous float64 array (.., {LANES})")
+    kind = _VECTORS.get(array.dtype)
+    if array.layout != "C" or kind is None or array.ndim < 2:
+        raise TypingError(
+            f"{array} is not a contiguous array (.., {LANES}) of float64, or "
+            f"(.., {SINGLES}) of float32"
+        )
     # NumPy aligns arrays to 16 bytes, but aligned loads of vectors need 64.
     result = types.Array(
-        vector, array.ndim - 1, "C", readonly=not array.mutable, aligned=False
+        kind, array.ndim - 1, "C", readonly=not array.mutable, aligned=False
     )
+    size = kind.n_lanes * kind.number.bitwidth // 8
 
     def codegen(context, builder, signature, args):
         source = context.make_array(array)(context, builder, args[0])
@@ -92,7 +106,7 @@ def _view(typingctx, array):
             data=builder.bitcast(source.data, pointer),
             shape=cgutils.unpack_tuple(builder, source.shape)[:-1],
             strides=cgutils.unpack_tuple(builder, source.strides)[:-1],
-            itemsize=context.get_constant(types.intp, 8 * LANES),
+            itemsize=context.get_constant(types.intp, size),
             meminfo=source.meminfo,
             parent=source.parent,
         )
@@ -136,17 +150,20 @@ def _aligned_zeros(typingctx, shape):
 
 @intrinsic
 def _splat(typingctx, number):
+    kind = _VECTORS[number]
+
     def codegen(context, builder, signature, args):
-        return _repeat(builder, args[0])
+        return _repeat(builder, args[0], kind)
 
-    return vector(types.float64), codegen
+    return kind(number), codegen
 
 
-def _repeat(builder, number):
+def _repeat(builder, number, kind):
     """Emit the vector that holds a number in every lane."""
-    undefined = ir.Constant(_VECTOR, ir.Undefined)
+    n = kind.n_lanes
+    undefined = ir.Constant(ir.VectorType(number.type, n), ir.Undefined)
     first = builder.insert_element(undefined, number, ir.Constant(_INT, 0))
-    zeros = ir.Constant(ir.VectorType(_INT, LANES), [0] * LANES)
+    zeros = ir.Constant(ir.VectorType(_INT, n), [0] * n)
     return builder.shuffle_vector(first, undefined, zeros)
 
 
@@ -156,14 +173,16 @@ def _define(python_operator, instruction):
     @infer_global(python_operator)
     class Operation(ConcreteTemplate):
         cases = [
-            signature(vector, vector, vector),
-            signature(vector, types.float64, vector),
-            signature(vector, vector, types.float64),
+            signature(kind, *pair)
+            for kind in _VECTORS.values()
+            for pair in ((kind, kind), (kind.number, kind), (kind, kind.number))
         ]
 
     def lower(context, builder, signature, args):
         a, b = (
-            value if kind == vector else _repeat(builder, value)
+            value
+            if isinstance(kind, _Vector)
+            else _repeat(builder, value, signature.return_type)
             for value, kind in zip(args, signature.args, strict=True)
         )
         # A product and a sum may become one instruction with one rounding.

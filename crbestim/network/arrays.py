@@ -1,6 +1,7 @@
 """The door of the network: NumPy arrays in and out, torch behind it.
 
-torch is imported only when a network is trained or used.
+torch is imported only when a network is trained: what has been trained runs in compiled
+kernels.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -8,14 +9,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from joblib import effective_n_jobs
+from joblib import delayed, effective_n_jobs
 
 from .._linear_algebra import norms
+from .._parallel import in_parallel
 from .._threads import one_torch_thread
+from ..kernels.feed_forward import align, centre
+from .inference import Layers
 
-# Rows per call of a network: always this number, so that the arithmetic of a row does not
-# depend on how many others there are.
-_ROWS = 1024
+# Rows that go through the network together, whose numbers fit into caches, and rows that a
+# thread takes.
+_ROWS, _TASK = 512, 16_384
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +113,7 @@ class Network:
         weights : dict of ndarray
             Weights of the network by name.
         X : ndarray of shape (n_samples, n_features)
-            Signals.
+            Signals, in single or double precision.
         known : ndarray of shape (n_samples, n_known) or None
             Known values.
         n_jobs : int or None
@@ -120,31 +124,43 @@ class Network:
         ndarray of shape (n_samples, n_outputs)
             Estimates.
         """
-        import torch
+        options = self.hidden_layer_sizes, self.activation, self.dtype
+        layers = Layers.of(weights, *options, self.periods / self.scale)
+        found = np.empty((len(X), len(self.scale)))
 
-        module = self._load(weights).eval().aligned()
-        dtype, inputs = getattr(torch, self.dtype), self.known_inputs.inputs(known, len(X))
-        n_others = len(module.mean) - weights["mean"].size + inputs.shape[1]
+        def write(task):
+            for first in range(task, min(task + _TASK, len(X)), _ROWS):
+                rows = slice(first, first + _ROWS)
+                values = None if known is None else known[rows]
+                found[rows] = self._estimates(layers, X[rows], values)
 
-        def estimate(first):
-            rows = X[first : first + _ROWS]
-            padded = np.concatenate([rows, np.ones((_ROWS - len(rows), X.shape[1]))])
-            # With zeros behind the known inputs, rows fill whole lines of memory.
-            others = np.zeros((_ROWS, n_others))
-            others[: len(rows), : inputs.shape[1]] = inputs[first : first + _ROWS]
-            # Alignment in double precision removes a complex factor; rarely, the last digit
-            # in single precision is rounded differently.
-            features = self._features(unit_amplitude(padded), others).to(dtype)
-            with torch.inference_mode():
-                return module(features)[: len(rows)].numpy()
+        if len(X) <= _TASK:
+            write(0)
+            return found
+        tasks = (delayed(write)(first) for first in range(0, len(X), _TASK))
+        for _ in in_parallel(tasks, n_jobs, require="sharedmem"):
+            pass
+        return found
 
-        starts = range(0, len(X), _ROWS)
-        with pool(effective_n_jobs(n_jobs) if len(starts) > 1 else 1) as parallel_map:
-            scaled = np.concatenate(list(parallel_map(estimate, starts)))
-        found = self.offset + self.scale * scaled.astype(float)
+    def _estimates(self, layers, X, known):
+        """Estimate the targets of some rows."""
+        # Copies, so that kernels always get arrays of the same kind.
+        X = np.array(X, complex if self.reference.dtype.kind == "c" else float, order="C")
+        inputs = self.known_inputs.inputs(known, len(X))
+        found = self.offset + self.scale * layers(self._aligned(X), inputs)
         if self.amplitude_column is not None:
             found[:, self.amplitude_column] *= norms(X)
         return found
+
+    def _aligned(self, X):
+        """Return features of signals as rows, as `align` of `network.modules` does."""
+        is_complex, reference = X.dtype.kind == "c", np.ascontiguousarray(self.reference)
+        features = np.empty((len(X), X.shape[1] * (2 if is_complex else 1)))
+        if is_complex:
+            align(X, reference, features)
+        else:
+            centre(X, reference, self.amplitude_column is not None, features)
+        return features
 
     def train(
         self,
@@ -263,11 +279,11 @@ class Network:
         """Return the inputs of the network, in double precision."""
         import torch
 
-        from .modules import align
+        from . import modules
 
         signals = torch.as_tensor(np.array(self._centred(X)))
         has_amplitude = self.amplitude_column is not None
-        aligned = align(signals, torch.as_tensor(self.reference), has_amplitude)
+        aligned = modules.align(signals, torch.as_tensor(self.reference), has_amplitude)
         return torch.hstack([aligned, torch.as_tensor(known_inputs)])
 
     def _fingerprints(self, data, device):

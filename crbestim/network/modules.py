@@ -13,7 +13,6 @@
 """
 
 import math
-from copy import deepcopy
 
 import torch
 from torch import nn
@@ -27,8 +26,6 @@ ACTIVATIONS = {
 # Relative spread of a feature, and relative variance of a direction, below which either is
 # rounding error.
 _CONSTANT = 1e-12
-# Rows of matrices that begin at multiples of this many bytes are all multiplied alike.
-_LINE = 64
 
 
 def align(x, reference, has_amplitude=False):
@@ -140,24 +137,3 @@ class FingerprintNetwork(nn.Module):
             wrapped = angle * self.turns.to(angle)
             parameters = parameters.index_copy(1, self.periodic, wrapped)
         return parameters
-
-    def aligned(self):
-        """Return a copy in which zeros widen inputs and layers to whole lines of memory.
-
-        It gives the same estimates, and features are filled up with zeros to the width of
-        its `mean`. Products of matrices treat a row by where it begins in memory; here all
-        rows begin alike, so an estimate does not depend on the place of its row.
-        """
-        twin = deepcopy(self).requires_grad_(False)
-        for layer in (*twin.hidden, twin.head):
-            layer.weight.data = _filled(_filled(layer.weight.data).T).T.contiguous()
-            layer.bias.data = _filled(layer.bias.data)
-        twin.mean = _filled(twin.mean)
-        twin.whitening = _filled(_filled(twin.whitening).T).T.contiguous()
-        return twin
-
-
-def _filled(values):
-    """Fill rows up with zeros to whole lines of memory."""
-    width = _LINE // values.element_size()
-    return nn.functional.pad(values, (0, -values.shape[-1] % width))

@@ -4,7 +4,7 @@ from numba import njit
 from numba.core.errors import TypingError
 from numba.core.runtime import _nrt_python, rtsys
 
-from crbestim.kernels.lanes import LANES, spread, vectors, zeros
+from crbestim.kernels.lanes import LANES, SINGLES, spread, vectors, zeros
 from tests.kernels.voxels import only_compiled
 
 
@@ -92,11 +92,12 @@ def test_any_row_may_begin_anywhere(form):
         assert np.isnan(out).sum() == LANES + 1
 
 
-@pytest.mark.parametrize("number", [-1.75, 0.1, 3.0])
+@pytest.mark.parametrize("number", [-1.75, 0.1, 3.0, np.float32(0.7)])
 def test_operations_are_those_of_numpy(form, number):
-    rng = np.random.default_rng(1)
-    x, y = rng.standard_normal((2, LANES))
-    out = np.full((12, LANES), np.nan)
+    is_single = isinstance(number, np.float32)
+    kind, lanes = (np.float32, SINGLES) if is_single else (np.float64, LANES)
+    x, y = np.random.default_rng(1).standard_normal((2, lanes)).astype(kind)
+    out = np.full((12, lanes), np.nan, kind)
     form(operations)(x[None], y[None], number, out)
     expected = [
         x + y, x + number, number + x, x - y, x - number, number - x,
@@ -128,9 +129,12 @@ def test_lanes_do_not_see_each_other(form):
     np.testing.assert_array_equal(permuted, out[:, order])
 
 
-@pytest.mark.parametrize("number", [0.0, -2.5, 3])
+@pytest.mark.parametrize("number", [0.0, -2.5, 3, np.float32(0.1)])
 def test_spread(form, number):
-    out = np.full((1, LANES), np.nan)
+    is_single = isinstance(number, np.float32)
+    out = (
+        np.full((1, SINGLES), np.nan, np.float32) if is_single else np.full((1, LANES), 0.5)
+    )
     form(fill)(number, out)
     np.testing.assert_array_equal(out, float(number))
 
@@ -181,14 +185,14 @@ def test_zeros_are_given_back():
     [
         np.zeros((3, 2 * LANES))[:, ::2],
         np.zeros((LANES, 3)).T,
-        np.zeros((3, LANES), dtype=np.float32),
+        np.zeros((3, LANES), dtype=np.float16),
         np.zeros((3, LANES), dtype=np.int64),
         np.zeros(LANES),
     ],
-    ids=["strided", "transposed", "float32", "int64", "one axis"],
+    ids=["strided", "transposed", "float16", "int64", "one axis"],
 )
 def test_other_arrays_are_refused(array):
-    with pytest.raises(TypingError, match="not a contiguous float64 array"):
+    with pytest.raises(TypingError, match="not a contiguous array"):
         shape_of_vectors(array)
 
 
