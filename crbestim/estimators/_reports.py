@@ -9,7 +9,7 @@ from .._warnings import warn
 from ..exceptions import AtBoundWarning, LowSignalWarning
 from ..least_squares.driver import evenly_spaced
 from ..noise import GaussianNoise, likelihood_of, noise_of, noise_of_data
-from ._residuals import analyze_residuals
+from ._residuals import analyze_residuals, warn_of_noise_level
 
 # Share of a parameter's range below which a standard deviation shows that the data
 # determine it.
@@ -19,6 +19,9 @@ _DETERMINED = 0.25
 _LEAST_MAGNITUDE, _TOLERATED_BIAS, _MOST_JUDGED = 5.0, 0.5, 1024
 # Share of such voxels that is not told.
 _TOLERATED = 0.05
+# Share of the voxels of a network that are judged at a bound, so that it takes no longer
+# than to estimate all, and their number at least and at most.
+_JUDGED, _LEAST_JUDGED, _MOST_OF_NETWORK = 1 / 64, 8, 64
 
 
 def warn_of_noise(model, *, stacklevel=4):
@@ -41,10 +44,26 @@ def warn_of_noise(model, *, stacklevel=4):
     )
 
 
-def warn_at_bounds(model, data, y, at_bound=None, bounds=None, *, stacklevel=3):
+def warn_of_predictions(network, model, X, y, *, stacklevel=3):
+    """Warn of estimates of a fitted CRBRegressor at a bound, and of untrained noise."""
+    if network.model is None:
+        return
+    if network._simulates_X:
+        most = min(max(_LEAST_JUDGED, int(_JUDGED * len(X))), _MOST_OF_NETWORK)
+        data = Measurements(X)
+        warn_at_bounds(model, data, y, most=most, stacklevel=stacklevel + 1)
+    if np.isfinite(network.apparent_snr_range_).all():
+        ranges = network.apparent_snr_range_, network.snr_range_
+        warn_of_noise_level(model, X, y, *ranges, stacklevel=stacklevel + 1)
+
+
+def warn_at_bounds(
+    model, data, y, at_bound=None, bounds=None, *, most=_MOST_JUDGED, stacklevel=3
+):
     """Warn of estimates at a bound of parameters that the data determine.
 
     model, data, y : of the voxels, with their noise unless it follows from residuals.
+    most : number of voxels at a bound that are judged, for all.
     at_bound : (n_voxels, n_parameters), bounds : (n_parameters, 2); by default those of
     the model, where estimates equal them.
     """
@@ -54,6 +73,9 @@ def warn_at_bounds(model, data, y, at_bound=None, bounds=None, *, stacklevel=3):
     rows = np.flatnonzero(at_bound.any(axis=1) & np.isfinite(y).all(axis=1))
     if not rows.size or (data.sigma is None and noise_of(model).needs_sigma):
         return
+    n_there = len(rows)
+    rows = rows[evenly_spaced(n_there, most)]
+    share = n_there / len(rows)
     low, high = bounds.T
     std = _std(model.rows(rows), data[rows], y[rows])
     # Without a range, all that a limit above zero stops counts.
@@ -72,8 +94,9 @@ def warn_at_bounds(model, data, y, at_bound=None, bounds=None, *, stacklevel=3):
             is_last = end in parameter.domain and (end == 0 or parameter.unit == "1")
             if n and not is_last:
                 unit = "" if parameter.unit in ("1", "") else f" {parameter.unit}"
+                number = n if share == 1 else f"about {round(share * n)}"
                 found.append(
-                    f"{parameter.name} at its {side} bound {end:.4g}{unit} in {n} of "
+                    f"{parameter.name} at its {side} bound {end:.4g}{unit} in {number} of "
                     f"{len(data)} voxels"
                 )
     if found:

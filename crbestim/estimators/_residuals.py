@@ -30,6 +30,10 @@ _MOST_ROUNDS = 6
 # Number of voxels whose median signal-to-noise ratio is compared with the apparent range of
 # the training data, and the factor by which it may lie outside.
 _N_JUDGED, _TOLERATED = 64, 1.5
+# Only one in so many of them is looked at with derivatives, which take time, if noise that
+# is too low is all that can be found; and none of them if there are fewer voxels than that
+# many are judged.
+_SPARSE = 8
 
 
 @dataclass(frozen=True)
@@ -92,14 +96,8 @@ def analyze_residuals(model, data, theta, *, prior_precision=None, by_noise=Fals
     if prior_precision is not None:
         require_sigma(model, data.sigma)
     n_real, n_free = model._real_numbers(data)[0], model._free_numbers(data)
-    # Signals are scaled to size 1, so that no square overflows.
-    X, n = data.X, len(data)
-    size = np.ones(n)
-    if model.is_complex:
-        size = np.maximum(np.abs(X).max(axis=1, initial=0), np.finfo(float).tiny)
-    sigma = None if data.sigma is None else data.sigma / size
-    data = Measurements(X / size[:, None], sigma, data.weights)
-    m0, unexplained, snr = (np.empty(n, dtype) for dtype in (X.dtype, float, float))
+    (data, size), n = _at_size_one(model, data), len(data)
+    m0, unexplained, snr = (np.empty(n, dtype) for dtype in (data.X.dtype, float, float))
     std = np.full((n, model.n_parameters), np.nan)
     for first in range(0, n, _BLOCK):
         part = slice(first, first + _BLOCK)
@@ -112,7 +110,7 @@ def analyze_residuals(model, data, theta, *, prior_precision=None, by_noise=Fals
         snr[part] = _snr(some.weighted, m0[part], norm, noise, n_real[part])
         if prior_precision is not None:
             level = np.where(n_free[part] > 0, noise, np.nan)
-            level = level if sigma is None else some.sigma
+            level = level if data.sigma is None else some.sigma
             covariance = covariance_of_estimates(
                 voxels,
                 signal,
@@ -123,6 +121,15 @@ def analyze_residuals(model, data, theta, *, prior_precision=None, by_noise=Fals
             )
             std[part] = np.sqrt(np.einsum("nii->ni", covariance))
     return ResidualAnalysis(m0 * size, unexplained * size, snr, std, n_free)
+
+
+def _at_size_one(model, data):
+    """Return data with complex signals of size 1, whose squares fit, and their sizes."""
+    size = np.ones(len(data))
+    if model.is_complex:
+        size = np.maximum(np.abs(data.X).max(axis=1, initial=0), np.finfo(float).tiny)
+    sigma = None if data.sigma is None else data.sigma / size
+    return Measurements(data.X / size[:, None], sigma, data.weights), size
 
 
 def _simulate(model, theta):
@@ -325,17 +332,29 @@ def _warn_low(data):
         )
 
 
-def warn_of_noise_level(model, X, y, apparent_range, snr_range):
+def warn_of_noise_level(model, X, y, apparent_range, snr_range, *, stacklevel=3):
     """Warn if some of the voxels look far noisier or quieter than the training data.
 
     apparent_range, snr_range : (low, high) of the signal-to-noise ratios of the training
     data, as they appear from estimates, and the true ones.
     """
     low, high = apparent_range
+    least, most = low / _TOLERATED, high * _TOLERATED
+
+    def median_of(analyze, rows):
+        return np.median(analyze(model.rows(rows), Measurements(X[rows]), y[rows]))
+
+    def snr_of(*voxels):
+        return analyze_residuals(*voxels).snr
+
     rows = np.linspace(0, len(X) - 1, min(len(X), _N_JUDGED)).astype(int)
-    data = Measurements(X[rows])
-    snr = np.median(analyze_residuals(model.rows(rows), data, y[rows]).snr)
-    if low / _TOLERATED <= snr <= high * _TOLERATED:
+    is_fine = least <= median_of(_least_snr, rows) <= most
+    if is_fine and len(X) >= _N_JUDGED:
+        is_fine = median_of(snr_of, rows[::_SPARSE]) <= most
+    if is_fine:
+        return
+    snr = median_of(snr_of, rows)
+    if least <= snr <= most:
         return
     kind = "noisier" if snr < low else "less noisy"
     warn(
@@ -344,8 +363,22 @@ def warn_of_noise_level(model, X, y, apparent_range, snr_range):
         f"training data {low:.3g} to {high:.3g} (true ratios {snr_range[0]:.4g} to "
         f"{snr_range[1]:.4g}); train with an snr that covers the data",
         NoiseLevelWarning,
-        stacklevel=4,
+        stacklevel=stacklevel + 1,
     )
+
+
+def _least_snr(model, data, theta):
+    """Return signal-to-noise ratios if all that is left counts as noise.
+
+    It takes no derivatives. The ratio is not higher, for they explain some of it.
+    """
+    signal = model._simulate_voxels(theta)[0]
+    signal = np.where(np.isfinite(signal).all(axis=1)[:, None], signal, 0)
+    data = _at_size_one(model, data)[0]
+    m0, norm = _factor(model, data, theta, signal)
+    left = data.X - (m0[:, None] * signal if model.is_complex else signal)
+    noise = norms(left) / np.sqrt(np.maximum(model._free_numbers(data), 1))
+    return _snr(data.X, m0, norm, noise, model._real_numbers(data)[0])
 
 
 def require_sigma(model, sigma):

@@ -7,7 +7,6 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from .._deadline import Deadline
-from .._measurements import Measurements
 from .._validation import JOBS, CallbackSupportMixin, Interval, StrOptions, fit_context
 from ..network.losses import LOSSES, Loss, make_loss
 from ..noise import check_snr
@@ -19,8 +18,8 @@ from ._calibration import (
     prior_precision,
 )
 from ._intervals import IntervalMixin
-from ._reports import warn_at_bounds
-from ._residuals import analyze_residuals, warn_of_noise_level
+from ._reports import warn_of_predictions
+from ._residuals import analyze_residuals
 from ._scores import bound_of
 from ._training import (
     check_first_part,
@@ -448,15 +447,13 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         """
         X, known, usable = self._check_predict(X, known, return_std=return_std)
         check_gaps(X, sigma, usable)
-        y, known = np.full((len(X), self.n_outputs_), np.nan), rows_of(known, usable)
-        model = self._model_at(known)
-        if usable.any():
-            y[usable] = self._estimate(X[usable], known)
-            if self.model is not None and self._simulates_X:
-                warn_at_bounds(model, Measurements(X[usable]), y[usable], stacklevel=2)
-            if self.model is not None and np.isfinite(self.apparent_snr_range_).all():
-                ranges = self.apparent_snr_range_, self.snr_range_
-                warn_of_noise_level(model, X[usable], y[usable], *ranges)
+        # A slice of all rows is no copy.
+        rows = slice(None) if usable.all() else usable
+        y, known = np.full((len(X), self.n_outputs_), np.nan), rows_of(known, rows)
+        model, some = self._model_at(known), X[rows]
+        if len(some):
+            y[rows] = found = self._estimate(some, known)
+            warn_of_predictions(self, model, some, found, stacklevel=2)
         if not return_std:
             return self._shape_like_targets(y)
         self._check_has_model("return_std")

@@ -1,5 +1,7 @@
 """Standard deviations, residuals, and the warning of other noise."""
 
+import sys
+
 import numpy as np
 import pytest
 from scipy.stats import kstest
@@ -289,6 +291,20 @@ def test_more_noise_is_noticed(model, fingerprints, clear):
     X = noisy(model, fingerprints[1], 20.0)
     with pytest.warns(NoiseLevelWarning, match="much noisier .*true ratios 500 to 2000"):
         clear.predict(X)
+
+
+def test_more_noise_of_a_few_voxels_is_noticed(model, fingerprints, clear):
+    X = noisy(model, fingerprints[1], 4.0)
+    for n in (1, 5):
+        with pytest.warns(NoiseLevelWarning, match="much noisier"):
+            clear.predict(X[:n])
+
+
+def test_a_trained_network_needs_no_torch(model, fingerprints, clear, monkeypatch):
+    X = noisy(model, fingerprints[1], 1000.0)
+    expected = clear.predict(X)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    np.testing.assert_array_equal(clear.predict(X), expected)
 
 
 def test_less_noise_is_noticed(model, fingerprints, fitted):

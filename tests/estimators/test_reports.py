@@ -47,6 +47,13 @@ def test_bounds_that_stop_an_estimate_are_told_once_with_counts(kind, sigma):
     assert said(lambda: reg.predict(inside, sigma=sigma), AtBoundWarning) == []
 
 
+def test_of_many_voxels_at_a_bound_some_are_judged_for_all():
+    X = np.tile(decays([0.05, 0.3, 0.3, 0.3]), (500, 1))
+    reg = NLLSRegressor(MODEL, bounds={"T2": (0.04, 0.1)}).fit(X)
+    (text,) = said(lambda: reg.predict(X, sigma=15.0), AtBoundWarning)
+    assert "T2 at its upper bound 0.1 s in about 1500 of 2000 voxels" in text
+
+
 @pytest.mark.parametrize("kind", FITS)
 def test_amplitudes_at_finite_limits_are_told(kind):
     X = decays([0.05, 0.08, 0.06])
