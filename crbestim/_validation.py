@@ -327,17 +327,22 @@ def has_signal(X, model, simulates_X):
         # Coefficients of magnitudes may be negative.
         zeros_are_data = model._zeros_are_data
         are_magnitudes = model.is_magnitude and simulates_X
-    X = np.nan_to_num(X, posinf=0.0, neginf=0.0)
-    return (X > 0 if are_magnitudes else X != 0).any(axis=1) | zeros_are_data
+    return _shows(X, X > 0 if are_magnitudes else X != 0) | zeros_are_data
+
+
+def _shows(X, is_signal):
+    """Tell rows in which a finite sample is a signal."""
+    return (is_signal & np.isfinite(X)).any(axis=1)
 
 
 def warn_of_negative(X, have_no_sign, stacklevel):
     """Warn of magnitudes that are signed signals, or below zero where none can be."""
-    X = np.nan_to_num(X, posinf=0.0, neginf=0.0)
-    has_any = (X > 0).any(axis=1)
-    least, n_positive = X.min(axis=1), int(has_any.sum())
-    n_signed = int(((least < -_NEGATIVE * np.abs(X).max(axis=1)) & has_any).sum())
-    n_below = int(((least < 0) & has_any).sum())
+    has_any, is_below = _shows(X, X > 0), _shows(X, X < 0)
+    n_positive, n_below = int(has_any.sum()), int((is_below & has_any).sum())
+    if not n_below:
+        return
+    signs = np.nan_to_num(X[is_below & has_any], posinf=0.0, neginf=0.0)
+    n_signed = int((signs.min(axis=1) < -_NEGATIVE * np.abs(signs).max(axis=1)).sum())
     if have_no_sign and n_below > _TOLERATED * n_positive >= n_signed:
         warn(
             f"X has negative values in {n_below} of {n_positive} voxels, which Rician "
