@@ -27,7 +27,7 @@ from torch import nn
 
 from crbestim import CRBRegressor
 from crbestim.datasets import make_fingerprints
-from crbestim.estimators._training_data import TrainingData, resolve_batch_size
+from crbestim.estimators._training_data import TrainingData, batches_of
 from crbestim.exceptions import SingularInformationWarning
 from crbestim.metrics import bias_variance, wrapped_error
 from crbestim.models import MagnetizationTransfer
@@ -208,7 +208,7 @@ def print_throughput(ours, reference, seconds=8):
     torch.set_num_threads(1)
     data = reference.data
     rates = {"ours": [], "bare, same optimizer": [], "bare, Adam": []}
-    batch_size = resolve_batch_size(ours.batch_size, len(data))
+    batch_size = batches_of(ours.batch_size, len(data), True)["batch_size"]
     X, y, _ = make_fingerprints(ours.model, 10_240, return_crb=True, random_state=2)
     for _ in range(REPEATS):
         fresh = CRBRegressor(ours.model, snr=ours.snr, batch_size=batch_size)

@@ -3,12 +3,14 @@
 from numbers import Integral
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from .._arrays import as_reals
 from .._options import check_number
 from .._validation import check_sigma
 from .._warnings import warn
 from ..noise import check_snr
+from ._training_data import layers_of
 
 
 def check_gaps(X, sigma, usable):
@@ -105,9 +107,11 @@ def check_settings(estimator, loss, X):
         )
     if estimator.snr is not None:
         check_snr(estimator.snr)
-    sizes = estimator.hidden_layer_sizes
+    sizes = layers_of(estimator.hidden_layer_sizes, 1)
     if not all(isinstance(n, Integral) and n > 0 for n in sizes):
-        raise ValueError(f"hidden_layer_sizes = {sizes!r}; give positive integers.")
+        raise ValueError(
+            f"hidden_layer_sizes = {sizes!r}; give positive integers, or 'auto'."
+        )
     if loss.n_realizations > 1:
         _check_realizations(estimator)
 
@@ -142,7 +146,8 @@ def check_first_part(X):
 
 def check_same_network(estimator, network):
     """Refuse to continue with a network whose layers or periods are not the estimator's."""
-    layers = tuple(estimator.hidden_layer_sizes), estimator.activation
+    layers = layers_of(estimator.hidden_layer_sizes, len(network.scale))
+    layers = layers, estimator.activation
     for name, wanted in zip(("hidden_layer_sizes", "activation"), layers, strict=True):
         fitted = getattr(network, name)
         if wanted != fitted:
@@ -166,6 +171,23 @@ def check_something_counts(train, held_out, weights):
                 f"no row to {what} has a parameter with a finite bound and a weight; "
                 "check crb and output_weights, or set early_stopping=False."
             )
+
+
+def warn_of_no_success(progress, stacklevel=4):
+    """Warn if plain estimates do better on held-out rows than the network."""
+    best, reference = progress.best_loss, progress.reference_loss
+    # Without held-out rows, nothing is known of either.
+    if progress.best_state is None or best <= reference:
+        return
+    n = len(progress.history)
+    warn(
+        f"the network has not learned: after {n} epoch{'s' * (n > 1)} its validation loss "
+        f"is {best:.3g}, and that of a linear regression, or of the mean of the targets, "
+        f"{reference:.3g}; train for longer (max_iter, n_iter_no_change, max_time), with "
+        "more fingerprints, or at another learning_rate_init, and look for outliers",
+        ConvergenceWarning,
+        stacklevel=stacklevel + 1,
+    )
 
 
 def raise_interrupt(estimator, progress):

@@ -21,7 +21,13 @@ _LEVEL_RATIO = 1.2
 # Share of a step, on a logarithmic scale, up to which signal-to-noise ratios are the same.
 _SAME_LEVEL = 1e-3
 _N_ROUNDS = 12
-_LARGEST_BATCH, _SMALLEST_BATCH, _STEPS_PER_EPOCH = 1024, 32, 100
+# Hidden layers for up to so many parameters, and for more.
+_FEW_OUTPUTS, _SMALL, _LARGE = 4, (64,) * 6, (128,) * 10
+# Fingerprints in a batch at most; at least, and steps of an epoch in between, with fresh
+# noise in every batch or without. Steps of an epoch with fresh noise, at least.
+_LARGEST_BATCH = 1024
+_BATCHES = {True: (512, 40), False: (32, 100)}
+_LEAST_STEPS = 12
 # Shares of the time of a fit: at most for simulation, and at least for calibration. Rows
 # that are simulated whatever they take.
 _SIMULATION, _CALIBRATION, _LEAST_ROWS = 1 / 3, 0.1, 1024
@@ -190,6 +196,13 @@ def distinct_rows(X, y, crb, known, weight=None):
     return *(None if a is None else a[first] for a in data), weight
 
 
+def layers_of(hidden_layer_sizes, n_outputs):
+    """Return the widths of hidden layers; more parameters want more and wider ones."""
+    if isinstance(hidden_layer_sizes, str):
+        return _SMALL if n_outputs <= _FEW_OUTPUTS else _LARGE
+    return tuple(hidden_layer_sizes)
+
+
 def new_network(estimator, X, y, known):
     """Return the network of CRBRegressor, with its scales."""
     model, is_complex = estimator.model, estimator.is_complex_
@@ -202,7 +215,7 @@ def new_network(estimator, X, y, known):
     reference = main_direction(X) if is_complex else X.mean(axis=0)
     known_periods = [parameter.period for parameter in estimator._known_parameters]
     return Network(
-        hidden_layer_sizes=tuple(estimator.hidden_layer_sizes),
+        hidden_layer_sizes=layers_of(estimator.hidden_layer_sizes, y.shape[1]),
         activation=estimator.activation,
         dtype=estimator.dtype,
         offset=offset,
@@ -275,11 +288,13 @@ def training_deadline(deadline, model):
     return ends
 
 
-def resolve_batch_size(batch_size, n_samples):
-    """Return the number of fingerprints per step; "auto" is about 100 steps an epoch."""
+def batches_of(batch_size, n_samples, draws_noise):
+    """Return the settings of the training loop that say how many steps an epoch has."""
     if batch_size != "auto":
-        return batch_size
-    return int(np.clip(n_samples // _STEPS_PER_EPOCH, _SMALLEST_BATCH, _LARGEST_BATCH))
+        return dict(batch_size=batch_size, least_steps=1)
+    smallest, n_steps = _BATCHES[draws_noise]
+    size = int(np.clip(n_samples // n_steps, smallest, _LARGEST_BATCH))
+    return dict(batch_size=size, least_steps=_LEAST_STEPS if draws_noise else 1)
 
 
 def target_scales(model, y):

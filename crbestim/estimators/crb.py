@@ -32,13 +32,14 @@ from ._training import (
     epoch_reporter,
     raise_interrupt,
     report_end,
+    warn_of_no_success,
 )
 from ._training_data import (
     TrainingData,
     at_one_amplitude,
+    batches_of,
     distinct_rows,
     new_network,
-    resolve_batch_size,
     rows_in_time,
     split_rows,
     training_deadline,
@@ -89,8 +90,9 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
     output_weights : dict or array-like, default=None
         Weights of the parameters in the loss, by name (1 for those left out) or one per
         column of y. Zero leaves a parameter untrained.
-    hidden_layer_sizes : tuple of int, default=10 times 128
-        Widths of the hidden layers. Layers of equal width have residual connections.
+    hidden_layer_sizes : tuple of int or "auto", default="auto"
+        Widths of the hidden layers. "auto" is 10 times 128, or 6 times 64 for up to four
+        parameters. Layers of equal width have residual connections.
     activation : {"gelu", "silu", "relu", "tanh"}, default="gelu"
         Activation of the hidden layers.
     noise_std : float, default=0.01
@@ -106,15 +108,17 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
     alpha : float, default=1e-4
         Weight decay.
     batch_size : int or "auto", default="auto"
-        Fingerprints per step of the optimizer. "auto" makes about 100 steps an epoch, with
-        32 fingerprints at least and 1024 at most.
+        Fingerprints per step of the optimizer. "auto" makes about 40 steps an epoch, with
+        512 fingerprints at least and 1024 at most; without fresh noise, and in
+        ``partial_fit``, about 100 steps with 32 at least.
     learning_rate_init : float, default=5e-3
         Highest learning rate.
     learning_rate : {"cosine", "constant"}, default="cosine"
         "cosine" rises quickly and falls to zero along half a cosine over `max_iter`
         epochs, or over `max_time` if that ends first; "constant" keeps the rate.
     max_iter : int, default=100
-        Maximum number of epochs.
+        Maximum number of epochs. One goes through all rows; with fresh noise and
+        ``batch_size="auto"``, several times through a few, for at least 12 steps.
     max_time : float, default=None
         Maximum time of ``fit``, in s, from its call to its return: simulation of the clean
         signals of X and their bounds, up to a third of it; training; and calibration of
@@ -128,7 +132,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         loss, held-out rows are simulated instead.
     validation_fraction : float, default=0.1
         Share of rows held out.
-    n_iter_no_change : int, default=20
+    n_iter_no_change : int, default=50
         Epochs without improvement after which training stops.
     tol : float, default=0.0
         Least decrease of the validation loss that counts as improvement.
@@ -198,7 +202,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         "variance_weight": [Interval(Real, 0, None, closed="left")],
         "variance_limit": [Interval(Real, 0, None, closed="left")],
         "output_weights": [None, dict, "array-like"],
-        "hidden_layer_sizes": ["array-like"],
+        "hidden_layer_sizes": [StrOptions({"auto"}), "array-like"],
         "activation": [StrOptions({"gelu", "silu", "relu", "tanh"})],
         "noise_std": [Interval(Real, 0, None, closed="neither")],
         "snr": [None, Interval(Real, 0, None, closed="neither"), "array-like"],
@@ -231,7 +235,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         variance_weight=0.5,
         variance_limit=0.0,
         output_weights=None,
-        hidden_layer_sizes=(128,) * 10,
+        hidden_layer_sizes="auto",
         activation="gelu",
         noise_std=0.01,
         snr=None,
@@ -244,7 +248,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         max_time=None,
         early_stopping=True,
         validation_fraction=0.1,
-        n_iter_no_change=20,
+        n_iter_no_change=50,
         tol=0.0,
         warm_start=False,
         device="auto",
@@ -335,6 +339,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
                 loss,
                 data,
                 holds_out=self.early_stopping,
+                repeats=True,
                 weights=self.weights_ if goes_on else None,
                 n_probes=_N_PROBES,
                 deadline=deadline,
@@ -390,6 +395,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
                 loss,
                 data,
                 holds_out=False,
+                repeats=False,
                 weights=self.weights_ if goes_on else None,
                 optimizer=self.optimizer_ if goes_on else None,
                 n_probes=_N_PARTIAL_PROBES,
@@ -494,7 +500,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         self.history_ = []
         self._random_state = check_random_state(self.random_state)
 
-    def _train(self, loss, data, *, holds_out, n_probes, deadline, **options):
+    def _train(self, loss, data, *, holds_out, repeats, n_probes, deadline, **options):
         """Train the network; store its weights, history and calibration."""
         X, y, _, known, _ = data
         fraction = self.validation_fraction if holds_out else None
@@ -502,6 +508,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         rows, (train, held_out) = self._training_sets(loss, data, rows, deadline)
         train_rows, held_rows = rows
         snr = train[0].get("snr", np.full(1, np.nan))
+        draws_noise = repeats and "snr" in train[0]
         self.snr_range_ = float(snr.min()), float(snr.max())
         # Callbacks may predict before the network is calibrated.
         self.apparent_snr_range_, self.std_factors_ = no_calibration(self.n_outputs_)
@@ -517,7 +524,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
             rng=self._random_state,
             n_jobs=self.n_jobs,
             alpha=self.alpha,
-            batch_size=resolve_batch_size(self.batch_size, len(train_rows)),
+            **batches_of(self.batch_size, len(train_rows), draws_noise),
             learning_rate=self.learning_rate_init,
             deadline=training_deadline(deadline, self.model),
             n_iter_no_change=self.n_iter_no_change,
@@ -526,6 +533,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
             **options,
         )
         self._store(progress)
+        warn_of_no_success(progress)
         probes = (held_rows if len(held_rows) else train_rows)[:n_probes]
         self.apparent_snr_range_, self.std_factors_ = calibrate_whatever_comes(
             self, y[probes], rows_of(known, probes), deadline, progress

@@ -225,7 +225,8 @@ class Network:
 
         device = _choose_device(device)
         seeds = [int(seed) for seed in rng.randint(2**31 - 1, size=2)]
-        module = self._new(X, known, seeds[0]) if weights is None else self._load(weights)
+        is_new = weights is None
+        module = self._new(X, known, seeds[0], train) if is_new else self._load(weights)
         n_threads = 1 if device == "cuda" else effective_n_jobs(n_jobs)
         with pool(n_threads) as parallel_map:
             data = [self._fingerprints(part, device) for part in (train, held_out)]
@@ -248,32 +249,59 @@ class Network:
         weights, optimizer = module.state_dict(), trainer.optimizer.state_dict()
         return _arrays(weights), _arrays(optimizer), progress
 
-    def _build(self, n_inputs):
+    def _build(self, n_inputs, n_directions):
         """Return a module whose weights are not set yet."""
         import torch
 
         from .modules import FingerprintNetwork
 
-        periods = self.periods / self.scale
-        layers = self.hidden_layer_sizes, periods, self.activation
-        return FingerprintNetwork(n_inputs, *layers).to(getattr(torch, self.dtype))
+        layers = self.hidden_layer_sizes, self.periods / self.scale, self.activation
+        module = FingerprintNetwork(n_inputs, *layers, n_directions)
+        return module.to(getattr(torch, self.dtype))
 
     def _load(self, weights):
         """Return a module with given weights."""
-        module = self._build(weights["mean"].size)
+        module = self._build(*weights["whitening"].shape)
         module.load_state_dict(_tensors(weights))
         return module
 
-    def _new(self, X, known, seed):
-        """Return a module with random weights that whitens its inputs."""
+    def _new(self, X, known, seed, train=None):
+        """Return a module with random weights that whitens its inputs.
+
+        If noise is drawn in training, it is known exactly: clean signals then show more
+        than X, which is noisy.
+        """
         import torch
 
+        from .modules import whitening_of
+
+        arrays = {} if train is None else train[0]
+        if "snr" in arrays:
+            signals, inputs = arrays["signals"], arrays["known"]
+            noise = self._noise_of_features(arrays)
+        else:
+            signals, inputs = X, self.known_inputs.inputs(known, len(X))
+            noise = 0.0
         with pool(1):
-            features = self._features(X, self.known_inputs.inputs(known, len(X)))
-            module = self._build(features.shape[1])
+            features = self._features(signals, inputs)
+            mean, whitening = whitening_of(features, noise, inputs.shape[1])
+            module = self._build(*whitening.shape)
             module.initialize(torch.Generator().manual_seed(seed))
-            module.whiten(features)
+            module.mean.copy_(mean)
+            module.whitening.copy_(whitening)
         return module
+
+    def _noise_of_features(self, arrays):
+        """Return the least variance that drawn noise gives to features, on average."""
+        signals, amplitude = arrays["signals"], arrays["amplitude"]
+        level = 1.0 if amplitude is None else np.asarray(amplitude)
+        variance = np.broadcast_to((level / arrays["snr"].max()) ** 2, len(signals))
+        is_complex = signals.dtype.kind == "c"
+        if is_complex or self.amplitude_column is not None:
+            # Features are shares of the norm, to which the noise adds.
+            n = signals.shape[1] * (2 if is_complex else 1)
+            variance = variance / (norms(signals) ** 2 + n * variance)
+        return float(variance.mean())
 
     def _features(self, X, known_inputs):
         """Return the inputs of the network, in double precision."""

@@ -63,12 +63,12 @@ class Layers:
         kind, n = np.dtype(dtype).type, len(periods)
         periodic = np.flatnonzero(np.isfinite(periods))
         turns = (periods[periodic] / (2 * np.pi)).astype(kind)
-        n_in = np.size(weights["mean"])
-        whitening = np.array(
-            _checked(weights, "whitening", (n_in, n_in)).T, kind, order="C"
-        )
-        layers = [(whitening, np.zeros(n_in, kind), LINEAR, False)]
-        widths = [n_in, *hidden_layer_sizes, n + len(periodic)]
+        n_inputs = np.size(weights["mean"])
+        n_directions = np.shape(weights.get("whitening"))[-1:]
+        whitening = _checked(weights, "whitening", (n_inputs, *n_directions)).T
+        whitening = np.array(whitening, kind, order="C")
+        layers = [(whitening, np.zeros(len(whitening), kind), LINEAR, False)]
+        widths = [len(whitening), *hidden_layer_sizes, n + len(periodic)]
         hidden = ACTIVATIONS.index(activation)
         for i, (n_in, n_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
             is_head = i == len(hidden_layer_sizes)

@@ -5,7 +5,8 @@
    x and c x, so the estimate does not depend on the factor c. A real signal with an
    amplitude is divided by its norm, and the amplitude is estimated in units of that.
 2. Whitening. A linear map gives the features of the training signals unit variance and
-   no correlation; directions in which they do not vary are left out.
+   no correlation. Directions in which they do not vary, or by far less than the noise, are
+   left out; those in which they vary by little more get less weight.
 3. Trunk. Fully connected layers; those of equal width add to their input (residual
    connections).
 4. Head. One linear output per parameter, in units of its scale; a periodic parameter has
@@ -24,8 +25,9 @@ ACTIVATIONS = {
     "tanh": torch.tanh,
 }
 # Relative spread of a feature, and relative variance of a direction, below which either is
-# rounding error.
-_CONSTANT = 1e-12
+# rounding error; and variance of the signal, as a share of the noise, below which a
+# direction tells nothing.
+_CONSTANT, _SILENT = 1e-12, 1e-4
 
 
 def align(x, reference, has_amplitude=False):
@@ -58,6 +60,48 @@ def align(x, reference, has_amplitude=False):
     return torch.view_as_real(x * (turn / norm)[:, None]).flatten(1)
 
 
+def whitening_of(features, noise=0.0, n_exact=0):
+    """Return the mean of features, and a linear map that whitens what is left.
+
+    A direction of variance a of the signals and b of the noise is scaled by
+    sqrt(a) / (a + b): to unit variance without noise, and hardly at all within the noise.
+
+    Parameters
+    ----------
+    features : Tensor of shape (n_samples, n_inputs)
+        Features of training signals, in double precision.
+    noise : float, default=0.0
+        Variance of the noise that features lack; zero if they have all of it.
+    n_exact : int, default=0
+        Number of features, the last, that have no noise.
+
+    Returns
+    -------
+    mean : Tensor of shape (n_inputs,)
+        Mean.
+    whitening : Tensor of shape (n_inputs, n_directions)
+        The map.
+    """
+    mean, n_noisy = features.mean(dim=0), features.shape[1] - n_exact if noise > 0 else 0
+    noisy, exact = (features - mean).tensor_split([n_noisy], dim=1)
+    maps = []
+    if n_noisy:
+        values, axes = torch.linalg.eigh(noisy.mT @ noisy / (noise * len(features)))
+        tells = values > _SILENT
+        tells[-1] = True
+        values = values[tells].clamp(min=0.0)
+        maps.append(axes[:, tells] * (values.sqrt() / (values + 1) / math.sqrt(noise)))
+    if exact.shape[1]:
+        spread, size = exact.std(dim=0, correction=0), features.square().mean(dim=0).sqrt()
+        scale = torch.where(spread > _CONSTANT * size[n_noisy:], 1 / spread, 0.0)
+        standard = exact * scale
+        values, axes = torch.linalg.eigh(standard.mT @ standard / len(features))
+        constant = values <= _CONSTANT * len(values)
+        gains = torch.where(constant, 0.0, values.clamp(min=1e-300).rsqrt())
+        maps.append(scale[:, None] * axes * gains)
+    return mean, torch.block_diag(*maps)
+
+
 class FingerprintNetwork(nn.Module):
     """Residual network from aligned features to scaled parameters.
 
@@ -71,14 +115,19 @@ class FingerprintNetwork(nn.Module):
         Period of each parameter in units of its scale; infinite where there is none.
     activation : {"gelu", "silu", "relu", "tanh"}
         Activation of the hidden layers.
+    n_directions : int, default=None
+        Number of directions that whitening leaves of the features; by default all.
     """
 
-    def __init__(self, n_inputs, hidden_layer_sizes, periods, activation):
+    def __init__(
+        self, n_inputs, hidden_layer_sizes, periods, activation, n_directions=None
+    ):
         super().__init__()
+        n_directions = n_inputs if n_directions is None else n_directions
         periods = torch.as_tensor(periods, dtype=torch.float64)
         periodic = torch.isfinite(periods)
         # Weights stay unset: torch would draw them from its global generator.
-        widths = [n_inputs, *hidden_layer_sizes]
+        widths = [n_directions, *hidden_layer_sizes]
         n_outputs = len(periods) + int(periodic.sum())
         self.hidden = nn.ModuleList(
             nn.utils.skip_init(nn.Linear, a, b)
@@ -88,7 +137,7 @@ class FingerprintNetwork(nn.Module):
         self.adds = [a == b for a, b in zip(widths[:-1], widths[1:], strict=True)]
         self.activation = ACTIVATIONS[activation]
         self.register_buffer("mean", torch.zeros(n_inputs))
-        self.register_buffer("whitening", torch.eye(n_inputs))
+        self.register_buffer("whitening", torch.eye(n_inputs, n_directions))
         turns, columns = periods[periodic] / (2 * math.pi), periodic.nonzero().ravel()
         self.register_buffer("periods", periods, persistent=False)
         self.register_buffer("turns", turns, persistent=False)
@@ -104,18 +153,14 @@ class FingerprintNetwork(nn.Module):
         with torch.no_grad():
             self.head.bias[self.periodic] = 1.0
 
-    def whiten(self, features):
-        """Take mean and covariance of the inputs from training features."""
-        features = features.double()
-        mean, spread = features.mean(dim=0), features.std(dim=0, correction=0)
-        size = features.square().mean(dim=0).sqrt()
-        scale = torch.where(spread > _CONSTANT * size, 1 / spread, 0.0)
-        standard = (features - mean) * scale
-        values, axes = torch.linalg.eigh(standard.T @ standard / len(features))
-        constant = values <= _CONSTANT * len(values)
-        gains = torch.where(constant, 0.0, values.clamp(min=1e-300).rsqrt())
+    def whiten(self, features, noise=0.0, n_exact=0):
+        """Take mean and whitening of the inputs from training features.
+
+        They are those of :func:`whitening_of`, of as many directions as the network has.
+        """
+        mean, whitening = whitening_of(features.double(), noise, n_exact)
         self.mean.copy_(mean)
-        self.whitening.copy_(scale[:, None] * axes * gains)
+        self.whitening.copy_(whitening)
 
     def trunk(self, x):
         """Pass whitened features through the hidden layers."""

@@ -16,6 +16,8 @@ _WARM_UP = 0.03
 # do not depend on the number of threads, so neither do the weights.
 _PART = 512
 _BLOCK = 4096
+# Regularization of a linear regression on features of unit variance.
+_RIDGE = 1e-3
 # Time of an estimate, as a share of that of a step of training.
 _FORWARD = 0.3
 
@@ -27,6 +29,7 @@ class Settings:
     max_iter: int
     max_time: float
     batch_size: int
+    least_steps: int
     learning_rate: float
     schedule: str
     alpha: float
@@ -44,6 +47,7 @@ class Progress:
     best_loss: float = math.inf
     best_iter: int = 0
     best_state: dict = None
+    reference_loss: float = math.nan
     interrupted: bool = False
 
     @property
@@ -107,6 +111,7 @@ class Trainer:
         end of the first epoch: then it is raised.
         """
         settings, progress = self.settings, self.progress
+        progress.reference_loss = self._evaluate_references()
         total, is_quiet = settings.max_iter, not settings.verbose
         # A line a second at most, for logs.
         with tqdm(total=total, desc="training", disable=is_quiet, mininterval=1.0) as bar:
@@ -131,15 +136,21 @@ class Trainer:
         return progress
 
     def _epoch(self, epoch):
-        """Go once through the training data in random order; return a record."""
-        settings = self.settings
-        order = torch.randperm(
-            len(self.train), generator=self.generator, device=self.train.signals.device
-        )
+        """Go through the training data in random order; return a record.
+
+        Few data are gone through several times, for the least number of steps.
+        """
+        settings, n = self.settings, len(self.train)
         # The batch size counts all noise realizations of a fingerprint.
         size = max(1, settings.batch_size // self.loss.n_realizations)
-        batches = order.split(size)
-        total, start = 0.0, self.progress.elapsed
+        n_passes = math.ceil(settings.least_steps / math.ceil(n / size))
+        options = dict(generator=self.generator, device=self.train.signals.device)
+        batches = [
+            rows
+            for _ in range(n_passes)
+            for rows in torch.randperm(n, **options).split(size)
+        ]
+        total, seen, start = 0.0, 0, self.progress.elapsed
         for i, rows in enumerate(batches):
             fraction = (epoch + i / len(batches)) / settings.max_iter
             fraction = max(fraction, self.progress.elapsed / settings.max_time)
@@ -147,7 +158,7 @@ class Trainer:
                 min(fraction, 1.0), settings.schedule
             )
             total = total + self.step(rows, rate) * len(rows)
-            seen = min((i + 1) * size, len(self.train))
+            seen += len(rows)
             elapsed = self.progress.elapsed
             n_validated = 0 if self.validation is None else len(self.validation)
             validating = _FORWARD * (elapsed - start) / seen * n_validated
@@ -182,10 +193,11 @@ class Trainer:
             loss = self._loss(part)
             return loss.detach(), torch.autograd.grad(loss, self.parameters)
 
-    def _loss(self, part):
+    def _loss(self, part, estimate=None):
         """Return the loss of a part of a batch, as a sum over its rows."""
         features, targets, precision = part[:3]
-        errors = wrapped_errors(self.network(features), targets, self.network.periods)
+        estimate = self.network if estimate is None else estimate
+        errors = wrapped_errors(estimate(features), targets, self.network.periods)
         return self.loss.total(errors * precision.sqrt(), self._weights(part))
 
     def _batch(self, data, rows, generator):
@@ -204,25 +216,52 @@ class Trainer:
         """Return what the sum over a batch is divided by."""
         return self.loss.count(batch[2], self._weights(batch))
 
-    def _loss_alone(self, part):
-        with torch.no_grad():
-            return self._loss(part)
-
-    def evaluate(self):
+    def evaluate(self, estimate=None):
         """Return the loss on validation data, NaN if none of them count.
 
-        Clean data get the same noise at each call.
+        Clean data get the same noise at each call. `estimate` maps features to scaled
+        parameters; by default the network does.
         """
         data, total, count = self.validation, 0.0, 0.0
+
+        def loss_of(part):
+            with torch.no_grad():
+                return self._loss(part, estimate)
+
         if data is None:
             return math.nan
         device = data.signals.device
         generator = torch.Generator(device).manual_seed(0)
         for rows in torch.arange(len(data), device=device).split(_BLOCK):
             batch = self._batch(data, rows, generator)
-            total += sum(self._map(self._loss_alone, self._parts(batch)))
+            total += sum(self._map(loss_of, self._parts(batch)))
             count += self._count(batch)
         return float(total / count) if count > 0 else math.nan
+
+    def _evaluate_references(self):
+        """Return the loss of the better of two plain estimates, on validation data.
+
+        They are the mean of the targets, and their linear regression on whitened features.
+        """
+        if self.validation is None:
+            return math.nan
+        device = self.train.signals.device
+        rows = torch.linspace(0, len(self.train) - 1, min(len(self.train), _BLOCK))
+        generator = torch.Generator(device).manual_seed(0)
+        batch = self.train.batch(rows.round().long().to(device), generator)
+        features, targets = batch[0], batch[1].double()
+
+        def columns(features):
+            white = (features - self.network.mean) @ self.network.whitening
+            return torch.nn.functional.pad(white.double(), (0, 1), value=1.0)
+
+        x, mean = columns(features), targets.mean(dim=0)
+        ridge = _RIDGE * len(x) * torch.eye(x.shape[1], dtype=x.dtype, device=device)
+        slopes = torch.linalg.solve(x.mT @ x + ridge, x.mT @ targets)
+        return min(
+            self.evaluate(lambda features: mean.expand(len(features), -1).to(features)),
+            self.evaluate(lambda features: (columns(features) @ slopes).to(features)),
+        )
 
     def _parts(self, batch):
         """Parts of a batch: whole groups of noise realizations; one part on a GPU."""

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from crbestim import CRBRegressor
-from crbestim.estimators._training_data import resolve_batch_size
+from crbestim.datasets import make_fingerprints
+from crbestim.estimators._training_data import batches_of
 from crbestim.metrics import crb_loss
+from crbestim.models import MonoExponential
 from crbestim.network import Loss
 
 callback = pytest.importorskip(
@@ -115,11 +117,48 @@ def test_learning_rate_schedule(model, fingerprints):
 
 
 def test_automatic_batches(model, fingerprints):
-    assert [resolve_batch_size("auto", n) for n in (10, 6400, 10**6)] == [32, 64, 1024]
-    automatic = small(model).fit(*fingerprints)
-    assert (
-        automatic.loss_curve_ == small(model, batch_size=32).fit(*fingerprints).loss_curve_
-    )
+    for draws_noise, sizes in ((True, (512, 750, 1024)), (False, (32, 300, 1024))):
+        for n, size in zip((10, 30_000, 10**6), sizes, strict=True):
+            least = 12 if draws_noise else 1
+            expected = dict(batch_size=size, least_steps=least)
+            assert batches_of("auto", n, draws_noise) == expected
+    measured = small(model, resample_noise=False, random_state=0)
+    automatic = measured.fit(*fingerprints).loss_curve_
+    assert automatic == measured.set_params(batch_size=32).fit(*fingerprints).loss_curve_
+
+
+def test_automatic_layers(fingerprints):
+    X, y = fingerprints[0][:40], fingerprints[1][:40]
+    crb = fingerprints[2][:40]
+    for n_outputs, expected in ((4, (64,) * 6), (5, (128,) * 10)):
+        reg = CRBRegressor(max_iter=1, warm_start=True, random_state=0)
+        reg.fit(X, y[:, :n_outputs], crb=crb[:, :n_outputs])
+        assert reg.network_.hidden_layer_sizes == expected
+        assert reg.fit(X, y[:, :n_outputs], crb=crb[:, :n_outputs]).n_iter_ == 2
+
+
+def test_few_fingerprints_of_many_samples():
+    """Most directions of 400 features hold nothing but noise."""
+    decay = MonoExponential(0.002 * np.arange(1, 201))
+    X, y, crb = make_fingerprints(decay, 300, snr=50, return_crb=True, random_state=0)
+    options = dict(hidden_layer_sizes=(32, 32), max_iter=60)
+    reg = CRBRegressor(decay, snr=50, random_state=0, **options).fit(X, y, crb=crb)
+    n_inputs, n_directions = reg.weights_["whitening"].shape
+    assert n_inputs == 400 and n_directions < 20
+    X, y, crb = make_fingerprints(decay, 500, snr=50, return_crb=True, random_state=1)
+    assert crb_loss(y, reg.predict(X), crb) < 5
+
+
+def test_a_network_that_has_not_learned_says_so(model, fingerprints, recwarn):
+    X, y, crb = fingerprints
+    message = r"not learned: after 1 epoch its .* of a linear regression.*max_iter"
+    with pytest.warns(ConvergenceWarning, match=message) as told:
+        small(model, max_iter=1, learning_rate_init=1e-6).fit(X, y, crb=crb)
+    assert told[0].filename == __file__
+    recwarn.clear()
+    small(model, max_iter=60, n_iter_no_change=60).fit(X, y, crb=crb)
+    small(model, max_iter=1, learning_rate_init=1e-6, early_stopping=False).fit(X, y)
+    assert not [w for w in recwarn if "not learned" in str(w.message)]
 
 
 def test_precision_of_the_network(model, fingerprints):
@@ -154,7 +193,7 @@ def test_warm_start_with_other_layers(model, fingerprints):
 
 def test_partial_fit_is_an_epoch_of_fit(model, fingerprints):
     X, y, crb = fingerprints
-    options = dict(learning_rate="constant", early_stopping=False)
+    options = dict(learning_rate="constant", early_stopping=False, batch_size=64)
     whole = small(model, max_iter=1, **options).fit(X, y, crb=crb)
     part = small(model, **options).partial_fit(X, y, crb=crb)
     np.testing.assert_array_equal(whole.predict(X), part.predict(X))

@@ -294,8 +294,8 @@ def test_more_noise_is_noticed(model, fingerprints, clear):
 
 
 def test_more_noise_of_a_few_voxels_is_noticed(model, fingerprints, clear):
-    X = noisy(model, fingerprints[1], 4.0)
-    for n in (1, 5):
+    X = noisy(model, fingerprints[1], 2.0)
+    for n in (5, 20):
         with pytest.warns(NoiseLevelWarning, match="much noisier"):
             clear.predict(X[:n])
 

@@ -20,6 +20,7 @@ def settings(**changes):
         max_iter=5,
         max_time=math.inf,
         batch_size=16,
+        least_steps=1,
         learning_rate=1e-2,
         schedule="cosine",
         alpha=0.0,
