@@ -65,7 +65,8 @@ def make_fingerprints(
         Cramér-Rao bounds, only if `return_crb`.
     known : ndarray of shape (n_samples, n_known)
         Values of the known parameters, only if the model has some. The signals do not
-        depend on which parameters are known.
+        depend on which parameters are known, unless known values may lie where others
+        are not looked for, as B1 of :class:`~crbestim.models.MultiEchoSpinEcho`.
 
     Raises
     ------

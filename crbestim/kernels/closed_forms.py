@@ -36,7 +36,7 @@ def mono_exponential(settings, theta, s, ds):
         s[f] = decay + theta[1]
         if len(ds):
             ds[0, f], ds[1, f] = decay * (te * rate), 1.0
-    _measure(settings, theta, s, ds)
+    measure(settings, theta, s, ds)
 
 
 @borrowing
@@ -51,7 +51,7 @@ def bi_exponential(settings, theta, s, ds):
             ds[0, f] = short - long
             ds[1, f] = share * short * (te * of_short)
             ds[2, f] = (1 - share) * long * (te * of_long)
-    _measure(settings, theta, s, ds)
+    measure(settings, theta, s, ds)
 
 
 @borrowing
@@ -69,7 +69,7 @@ def inversion_recovery(settings, theta, s, ds):
             if np.isfinite(tr):
                 ds[0, f] += efficiency * whole * (tr * rate)
             ds[1, f] = whole - after
-    _measure(settings, theta, s, ds)
+    measure(settings, theta, s, ds)
 
 
 @borrowing
@@ -90,7 +90,7 @@ def spoiled_echo(settings, theta, s, ds):
             ds[0, f] = -share * sine * loss * remaining * (tr / t1**2)
             ds[1, f] = alpha * share * recovered * (np.cos(angle) - remaining)
             ds[2, f] = s[f] * (te / t2star**2)
-    _measure(settings, theta, s, ds)
+    measure(settings, theta, s, ds)
 
 
 @borrowing
@@ -105,11 +105,11 @@ def incoherent_motion(settings, theta, s, ds):
             ds[0, f] = fast - slow
             ds[1, f] = (share - 1) * b * slow
             ds[2, f] = -share * b * fast
-    _measure(settings, theta, s, ds)
+    measure(settings, theta, s, ds)
 
 
 @borrowing
-def _measure(settings, theta, s, ds):
+def measure(settings, theta, s, ds):
     """Turn a real signal at an amplitude of 1 into what is measured.
 
     Where the signal changes its sign, its magnitude has a kink, and the derivative is zero,

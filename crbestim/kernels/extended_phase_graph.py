@@ -58,8 +58,10 @@ inversion_time : from a complete inversion to pulse 0; negative without an inver
 
 @njit
 def play(c, j, n, at, column, a, b, z):
-    """Apply pulse and relaxation to n orders of one column of the state; takes vectors.
+    """Apply pulse and relaxation to n orders of one column of the state.
 
+    It takes vectors, or numbers of a single voxel, as do the functions by which it is
+    differentiated.
     c : (CHUNK, N_COEFFICIENTS), row j of it; a, b, z : (n_columns, n_slots), the orders
     from slots `at` on.
     """

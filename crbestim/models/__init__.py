@@ -12,6 +12,7 @@ from .intravoxel_incoherent_motion import IntravoxelIncoherentMotion
 from .inversion_recovery import InversionRecovery
 from .magnetization_transfer import MagnetizationTransfer
 from .mono_exponential import MonoExponential
+from .multi_echo_spin_echo import MultiEchoSpinEcho
 from .spoiled_gradient_echo import SpoiledGradientEcho
 from .views import CompressedModel, GivenModel, LinearView, ModelView, WhitenedModel
 
@@ -26,6 +27,7 @@ __all__ = [
     "InversionRecovery",
     "MagnetizationTransfer",
     "MonoExponential",
+    "MultiEchoSpinEcho",
     "SignalModel",
     "SpoiledGradientEcho",
     "WhitenedModel",

@@ -12,6 +12,7 @@ from ..noise import GaussianNoise, get_noise
 
 SIGNALS = ("complex", "magnitude")
 SECONDS = "; {0} is in seconds, for milliseconds give 1e-3 * {0}"
+RADIANS = "; {0} is in radians, for degrees give np.deg2rad({0})"
 
 
 def check_noise(noise, is_magnitude):

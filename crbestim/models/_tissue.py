@@ -62,15 +62,19 @@ def amplitude(name="M0"):
     return Parameter(name, (0.0, np.inf), (0.0, np.inf), symbol=f"{name[0]}_0")
 
 
-def transmit_field(highest=2.0):
-    """Return the relative transmit field B1; the domain of the model ends at `highest`."""
-    low = min(0.6, highest / 2)
+def transmit_field(highest=2.0, *, halfway=np.inf):
+    """Return the relative transmit field B1; the domain of the model ends at `highest`.
+
+    Where the signal is the same at B1 and at ``2 * halfway - B1``, the bounds hold the
+    lower of the two.
+    """
+    low, high = min(0.6, highest / 2), min(highest, halfway)
     return Parameter(
         "B1",
-        bounds=(low, min(1.4, highest)),
+        bounds=(low, min(1.4, high)),
         domain=(0.05, highest),
         symbol="B_1",
-        distribution=truncated_normal(0.95, 0.20, low, min(1.3, highest)),
+        distribution=truncated_normal(0.95, 0.20, low, min(1.3, high)),
     )
 
 

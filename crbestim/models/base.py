@@ -570,7 +570,11 @@ class SignalModel:
         """
         from .views import GivenModel
 
-        return GivenModel(self, known_names=names)
+        return GivenModel(self._knowing(names), known_names=names)
+
+    def _knowing(self, names):
+        """Return the model where these are known, which may allow them other values."""
+        return self
 
     def at(self, known):
         """Return the model at known values, one row per sample.

@@ -14,11 +14,9 @@ import numpy as np
 from .._arrays import as_settings
 from .._options import check_flag
 from ..kernels.closed_forms import spoiled_echo
-from ._checks import SECONDS, check_echo_times, check_samples
+from ._checks import RADIANS, SECONDS, check_echo_times, check_samples
 from ._closed_form import ClosedFormModel
 from ._tissue import T1, T2STAR, transmit_field
-
-_RADIANS = "; {0} is in radians, for degrees give np.deg2rad({0})"
 
 
 class SpoiledGradientEcho(ClosedFormModel):
@@ -75,7 +73,7 @@ class SpoiledGradientEcho(ClosedFormModel):
         noise="gaussian",
         bounds=None,
     ):
-        self.alpha = check_samples(alpha, "alpha", "rad", high=np.pi, advice=_RADIANS)
+        self.alpha = check_samples(alpha, "alpha", "rad", high=np.pi, advice=RADIANS)
         tr, te = self._for_each(tr, "tr"), self._for_each(te, "te")
         self.tr = check_samples(tr, "tr", "s", usual=(1e-3, 10.0), advice=SECONDS)
         if not self.tr.all():

@@ -456,7 +456,8 @@ class GivenModel(ModelView):
 
     def given(self, *names):
         """Take the values of more parameters as known; see `SignalModel.given`."""
-        return GivenModel(self.model, self.constants, (*self.known_names, *names))
+        model = self.model._knowing(names)
+        return GivenModel(model, self.constants, (*self.known_names, *names))
 
     def at(self, known):
         """Return the model at known values; see `SignalModel.at`."""

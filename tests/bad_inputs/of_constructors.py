@@ -84,6 +84,29 @@ SUBJECTS = [
         more={"te": ("negative", "more rows")},
     ),
     constructor(
+        "MultiEchoSpinEcho",
+        clean=constant(
+            te=np.array([0.01, 0.02, 0.03]),
+            refocusing=np.array([[3.0, 2.5, 2.5], [2.0, 1.6, 1.6]]),
+            excitation=np.array([1.5, 1.0]),
+        ),
+        theta=[[0.1, 0.9, 1.0]],
+        more={
+            "te": ("negative", "zero"),
+            "refocusing": ("negative", "fewer columns", "fewer rows"),
+            "excitation": ("negative", "fewer rows"),
+        },
+        bad={
+            "te": {"one": [0.01], "no": [], "late": [0.02, 0.03, 0.04], "None": None},
+            "refocusing": {"None": None, "degrees": 180.0, "zero": 0.0, "deep": [[[3.0]]]},
+            "excitation": {"None": None, "degrees": 90.0, "zero": 0.0},
+            "t1": GIVEN | {"zero": 0.0, "in ms": 900.0, "vector": [1.0, 1.0]},
+            "b1": NOT_BOOL | {"number": 1.1},
+        },
+        free={"te": HAS_UNIT, "refocusing": HAS_UNIT, "excitation": HAS_UNIT},
+        says={"refocusing": "refocusing|excitation"},
+    ),
+    constructor(
         "InversionRecovery",
         clean=constant(ti=np.array([0.1, 0.5, 1.0, 2.0])),
         theta=[[1.0, 0.9]],

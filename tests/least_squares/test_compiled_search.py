@@ -19,6 +19,7 @@ from crbestim.models import (
     IntravoxelIncoherentMotion,
     InversionRecovery,
     MonoExponential,
+    MultiEchoSpinEcho,
     SpoiledGradientEcho,
 )
 from crbestim.models.base import with_amplitude
@@ -74,6 +75,7 @@ MODELS = {
     "recovery": InversionRecovery(TI, signal="magnitude"),
     "repeated": InversionRecovery(TI, tr=5.0),
     "motion": IntravoxelIncoherentMotion(B),
+    "spin_echoes": MultiEchoSpinEcho(TE, refocusing=2.6),
     "spoiled": SPOILED,
     "known": SPOILED.given("B1"),
     "fixed": SPOILED.fix(B1=1.05),

@@ -12,6 +12,7 @@ from crbestim.models import (
     InversionRecovery,
     MagnetizationTransfer,
     MonoExponential,
+    MultiEchoSpinEcho,
     SignalModel,
     SpoiledGradientEcho,
 )
@@ -107,6 +108,10 @@ ALPHA = np.deg2rad([0.0, 3.0, 8.0, 15.0, 60.0, 120.0])
 TRS, SPGR_TE = np.tile([5e-3, 0.03], 3), np.repeat([2e-3, 5e-3, 0.02], 2)
 B = 1e6 * np.array([0, 10, 20, 50, 100, 200, 400, 800, 1000])
 
+PROFILE = dict(
+    refocusing=np.outer([3.3, 2.5, 1.2], np.linspace(1.0, 0.8, 12)),
+    excitation=[1.6, 1.4, 0.8],
+)
 MAGNITUDE = dict(signal="magnitude")
 RICIAN = dict(signal="magnitude", noise="rician")
 
@@ -125,6 +130,12 @@ MODELS = {
     "T1": lambda: InversionRecovery(TI),
     "T1, TR": lambda: InversionRecovery(TI, tr=3.0),
     "T1, magnitude": lambda: InversionRecovery(TI, tr=3.0, **RICIAN),
+    "CPMG": lambda: MultiEchoSpinEcho(TE),
+    "CPMG, T1, complex": lambda: MultiEchoSpinEcho(
+        TE, refocusing=2.1, t1=None, signal="complex"
+    ),
+    "CPMG, no B1": lambda: MultiEchoSpinEcho(TE, refocusing=2.1, b1=False),
+    "CPMG, slice profile": lambda: MultiEchoSpinEcho(TE, **PROFILE, t1=None, **RICIAN),
     "SPGR": lambda: SpoiledGradientEcho(ALPHA, 0.02),
     "SPGR, B1": lambda: SpoiledGradientEcho(ALPHA, TRS, b1=True),
     "SPGR, B1, magnitude": lambda: SpoiledGradientEcho(ALPHA, 0.02, b1=True, **MAGNITUDE),

@@ -1,5 +1,7 @@
 """What the constructors of all shipped models accept and refuse."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from crbestim.models import (
     IntravoxelIncoherentMotion,
     InversionRecovery,
     MonoExponential,
+    MultiEchoSpinEcho,
     SpoiledGradientEcho,
 )
 from tests.models.conftest import ALPHA, SPGR_TE, TE, TI, TRS, B, draw, mt, water
@@ -27,6 +30,7 @@ CLOSED_FORMS = {
     "T2*": gradient_echoes,
     "two T2": lambda **options: BiExponential(TE, **options),
     "T1": lambda **options: InversionRecovery(TI, tr=3.0, **options),
+    "CPMG": lambda **options: MultiEchoSpinEcho(TE, t1=None, **options),
     "SPGR": lambda **options: SpoiledGradientEcho(ALPHA, 0.02, **options),
     "SPGR, B1, T2*": multi_echo,
     "IVIM": lambda **options: IntravoxelIncoherentMotion(B, **options),
@@ -109,11 +113,11 @@ def test_the_text_of_a_model_shows_its_options(make):
     last = make(signal="magnitude").parameter_names[-1]
     options = dict(signal="magnitude", noise="rician", bounds={last: (2, 3)})
     model = make(**options)
+    default = inspect.signature(type(model)).parameters["signal"].default
     ends = f"noise='rician', bounds={{'{last}': (2.0, 3.0)}})"
     for text in (str(model), repr(model)):
         assert text.startswith(type(model).__name__ + "(") and text.endswith(ends)
-        # The magnitude is the default of intravoxel incoherent motion.
-        assert ("signal='magnitude', " in text) == (last == "M0")
+        assert ("signal='magnitude', " in text) == (default != "magnitude")
     times = [name for name in ("te", "b") if getattr(model, name, None) is not None]
     for name in times:
         counted = f"{name}=<{model.n_features} values>" in str(model)
@@ -133,6 +137,9 @@ def test_the_text_of_a_model_shows_its_options(make):
         (lambda: multi_echo(signal="magnitude"), "T1 B1 T2star M0"),
         (lambda: IntravoxelIncoherentMotion(B), "f D Dstar S0"),
         (water, "R1 R2 omega0 B1"),
+        (lambda: MultiEchoSpinEcho(TE), "T2 B1 M0"),
+        (lambda: MultiEchoSpinEcho(TE, b1=False, signal="complex"), "T2"),
+        (lambda: MultiEchoSpinEcho(TE, t1=None), "T2 T1 B1 M0"),
     ],
 )
 def test_options_choose_the_parameters(make, names):
@@ -196,6 +203,38 @@ def test_an_acquisition_cannot_be_changed():
             "te is 0.002 s in all samples, from which decay and M0 cannot both be fou",
         ),
         (
+            lambda: MultiEchoSpinEcho(TE[1:]),
+            r"te\[0\] = 0.02 s does not fit 11 echoes that end at 0.12 s; give all mul",
+        ),
+        (
+            lambda: MultiEchoSpinEcho([0.0, 0.01]),
+            r"te\[0\] = 0 s does not fit 2 echoes that end at 0.01 s",
+        ),
+        (
+            lambda: MultiEchoSpinEcho(TE, refocusing=180.0),
+            r"refocusing holds 180 rad; give numbers of 0 to 4.712 rad, .*np.deg2rad\(re",
+        ),
+        (
+            lambda: MultiEchoSpinEcho(TE, excitation=0.0),
+            "excitation holds 0 rad; give numbers of .*not all of them 0",
+        ),
+        (
+            lambda: MultiEchoSpinEcho(TE, refocusing=[np.pi, 2.0]),
+            r"refocusing has shape \(2,\) for 12 echoes; give one .*\(n_positions, 12\)",
+        ),
+        (
+            lambda: MultiEchoSpinEcho(TE, excitation=[1.5, 1.2]),
+            r"excitation has shape \(2,\) and refocusing \(\); give one flip angle, or one",
+        ),
+        (
+            lambda: MultiEchoSpinEcho(TE, t1=900.0),
+            "t1 = 900; give one time of 0.001 to 100 s, or None .*give 1e-3 \\* t1",
+        ),
+        (
+            lambda: MultiEchoSpinEcho(TE, t1=None, b1=False),
+            "t1=None makes T1 a parameter, but .* does not depend on it; give t1 in s, or",
+        ),
+        (
             lambda: IntravoxelIncoherentMotion([0.0, -1e9]),
             r"b\[1\] = -1e\+09 s/m²; give numbers of 0 or more, finite",
         ),
@@ -212,6 +251,7 @@ def test_acquisitions_that_cannot_be(make, message):
         (lambda: BiExponential(1e3 * TE), "the largest te is 120 s, .* give 1e-3 \\* te"),
         (lambda: MonoExponential(1e3 * TE), "the largest te is 120 s, outside the usual"),
         (lambda: MonoExponential(1e-6 * TE), "largest te is 1.2e-07 s, outside the usual"),
+        (lambda: MultiEchoSpinEcho(1e3 * TE), "the largest te is 120 s, .* give 1e-3"),
         (lambda: InversionRecovery(1e3 * TI), "largest ti is 3000 s, .* give 1e-3 \\* ti"),
         (lambda: IntravoxelIncoherentMotion(1e-6 * B), "b is 1000 s/m², .* give 1e6 \\* b"),
         (lambda: SpoiledGradientEcho(ALPHA, 20.0), "largest tr is 20 s, .*1e-3 \\* tr"),
