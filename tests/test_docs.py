@@ -26,6 +26,7 @@ GUIDE = DOCS / "guide"
 BUILT = DOCS / "contributing.rst"
 CODE = {
     GUIDE / "own_model.rst": GUIDE / "own_model.py",
+    GUIDE / "models.rst": GUIDE / "multi_echo.py",
     BUILT: DOCS / "contributing_examples.py",
 }
 
@@ -55,6 +56,17 @@ def test_every_estimator_works_with_it(own_model):
     efficiency = [efficiency_score(y, e, crb) for e in (guess, network, fit, step)]
     assert efficiency[0] < efficiency[1]
     assert efficiency[1] < efficiency[3]
+
+
+def test_multi_echo_spin_echoes_of_the_guide():
+    names = runpy.run_path(str(GUIDE / "multi_echo.py"))
+    images, b1 = names["images"], names["b1_map"]
+    decay = names["decay"].predict(images)[:, 0]
+    np.testing.assert_allclose(decay, [0.094, 0.086], atol=5e-4)
+    found = names["fit"].predict(images)
+    np.testing.assert_allclose(found, [[0.08, 0.7, 1500], [0.08, 0.8, 1500]], rtol=1e-5)
+    given = names["given"].predict(images, known=b1)
+    np.testing.assert_allclose(given, [[0.08, 1500]] * 2, rtol=1e-8)
 
 
 @pytest.mark.parametrize("page", CODE, ids=lambda page: page.stem)

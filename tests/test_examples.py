@@ -16,6 +16,7 @@ SIZES = {
     "plot_crb_versus_mse": ["--samples", "300", "--epochs", "2", "--grid", "4"],
     "plot_grid_search": ["--samples", "330", "--epochs", "1"],
     "plot_known_b1": ["--samples", "60", "--fits", "10", "--training", "300"],
+    "plot_multi_echo": ["--samples", "300"],
     "plot_subspace": ["--samples", "40", "--test", "20", "--components", "6", "8"],
 }
 PICTURES = {"maps_crb.png", "maps_mse.png", "training.png"}
@@ -115,6 +116,14 @@ def test_known_b1(outcome):
     assert pictures == {"known_b1.png"}
     for name in ("B1 and omega0 known", "tau 0.03: bound", "helps up to tau"):
         assert name in printed
+
+
+def test_multi_echo(outcome):
+    pictures, printed = outcome("plot_multi_echo")
+    assert pictures == {"t2.png"}
+    rows = [line for line in printed.splitlines() if "echo" in line or "decay" in line]
+    bias = {row[:26].strip(): float(row[26:].split(",")[0]) for row in rows}
+    assert bias["exponential decay"] > 5 and abs(bias["all echoes, B1 unknown"]) < 1
 
 
 @pytest.mark.parametrize("measured", [False, True])
