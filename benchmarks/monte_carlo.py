@@ -28,6 +28,7 @@ from crbestim.models import (
     InversionRecovery,
     MagnetizationTransfer,
     MonoExponential,
+    MultiEchoSpinEcho,
     SpoiledGradientEcho,
 )
 from crbestim.noise import add_noise, noise_of_data
@@ -78,6 +79,12 @@ MODELS = {
     "T2*": both(MonoExponential, GRADIENT_TE, parameter="T2star"),
     "two T2": both(BiExponential, MANY_TE),
     "T1": both(InversionRecovery, TI, tr=6.0),
+    "CPMG": both(MultiEchoSpinEcho, MANY_TE),
+    "CPMG, B1 known": {
+        "magnitude": lambda: MultiEchoSpinEcho(MANY_TE).fix(B1=0.95),
+    },
+    "CPMG, 120 degrees": both(MultiEchoSpinEcho, MANY_TE, refocusing=2 * np.pi / 3),
+    "CPMG, T1": both(MultiEchoSpinEcho, MANY_TE, refocusing=2 * np.pi / 3, t1=None),
     "SPGR": both(SpoiledGradientEcho, ALPHA, 0.015),
     "SPGR, B1": both(SpoiledGradientEcho, B1_ALPHA, 0.03, b1=True),
     "SPGR, T2*": both(SpoiledGradientEcho, **ECHOES),
