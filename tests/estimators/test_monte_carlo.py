@@ -5,7 +5,12 @@ import pytest
 
 from crbestim import NLLSRegressor
 from crbestim.bounds import cramer_rao_bound
-from crbestim.models import BiExponential, InversionRecovery, MonoExponential
+from crbestim.models import (
+    BiExponential,
+    InversionRecovery,
+    MonoExponential,
+    MultiEchoSpinEcho,
+)
 from crbestim.noise import add_noise, noise_of_data
 
 N = 4000
@@ -16,6 +21,11 @@ CASES = {
         InversionRecovery([0.05, 0.2, 0.5, 1.0, 2.0, 4.0], tr=6.0),
         [0.9, 0.9],
         90,
+    ),
+    "stimulated echoes": (
+        MultiEchoSpinEcho(0.01 * np.arange(1, 33), refocusing=2.1, signal="complex"),
+        [0.07, 0.8],
+        128,
     ),
     "magnitudes": (
         MonoExponential(0.01 * np.arange(1, 13), signal="magnitude"),
