@@ -2,9 +2,13 @@
 
 out[i, e] = sum_k weights[i, k] values[k, e] for vectors e. It interpolates
 the maps of many pulses from those of a few nodes, and projects the samples of many pulses
-onto a few coefficients. Sixteen sums, of ROWS rows and two entries, stay in the vector
-registers until they are complete. The order of terms does not depend on threads or chunks.
+onto a few coefficients. As many sums as the vector registers hold stay there until they are
+complete: sixteen, of ROWS rows and two entries, where a register holds all lanes, and four
+where it takes more registers to do so. The order of terms is the same, and depends neither
+on threads nor on chunks.
 """
+
+from llvmlite import binding
 
 from ._compile import njit
 from .lanes import spread, vectors
@@ -14,7 +18,7 @@ ENTRIES = 2
 
 
 @njit
-def weighted_sums(weights, values, out, low, high, add):
+def sixteen_at_a_time(weights, values, out, low, high, add):
     """Write weights @ values to the entries `low` to `high` of `out`, or add it.
 
     weights : (n_rows, n), n_rows a multiple of 8, padded with zeros.
@@ -55,3 +59,31 @@ def weighted_sums(weights, values, out, low, high, add):
             out[i + 2, e], out[i + 2, f], out[i + 3, e], out[i + 3, f] = a2, b2, a3, b3
             out[i + 4, e], out[i + 4, f], out[i + 5, e], out[i + 5, f] = a4, b4, a5, b5
             out[i + 6, e], out[i + 6, f], out[i + 7, e], out[i + 7, f] = a6, b6, a7, b7
+
+
+@njit
+def four_at_a_time(weights, values, out, low, high, add):
+    """Do what `sixteen_at_a_time` does, to the last bit, in a quarter of the registers."""
+    values, out = vectors(values), vectors(out)
+    zero = spread(0.0)
+    for e in range(low, high):
+        for i in range(0, weights.shape[0], 4):
+            a = b = c = d = zero
+            if add:
+                a, b, c, d = out[i, e], out[i + 1, e], out[i + 2, e], out[i + 3, e]
+            for k in range(weights.shape[1]):
+                x = values[k, e]
+                a, b = a + weights[i, k] * x, b + weights[i + 1, k] * x
+                c, d = c + weights[i + 2, k] * x, d + weights[i + 3, k] * x
+            out[i, e], out[i + 1, e], out[i + 2, e], out[i + 3, e] = a, b, c, d
+
+
+def _has_wide_registers():
+    """Whether a register of this processor holds eight numbers in double precision."""
+    try:
+        return bool(binding.get_host_cpu_features().get("avx512f"))
+    except RuntimeError:
+        return False
+
+
+weighted_sums = sixteen_at_a_time if _has_wide_registers() else four_at_a_time

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from crbestim.kernels.interpolation import ENTRIES, ROWS, weighted_sums
+from crbestim.kernels.interpolation import (
+    ENTRIES,
+    ROWS,
+    four_at_a_time,
+    sixteen_at_a_time,
+    weighted_sums,
+)
 from crbestim.kernels.lanes import LANES
 
 
@@ -29,6 +35,16 @@ def test_it_is_the_matrix_product(form, n_rows, n, n_entries):
     # Both are sums of at most 19 products of numbers of order 1.
     expected = np.tensordot(weights, values, 1)
     np.testing.assert_allclose(run(form, weights, values), expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("add", [False, True])
+def test_the_sums_do_not_depend_on_the_registers(add):
+    weights, values = random_problem(4, 2 * ROWS, 31, 14)
+    out = np.random.default_rng(5).standard_normal((len(weights), *values.shape[1:]))
+    wide, narrow = out.copy(), out.copy()
+    sixteen_at_a_time(weights, values, wide, 0, 14, add)
+    four_at_a_time(weights, values, narrow, 0, 14, add)
+    np.testing.assert_array_equal(wide, narrow)
 
 
 def test_sums_of_many_maps():
