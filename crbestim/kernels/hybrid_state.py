@@ -43,16 +43,25 @@ tr, thermal : repetition time, and whether trains start from thermal equilibrium
 
 
 @njit
-def fill(weights, maps, n_orders, out):
+def fill(weights, maps, low, high, out):
     """Write the interpolated maps of a chunk; weights : (2, CHUNK, n), even and odd.
 
-    maps : (n_nodes, (1 + d) 14, LANES), of which the first `n_orders` are interpolated.
+    maps : (n_nodes, (1 + d) 14, LANES), of which orders `low` to `high` - 1 are wanted.
     """
     if weights.shape[2]:
-        for first in range(0, n_orders * N_ENTRIES, N_ENTRIES):
+        for first in range(low * N_ENTRIES, high * N_ENTRIES, N_ENTRIES):
             odd, last = first + EVEN, first + N_ENTRIES
             weighted_sums(weights[0], maps, out, first, odd, np.bool_(False))
             weighted_sums(weights[1], maps, out, odd, last, np.bool_(False))
+
+
+@njit
+def recall(values, between):
+    """Copy the maps of a chunk, (CHUNK, 1, 14, LANES), to those with derivatives."""
+    values, between = vectors(values), vectors(between)
+    for k in range(CHUNK):
+        for e in range(N_ENTRIES):
+            between[k, 0, e] = values[k, 0, e]
 
 
 @njit
@@ -87,11 +96,12 @@ def initial_echo(theta, columns, closing, r, path_map, resolvent, thermal, start
 
 
 @njit
-def play(train, theta, columns, maps, between, r, pulses, basis, out):
+def play(train, theta, columns, maps, kept, between, r, pulses, basis, out):
     """Add the samples of one train and their derivatives to `out`.
 
-    train : first repetition, end, and first chunk. out : (n_rows, 1 + d, 2, LANES), the
-    second-to-last axis for real and imaginary part.
+    train : first repetition, end, and first chunk. kept : (n, CHUNK, 1, 14, LANES), space
+    for maps of all chunks, or of one without derivatives. out : (n_rows, 1 + d, 2, LANES),
+    the second-to-last axis for real and imaginary part.
     """
     first, last, chunk = train
     n_orders, n_nodes, n_rows = maps.shape[1], maps.shape[0], out.shape[0]
@@ -108,8 +118,10 @@ def play(train, theta, columns, maps, between, r, pulses, basis, out):
             path_map[j, j, lane] = 1.0
     for low in range(first, last, CHUNK):
         c, high = chunk + (low - first) // CHUNK, min(low + CHUNK, last)
-        fill(pulses.weights[c], flat, np.int64(1), filled)
-        sweep_columns(maps, between, pulses.index, low, high, first, r, path_map, path)
+        values = kept[(c - chunk) % len(kept)]
+        plain = values.reshape(CHUNK, N_ENTRIES, LANES)
+        fill(pulses.weights[c], flat, np.int64(0), np.int64(1), plain)
+        sweep_columns(maps, values, pulses.index, low, high, first, r, path_map, path)
         collect(basis[c], path, low - first, high - low, sums)
     initial_echo(theta, columns, closing, r, path_map, resolvent, pulses.thermal, start)
     if d:
@@ -118,7 +130,8 @@ def play(train, theta, columns, maps, between, r, pulses, basis, out):
                 v[0, j, lane] = start[0, j, lane]
         for low in range(first, last, CHUNK):
             c, high = chunk + (low - first) // CHUNK, min(low + CHUNK, last)
-            fill(pulses.weights[c], flat, n_orders, filled)
+            recall(kept[c - chunk], between)
+            fill(pulses.weights[c], flat, np.int64(1), n_orders, filled)
             sweep_state(maps, between, pulses.index, low, high, first, r, v, dpath)
             collect(basis[c], dpath, low - first, high - low, dsums)
         if not pulses.thermal:
@@ -169,6 +182,8 @@ def simulate(first, last, theta, columns, pulses, rates, basis, s, ds):
     lanes, r = zeros((N_PARAMETERS, LANES)), zeros((n_orders, LANES))
     maps = zeros((len(pulses.nodes), n_orders, N_ENTRIES, LANES))
     between = zeros((CHUNK, n_orders, N_ENTRIES, LANES))
+    longest = np.diff(pulses.starts).max() if n_orders > 1 else np.int64(1)
+    kept = zeros(((longest + CHUNK - 1) // CHUNK, CHUNK, 1, N_ENTRIES, LANES))
     out = zeros((n_rows, n_orders, 2, LANES))
     for b in range(first, last):
         load(theta, b * LANES, columns, lanes, r)
@@ -178,6 +193,6 @@ def simulate(first, last, theta, columns, pulses, rates, basis, s, ds):
             low, high = pulses.starts[k], pulses.starts[k + 1]
             rows = out if basis.shape[1] else out[low:high]
             train = low, high, chunk
-            play(train, lanes, columns, maps, between, r, pulses, basis, rows)
+            play(train, lanes, columns, maps, kept, between, r, pulses, basis, rows)
             chunk += (high - low + CHUNK - 1) // CHUNK
         store(out, b * LANES, s, ds)
