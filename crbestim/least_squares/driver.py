@@ -238,7 +238,9 @@ class VoxelFitter:
             fractions = box.wrapped(local + shift[some])
             return objective.evaluate(rows[some], fractions, jacobian)
 
-        found = levenberg_marquardt(evaluate, start - shift, self.max_iter, self.tol, first)
+        options = self.max_iter, self.tol, first
+        at_once = self.model._has_own_jacobian
+        found = levenberg_marquardt(evaluate, start - shift, *options, at_once=at_once)
         found.x = box.wrapped(found.x + shift)
         return found
 

@@ -11,8 +11,11 @@ plus S. D is the largest diagonal of the former so far (Moré 1978, doi 10.1007/
 The damping follows the gain ratio (Nielsen 1999, IMM-REP-1999-05). S is what the curvature
 lacks, estimated from the change of J, or of g, over past steps (Dennis, Gay and Welsch
 1981, doi 10.1145/355958.355965); it is used while it predicts gains better than the
-curvature alone. Along flat valleys that saves most of the steps. Steps are tried without
-derivatives, which cost several times as much; only those that lower the cost get them.
+curvature alone. Along flat valleys that saves most of the steps.
+
+Steps after a bad one are tried without derivatives, which cost several times as much; only
+those that lower the cost get them. Of the others, more than nine in ten lower it, and are
+tried with derivatives unless these are differences, which cost most.
 """
 
 from dataclasses import dataclass, fields
@@ -40,6 +43,8 @@ from .box import (
 
 # Costs that differ by less than this share are the same: which is lower is chance.
 _EQUAL = 1e-9
+# Factor by which damping grows after a bad step that follows a good one.
+_GROWTH = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +169,7 @@ class Minima:
         return Minima(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
-def levenberg_marquardt(evaluate, start, max_iter, tol, first=None):
+def levenberg_marquardt(evaluate, start, max_iter, tol, first=None, *, at_once=False):
     """Minimize many costs over the unit box.
 
     Parameters
@@ -182,6 +187,8 @@ def levenberg_marquardt(evaluate, start, max_iter, tol, first=None):
         a step without gain is shorter than this fraction of x, unless it stalls.
     first : Expansion, default=None
         What `evaluate` returns for all rows at `start`, if it is known.
+    at_once : bool, default=False
+        Whether steps that are likely to be good are tried with derivatives.
 
     Returns
     -------
@@ -202,7 +209,7 @@ def levenberg_marquardt(evaluate, start, max_iter, tol, first=None):
     """
     everywhere = np.arange(len(start))
     first = evaluate(everywhere, start, True) if first is None else first
-    search = _Search(evaluate, start, first)
+    search = _Search(evaluate, start, first, at_once)
     rows = np.flatnonzero(~search.failed)
     while rows.size:
         rows = search.settle(rows, tol)
@@ -222,8 +229,8 @@ def levenberg_marquardt(evaluate, start, max_iter, tol, first=None):
 class _Search:
     """State of all rows: points, costs, derivatives, curvatures and damping."""
 
-    def __init__(self, evaluate, start, first):
-        n = len(start)
+    def __init__(self, evaluate, start, first, at_once):
+        n, self.at_once = len(start), at_once
         self.evaluate, self.x = evaluate, start.copy()
         self.cost, self.size = first.cost.copy(), first.size.copy()
         self.jacobian = None if first.jacobian is None else first.jacobian.copy()
@@ -231,7 +238,7 @@ class _Search:
         self.g, self.h = first.gradient.copy(), first.curvature.copy()
         self.scale = diagonal(self.h)
         self.bend, self.is_bent = np.zeros_like(self.h), np.zeros(n, dtype=bool)
-        self.damping, self.growth = np.full(n, START_DAMPING), np.full(n, 2.0)
+        self.damping, self.growth = np.full(n, START_DAMPING), np.full(n, _GROWTH)
         self.n_iterations = np.zeros(n, dtype=int)
         self.converged, self.stalled = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
         self.decrement = np.full(n, np.inf)
@@ -265,11 +272,9 @@ class _Search:
         damping = self.damping[rows, None] * scale_of(self.scale[rows])
         steps_in_box(x, g, curved, damping, step)
         moved = np.clip(x + step, 0.0, 1.0)
-        cost = self.evaluate(rows, moved, False).cost
+        gain = self._try(rows, moved)
         self.n_iterations[rows] += 1
-        gain = np.where(np.isfinite(cost), self.cost[rows] - cost, -np.inf)
         foreseen = foreseen_gain(g, curved, step)
-        gain = self._move(rows, moved, gain)
         finite = np.isfinite(gain)
         self._choose_model(rows[finite], g[finite], step[finite], gain[finite], h[finite])
         self._update_damping(rows, gain, foreseen)
@@ -281,13 +286,24 @@ class _Search:
         self.failed[rows] = short & ~finite
         return short
 
-    def _move(self, rows, moved, gain):
+    def _try(self, rows, moved):
+        """Take the steps that lower the cost; return the gains of all."""
+        likely, gain = self.at_once & (self.growth[rows] == _GROWTH), np.empty(len(rows))
+        for some, derivatives in ((likely, True), (~likely, False)):
+            if some.any():
+                found = self.evaluate(rows[some], moved[some], derivatives)
+                gain[some] = self._move(rows[some], moved[some], found)
+        return gain
+
+    def _move(self, rows, moved, found):
         """Take steps that lower the cost, if the Jacobian is finite; return the gains."""
-        gain, better = gain.copy(), gain > 0
+        gain = np.where(np.isfinite(found.cost), self.cost[rows] - found.cost, -np.inf)
+        better = gain > 0
         if not better.any():
             return gain
         taken, moved = rows[better], moved[better]
-        found = self.evaluate(taken, moved, True)
+        is_known = found.gradient is not None
+        found = found.rows(better) if is_known else self.evaluate(taken, moved, True)
         sound = found.is_finite
         gain[np.flatnonzero(better)[~sound]] = -np.inf
         taken, moved, found = taken[sound], moved[sound], found.rows(sound)
@@ -317,7 +333,7 @@ class _Search:
         ratio = np.minimum(gain[better] / foreseen[better], 1.0)
         factor = np.maximum(1 / 3, 1 - (2 * ratio - 1) ** 3)
         self.damping[good] = np.maximum(self.damping[good] * factor, LEAST_DAMPING)
-        self.growth[good] = 2.0
+        self.growth[good] = _GROWTH
         grown = self.damping[bad] * self.growth[bad]
         self.damping[bad] = np.minimum(grown, MOST_DAMPING)
         self.growth[bad] = np.minimum(2 * self.growth[bad], MOST_DAMPING)

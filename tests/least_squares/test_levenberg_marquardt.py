@@ -10,13 +10,13 @@ from crbestim.least_squares.levenberg_marquardt import sum_of_squares
 T = np.linspace(0.0, 3.0, 25)
 
 
-def levenberg_marquardt(evaluate, *args):
+def levenberg_marquardt(evaluate, *args, **options):
     """Minimize half the squared norm of residuals."""
 
     def costs(rows, x, derivatives):
         return sum_of_squares(*evaluate(rows, x, derivatives))
 
-    return module.levenberg_marquardt(costs, *args)
+    return module.levenberg_marquardt(costs, *args, **options)
 
 
 def curve(x):
@@ -190,3 +190,21 @@ def test_curvature_of_the_residual_saves_steps(monkeypatch):
     without = levenberg_marquardt(evaluate, start, 500, 1e-10)
     np.testing.assert_allclose(with_it.cost, without.cost, rtol=1e-8)
     assert with_it.n_iterations.sum() < 0.7 * without.n_iterations.sum()
+
+
+def test_steps_tried_with_derivatives_are_the_same():
+    evaluate, start, _ = problems(40, 0.01)
+    places = {True: 0, False: 0}
+
+    def counted(rows, x, derivatives):
+        places[derivatives] += len(rows)
+        return evaluate(rows, x, derivatives)
+
+    found = levenberg_marquardt(counted, start, 200, 1e-10)
+    before = places.copy()
+    same = levenberg_marquardt(counted, start, 200, 1e-10, at_once=True)
+    np.testing.assert_array_equal(same.x, found.x)
+    np.testing.assert_array_equal(same.n_iterations, found.n_iterations)
+    # Few steps are bad, so that far fewer places are evaluated twice.
+    assert places[False] - before[False] < 0.5 * before[False]
+    assert places[True] - before[True] < 1.3 * before[True]
