@@ -113,6 +113,7 @@ class SquaresObjective:
         self.factor, self.scaled = np.ones(len(X), dtype=X.dtype), X.copy()
         self.norm = np.ones(len(X))
         self.noise = np.full(len(X), np.inf)
+        self._lowest = None
 
     n_elsewhere = 0
     """Number of places all over the box where a doubtful search looks for a lower cost."""
@@ -165,7 +166,32 @@ class SquaresObjective:
         """
         s, ds = self._simulate(rows, fractions, derivatives)
         residual, jacobian = self._residuals(rows, fractions, s, ds)
-        return self._with_prior(rows, fractions, residual, jacobian)
+        found = self._with_prior(rows, fractions, residual, jacobian)
+        self._remember(rows, fractions, s, found.cost)
+        return found
+
+    def _remember(self, rows, fractions, s, cost):
+        """Keep the signals of least cost, which searches end with."""
+        if self._lowest is None:
+            n = len(self.X)
+            signals = np.empty((n, s.shape[1]), s.dtype)
+            places = np.full((n, fractions.shape[1]), np.nan)
+            self._lowest = np.full(n, np.inf), places, signals
+        lower = cost < self._lowest[0][rows]
+        for kept, new in zip(self._lowest, (cost, fractions, s), strict=True):
+            kept[rows[lower]] = new[lower]
+
+    def _signals(self, fractions):
+        """Return the signals of all voxels, those that are known without simulation."""
+        rows = np.arange(len(fractions))
+        if self._lowest is None:
+            return self._simulate(rows, fractions, jacobian=False)[0]
+        _, places, signals = self._lowest
+        rows = np.flatnonzero((places != fractions).any(axis=1))
+        signals = signals.copy()
+        if rows.size:
+            signals[rows] = self._simulate(rows, fractions[rows], jacobian=False)[0]
+        return signals
 
     def _simulate(self, rows, fractions, jacobian):
         model = self.model.rows(rows)
@@ -257,8 +283,7 @@ class SquaresObjective:
     def _ends(self, fractions):
         """Return parameters, factors of the scaled data, and relative residuals."""
         theta, every = self.box.theta(fractions), np.arange(len(fractions))
-        s, _ = self._simulate(every, fractions, jacobian=False)
-        residual, _, m0 = self._projected(every, s)
+        residual, _, m0 = self._projected(every, self._signals(fractions))
         return theta, m0, np.linalg.norm(residual, axis=1) / self.norm
 
     def noise_at(self, fractions, misfit):

@@ -61,3 +61,23 @@ def test_parameters_never_leave_their_bounds(objective):
     for value in (0.0, 1.0, 1 + 1e-15):
         theta = objective.box.theta(np.full((3, 7), value))
         assert ((theta >= low) & (theta <= high)).all()
+
+
+def test_the_signal_where_a_search_ends_is_known(objective, monkeypatch):
+    rng = np.random.default_rng(2)
+    places = rng.uniform(0.3, 0.7, (4, 3, 7))
+    expected = [objective.at(place) for place in places]
+    costs = np.array([objective.evaluate(ROWS, place, False).cost for place in places])
+    simulated, simulate = [], objective._simulate
+
+    def counted(rows, *args, **options):
+        simulated.extend(rows)
+        return simulate(rows, *args, **options)
+
+    monkeypatch.setattr(objective, "_simulate", counted)
+    best = costs.argmin(axis=0)
+    for i, place in enumerate(places):
+        for value, known in zip(expected[i], objective.at(place), strict=True):
+            np.testing.assert_array_equal(value, known)
+        assert simulated == list(np.flatnonzero(best != i))
+        simulated.clear()
