@@ -17,6 +17,8 @@ _DETERMINED = 0.25
 # Magnitudes over the noise below which noise is far from Gaussian, the bias in standard
 # deviations that follows and is told, and the number of voxels that are judged.
 _LEAST_MAGNITUDE, _TOLERATED_BIAS, _MOST_JUDGED = 5.0, 0.5, 1024
+# Number of voxels at a bound that are judged.
+_MOST_AT_BOUND = 256
 # Share of such voxels that is not told.
 _TOLERATED = 0.05
 # Share of the voxels of a network that are judged at a bound, so that it takes no longer
@@ -58,7 +60,7 @@ def warn_of_predictions(network, model, X, y, *, stacklevel=3):
 
 
 def warn_at_bounds(
-    model, data, y, at_bound=None, bounds=None, *, most=_MOST_JUDGED, stacklevel=3
+    model, data, y, at_bound=None, bounds=None, *, most=_MOST_AT_BOUND, stacklevel=3
 ):
     """Warn of estimates at a bound of parameters that the data determine.
 
