@@ -12,6 +12,9 @@ from .._warnings import warn
 from ..noise import check_snr
 from ._training_data import layers_of
 
+# Number of epochs below which nobody expects a network to have learned.
+_TRIAL = 10
+
 
 def check_gaps(X, sigma, usable):
     """Warn of voxels that lack some samples but not all; refuse noise that leaves any out.
@@ -175,14 +178,13 @@ def check_something_counts(train, held_out, weights):
 
 def warn_of_no_success(progress, stacklevel=4):
     """Warn if plain estimates do better on held-out rows than the network."""
-    best, reference = progress.best_loss, progress.reference_loss
-    # Without held-out rows, nothing is known of either.
-    if progress.best_state is None or best <= reference:
+    best, reference, n = progress.best_loss, progress.reference_loss, len(progress.history)
+    # Without held-out rows, nothing is known of either; a few epochs are but a trial.
+    if progress.best_state is None or best <= reference or n < _TRIAL:
         return
-    n = len(progress.history)
     warn(
-        f"the network has not learned: after {n} epoch{'s' * (n > 1)} its validation loss "
-        f"is {best:.3g}, and that of a linear regression, or of the mean of the targets, "
+        f"the network has not learned: after {n} epochs its validation loss is "
+        f"{best:.3g}, and that of a linear regression, or of the mean of the targets, "
         f"{reference:.3g}; train for longer (max_iter, n_iter_no_change, max_time), with "
         "more fingerprints, or at another learning_rate_init, and look for outliers",
         ConvergenceWarning,

@@ -70,7 +70,7 @@ def small(**changes):
 
 def test_all_of_fit_is_counted(clock, data):
     X, y, crb = data
-    free = small().fit(X, y, crb=crb)
+    free = small(max_iter=20).fit(X, y, crb=crb)
     assert clock.seconds > 6000 * COST and clock.rows > 6000
     clock.seconds = clock.rows = 0
     with pytest.warns(ConvergenceWarning, match="simulate .* of 6000 rows.*raise max_time"):

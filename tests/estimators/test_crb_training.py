@@ -151,13 +151,14 @@ def test_few_fingerprints_of_many_samples():
 
 def test_a_network_that_has_not_learned_says_so(model, fingerprints, recwarn):
     X, y, crb = fingerprints
-    message = r"not learned: after 1 epoch its .* of a linear regression.*max_iter"
+    message = r"not learned: after 10 epochs its .* of a linear regression.*max_iter"
     with pytest.warns(ConvergenceWarning, match=message) as told:
-        small(model, max_iter=1, learning_rate_init=1e-6).fit(X, y, crb=crb)
+        small(model, max_iter=10, learning_rate_init=1e-6).fit(X, y, crb=crb)
     assert told[0].filename == __file__
     recwarn.clear()
     small(model, max_iter=60, n_iter_no_change=60).fit(X, y, crb=crb)
-    small(model, max_iter=1, learning_rate_init=1e-6, early_stopping=False).fit(X, y)
+    small(model, max_iter=10, learning_rate_init=1e-6, early_stopping=False).fit(X, y)
+    small(model, max_iter=9, learning_rate_init=1e-6).fit(X, y)
     assert not [w for w in recwarn if "not learned" in str(w.message)]
 
 
