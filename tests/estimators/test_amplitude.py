@@ -104,7 +104,7 @@ def test_estimates_follow_the_scale_of_the_data(name, kind):
         scaled, scaled_std = reg.predict(c * X, return_std=True)
         np.testing.assert_allclose(scaled, y * factor, rtol=tolerance)
         # Differences with respect to the amplitude have other rounding errors.
-        np.testing.assert_allclose(scaled_std, std * factor, rtol=max(tolerance, 1e-11))
+        np.testing.assert_allclose(scaled_std, std * factor, rtol=max(tolerance, 1e-10))
 
 
 @pytest.mark.parametrize("name", ["T2", "T2, offset", "user's"])
@@ -119,7 +119,7 @@ def test_networks_follow_the_scale_of_the_data(name):
         tolerance = 0 if c == 2.0**30 else 1e-5
         scaled, scaled_std = reg.predict(c * X, return_std=True)
         np.testing.assert_allclose(scaled, y * factor, rtol=tolerance)
-        np.testing.assert_allclose(scaled_std, std * factor, rtol=max(tolerance, 1e-11))
+        np.testing.assert_allclose(scaled_std, std * factor, rtol=max(tolerance, 1e-10))
 
 
 @pytest.mark.parametrize("resample_noise", [True, False])
@@ -302,7 +302,7 @@ def test_networks_draw_noise_in_units_of_the_amplitude(view):
         given = {}
         if known:
             X, given["known"] = m0 * X, m0 * known[0]
-        reg = network(model, max_iter=5, noise_std=1 / 30).fit(X, y, **given)
+        reg = network(model, max_iter=40, noise_std=1 / 30).fit(X, y, **given)
         factor, (low, high) = reg.std_factors_["factor"][0, 0], reg.apparent_snr_range_
         found.append([reg.score(X, y, **given), reg.best_loss_, factor, low, high])
     # Rounding in single precision makes training differ.

@@ -76,15 +76,16 @@ def test_weights_follow_rows_that_are_not_finite(data):
 
 
 def test_heavy_rows_are_learned(data):
-    X, y, crb, _ = data
+    order = np.argsort(data[1][:, 0])
+    X, y, crb = (values[order] for values in data[:3])
     heavy = np.where(np.arange(80) < 40, 1.0, 1e-9)
     ends = [
-        CRBRegressor(MODEL, **(SMALL | dict(max_iter=60, early_stopping=False)))
+        CRBRegressor(MODEL, **(SMALL | dict(max_iter=20, early_stopping=False)))
         .fit(X, y, crb, sample_weight=w)
         .score(X[:40], y[:40], crb=crb[:40])
         for w in (heavy, heavy[::-1])
     ]
-    assert ends[0] > ends[1]
+    assert ends[0] > 10 * ends[1]
 
 
 def test_partial_fit_warm_start_and_frames(data):
