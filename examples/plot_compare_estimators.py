@@ -74,8 +74,8 @@ estimators = {
 # mostly fluid, whose bounds are tiny and whose fits have many minima along omega0. The
 # median shows the error of a typical voxel, and the share of errors beyond five standard
 # deviations how rare the others are. Speeds are those of one process on the machine that
-# ran this, for so few voxels that the fixed cost of a call matters: for whole slices the
-# network maps 100,000 per second.
+# ran this, in calls so large that their fixed cost does not count; the network has two
+# threads.
 
 _, theta = make_fingerprints(model, arguments.test, random_state=1)
 tables = {}

@@ -40,8 +40,13 @@ class Realizations:
             yield add_noise(self.signal, 1 / self.sigma, rng, noise=self.noise)
 
     def predict(self, estimator, X):
-        """Return the predictions for X, signals of the first parameter sets, as columns."""
-        given = {} if self.known is None else {"known": self.known[: len(X)]}
+        """Return predictions for X as columns.
+
+        X : signals of the first parameter sets, or of all of them again and again.
+        """
+        given = {}
+        if self.known is not None:
+            given["known"] = np.resize(self.known, (len(X), self.known.shape[1]))
         # Errors tell what bounds and bias do, in every realization.
         with ignored(AtBoundWarning, LowSignalWarning):
             prediction = np.asarray(estimator.predict(X, **given))

@@ -1,7 +1,6 @@
 """Several estimators on one test set, against numbers worked out by hand."""
 
 import sys
-import time
 import warnings
 
 import numpy as np
@@ -11,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 
 from crbestim import NLLSRegressor
-from crbestim.metrics import bias_variance, compare_estimators
+from crbestim.metrics import bias_variance, compare_estimators, comparison
 from crbestim.models import SignalModel
 from tests.metrics.lines import Line, Scaled
 
@@ -27,6 +26,12 @@ MEASURES = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """Time no more than the realizations, but for tests of the speed."""
+    monkeypatch.setattr(comparison, "_LEAST_SECONDS", 0.0)
+
+
 @pytest.fixture
 def without_pandas(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
@@ -39,10 +44,11 @@ class Offset:
         self.offsets, self.calls = offsets, 0
 
     def predict(self, X):
-        # The first call is not timed.
-        realization = max(self.calls - 1, 0)
+        # The first call is not timed, and the last ones only tell the speed.
+        realization = min(max(self.calls - 1, 0), len(self.offsets) - 1)
         self.calls += 1
-        return THETA + np.reshape(self.offsets[realization], (-1, 1))
+        found = THETA + np.reshape(self.offsets[realization], (-1, 1))
+        return np.resize(found, (len(X), 1))
 
 
 class TwoLines(SignalModel):
@@ -159,18 +165,53 @@ def test_without_a_seed_estimators_still_share_the_data(without_pandas):
     assert table["crb_loss"][0] == table["crb_loss"][1]
 
 
-def test_speed_leaves_the_first_call_out(without_pandas):
-    class Compiled(Scaled):
-        compiled = False
+class Clocked(Scaled):
+    """Its calls take a fixed time and a time per voxel by a false clock, the first more."""
 
-        def predict(self, X):
-            time.sleep(0.01 if self.compiled else 1.0)
-            self.compiled = True
+    def __init__(self, clock, fixed, per_voxel):
+        super().__init__(1.0)
+        self.clock, self.fixed, self.per_voxel, self.rows = clock, fixed, per_voxel, []
+
+    def predict(self, X):
+        self.clock[0] += self.fixed + self.per_voxel * len(X) + (0 if self.rows else 100.0)
+        self.rows.append(len(X))
+        return super().predict(X)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "per_voxel", "speed"),
+    [(5e-3, 1e-5, 1e5), (1e-4, 2e-7, 5e6), (0.1, 0.01, 16 / 0.26), (0.0, 0.2, 5.0)],
+)
+def test_speed_is_that_of_calls_whose_fixed_cost_does_not_count(
+    without_pandas, monkeypatch, fixed, per_voxel, speed
+):
+    clock = [0.0]
+    monkeypatch.setattr(comparison, "_LEAST_SECONDS", 0.2)
+    monkeypatch.setattr(comparison.time, "perf_counter", lambda: clock[0])
+    estimator = Clocked(clock, fixed, per_voxel)
+    found = compare({"clocked": estimator}, 4)["voxels_per_second"]
+    assert found == pytest.approx([speed], rel=0.03)
+    # The first call is not timed; further ones are bounded.
+    assert clock[0] < 100 + 5 * (fixed + 2 * per_voxel) + 1.5
+    assert max(estimator.rows) <= comparison._MOST_NUMBERS / 2
+
+
+def test_known_values_are_repeated_with_the_signals(without_pandas, monkeypatch):
+    monkeypatch.setattr(comparison, "_LEAST_SECONDS", np.inf)
+    monkeypatch.setattr(comparison, "_MOST_NUMBERS", 2 * 7)
+    rows = []
+
+    class Known(Scaled):
+        def predict(self, X, known):
+            np.testing.assert_array_equal(known[:, 0], np.resize([0.0, 1.0], len(X)))
+            rows.append(len(X))
             return super().predict(X)
 
-    # Two voxels every 10 ms, or more slowly on a busy machine.
-    speed = compare({"compiled": Compiled(1.0)}, 8)["voxels_per_second"]
-    assert 16 < speed[0] <= 200
+    class Shifted(Line):
+        known = np.array([[0.0], [1.0]])
+
+    table = compare_estimators({"known": Known(1.0)}, Shifted(), THETA, 10, random_state=0)
+    assert table["voxels_per_second"][0] > 0
 
 
 def test_warnings_of_the_first_call_do_not_come_twice(without_pandas):
