@@ -19,6 +19,7 @@ from crbestim.models import (
     MonoExponential,
     SpoiledGradientEcho,
 )
+from crbestim.noise import get_noise
 
 TE = 0.01 * np.arange(1, 9)
 TI = [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0]
@@ -28,6 +29,11 @@ SPOILED = SpoiledGradientEcho(np.deg2rad([4, 18]), 0.015, b1=True, signal="magni
 # Model, ranges of its parameters, and how many of the voxels.
 JOBS = {
     "T2, 8 echoes": (MonoExponential(TE, signal="magnitude"), [(0.03, 0.2)], 1),
+    "T2, Rician": (
+        MonoExponential(0.01 * np.arange(1, 13), signal="magnitude", noise="rician"),
+        [(0.03, 0.2)],
+        10,
+    ),
     "IVIM, 18 b": (
         IntravoxelIncoherentMotion(B), [(0.02, 0.2), (5e-10, 2e-9), (6e-9, 4e-8)], 10,
     ),
@@ -62,8 +68,9 @@ def gauss_newton(X, n_steps=10):
 
 
 def fit(model, X, options):
-    """Fit all voxels with the library."""
-    NLLSRegressor(model).fit(X, **options).predict(X, **options)
+    """Fit all voxels with the library, those of Rician noise with a known sigma."""
+    known = {key: values for key, values in options.items() if key == "known"}
+    NLLSRegressor(model).fit(X, **known).predict(X, **options)
 
 
 def sampled(whole, X, theta):
@@ -95,6 +102,9 @@ def main(n_voxels=100_000):
         noise = signal.max(axis=1).mean() / 50
         X = np.abs(signal + noise * rng.standard_normal(signal.shape))
         options, whole = {}, model
+        if get_noise(model.noise).needs_sigma:
+            X = np.hypot(X, noise * rng.standard_normal(signal.shape))
+            options = {"sigma": np.full(n, noise)}
         if "B1" in model.parameter_names:
             model, options = model.given("B1"), {"known": theta[:, 1:2]}
         some = {key: values[:300] for key, values in options.items()}

@@ -87,7 +87,7 @@ def load_data(task, voxels, i, voxel):
 def simulate_at(form, task, place, voxel, wants_derivatives):
     """Write theta, the signal and, if they are wanted, its derivatives at fractions."""
     box, columns, theta, weights = task.box, task.columns, voxel.theta, voxel.weights
-    for k in range(place.size):
+    for k in range(columns.size):
         if box[RATIO, k] > 0.0:
             value = box[LOW, k] * box[RATIO, k] ** place[k]
         else:

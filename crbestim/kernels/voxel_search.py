@@ -2,7 +2,9 @@
 
 One algorithm, two drivers: `least_squares.levenberg_marquardt` runs it for many voxels at a
 time, whatever their model, and `search` for one voxel after the other, in a compiled loop.
-Its steps, and the reasons for them, are described there.
+Its steps, and the reasons for them, are described there. Costs are squares, or with a law
+of the noise those of `voxel_likelihood`. `search` is compiled for each of the two, without
+the branches of the other.
 """
 
 from collections import namedtuple
@@ -11,6 +13,7 @@ import numpy as np
 
 from ._compile import borrowing
 from .least_squares import damped_step, hold_pressed, solve_free
+from .voxel_likelihood import cost_of, expand
 from .voxel_residuals import (
     FOUND_IMAG,
     FOUND_REAL,
@@ -73,13 +76,13 @@ def memory(n_variables, n_theta, m):
 
 @borrowing(nogil=True)
 def search(
-    first, last, form, task, voxels, chosen, data, options, starts, found, voxel, state
+    first, last, form, task, voxels, chosen, data, law, options, starts, found, voxel, state
 ):
     """Search the minima of some voxels from their starts, fractions of the bounds.
 
     form : the signal, of the signature `pointers.FORM`; chosen : (n,) numbers of the
     voxels; data : (n_voxels, n) to be scaled at the starts first, or without rows;
-    starts : (n, n_variables).
+    law : `voxel_likelihood.Law`, or None for squares; starts : (n, n_variables).
     options : most steps, negative to see the costs at the starts only, tolerance, and
     whether derivatives cost so much that steps are tried without them.
     found : :class:`Found`, to be written; voxel, state : from `memory`.
@@ -92,7 +95,7 @@ def search(
             state.shift[k] = starts[j, k] - 0.5 if task.box[ROUND, k] else 0.0
             state.x[k] = state.moved[k] = starts[j, k] - state.shift[k]
         found.costs[j], found.ends[j], found.counts[j] = _search_one(
-            form, task, voxels, i, data, options, voxel, state
+            form, task, voxels, i, data, law, options, voxel, state
         )
         for k in range(2):
             found.factors[j, k] = voxel.numbers[FOUND_REAL + k]
@@ -102,7 +105,7 @@ def search(
 # With many arrays at hand a call costs as much as a signal, so what has them is inlined,
 # and has a single place in the loop, or it would be compiled several times.
 @borrowing(inline="always")
-def _search_one(form, task, voxels, i, data, options, voxel, state):
+def _search_one(form, task, voxels, i, data, law, options, voxel, state):
     """Search from a point; return the cost at the end, how it ended, and the steps.
 
     The factor there is in the numbers of the voxel.
@@ -120,7 +123,10 @@ def _search_one(form, task, voxels, i, data, options, voxel, state):
                 scale(task, data, voxels, i, voxel)
             load_data(task, voxels, i, voxel)
             is_loaded = True
-        new = residual(task, voxel)
+        if law is None:
+            new = residual(task, voxel)
+        else:
+            new = cost_of(task, law, i, voxel, state.place)
         if most < 0:
             _keep_factor(voxel.numbers)
             return new, LIMIT, 0
@@ -131,13 +137,14 @@ def _search_one(form, task, voxels, i, data, options, voxel, state):
             continue
         wants = not is_lazy
         if gain > 0:
-            if is_near or _move(task, voxel, state, is_first):
+            if is_near or _move(task, law, voxel, state, is_first):
                 for k in range(state.x.size):
                     state.x[k] = state.moved[k]
                 _keep_factor(voxel.numbers)
                 cost = new
             else:
                 gain = -np.inf
+        size = cost if law is None else law.size[i]
         if is_near:
             return cost, CONVERGED, count
         if is_first and not gain > 0:
@@ -151,11 +158,11 @@ def _search_one(form, task, voxels, i, data, options, voxel, state):
             if is_short and not gain > 0:
                 if not np.isfinite(gain):
                     return cost, FAILED, count
-                is_stalled = decrement > EMPTY_PROMISE * cost + ROUNDING
+                is_stalled = decrement > EMPTY_PROMISE * size + ROUNDING
                 return cost, STALLED if is_stalled else CONVERGED, count
         is_first = False
         decrement = _decrement(state)
-        is_near = decrement <= tol * cost + NOTHING
+        is_near = decrement <= tol * size + NOTHING
         if is_near:
             wants = False
         elif count >= most:
@@ -224,16 +231,19 @@ def _step(state, damping, is_bent, is_near):
 
 
 @borrowing(inline="always")
-def _move(task, voxel, state, is_first):
+def _move(task, law, voxel, state, is_first):
     """Write the derivatives where a step leads, and what the curvature lacks.
 
     Return whether they are finite.
     """
     n, g = state.x.size, state.g
-    differentiate(task, voxel)
     for k in range(n):
         state.old_g[k] = g[k]
-    is_finite = _normal_equations(voxel.r, voxel.jac, g, state.h)
+    if law is None:
+        differentiate(task, voxel)
+        is_finite = _normal_equations(voxel.r, voxel.jac, g, state.h)
+    else:
+        is_finite = expand(task, law, voxel, state.place, g, state.h)
     if is_finite:
         for k in range(n):
             state.diagonal[k] = state.h[k, k]
@@ -241,12 +251,16 @@ def _move(task, voxel, state, is_first):
                 state.largest[k] = state.h[k, k]
             state.largest[k] = max(state.largest[k], state.h[k, k])
             state.dg[k] = g[k] - state.old_g[k]
-            # The change of J, transposed, times the residual.
-            state.dj[k] = g[k] - _dot(state.old[k], voxel.r)
             # As far as the bounds let it go.
             state.way[k] = state.moved[k] - state.x[k]
-            for f in range(voxel.r.size):
-                state.old[k, f] = voxel.jac[k, f]
+            if law is None:
+                # The change of J, transposed, times the residual.
+                state.dj[k] = g[k] - _dot(state.old[k], voxel.r)
+                for f in range(voxel.r.size):
+                    state.old[k, f] = voxel.jac[k, f]
+        if law is not None:
+            for k in range(n):
+                state.dj[k] = state.dg[k] - _dot(state.h[k], state.way)
         _update_bend(state.dg, state.dj, state.way, state.slope, state.bend, is_first)
     return is_finite
 

@@ -28,6 +28,75 @@ def has_compiled_search(model, prior):
     return model._shape._compiled_form() is not None
 
 
+class CompiledLoop:
+    """The loop over voxels, of one model.
+
+    Parameters
+    ----------
+    form : CompiledForm
+        Signals of the model at an amplitude of 1.
+    box : UnitBox
+        Map of all variables to the unit box.
+    limits : tuple of float or None
+        Least and largest amplitude.
+    has_factor : bool
+        Whether the signal has an unknown factor.
+    voxels : tuple of ndarray
+        Data, weights or None, factors and norms of voxels, as in
+        `kernels.voxel_residuals.Voxels`.
+    law : Law, default=None
+        The noise, if it is not Gaussian.
+    """
+
+    def __init__(self, form, box, limits, has_factor, voxels, law=None):
+        self.form, self.is_costly, self.law = form.form, form.is_costly, law
+        x, weights, factor, norm = voxels
+        weights = _NOTHING if weights is None else weights
+        known = np.empty((len(x), 0)) if form.known is None else form.known
+        parts = x, weights, known, factor, norm
+        self.voxels = Voxels(*(np.ascontiguousarray(part) for part in parts))
+        self.task = Task(
+            form.settings,
+            form.values,
+            form.columns,
+            form.known_columns,
+            _rows_of_box(box),
+            np.array(limits or (0.0, np.inf), dtype=float),
+            has_factor,
+            form.is_complex,
+        )
+
+    def run(self, rows, start, most=-1, tol=1.0, data=_NOTHING):
+        """Search with at most so many steps; negative numbers only compute the costs."""
+        n, whole = len(rows), np.int64
+        found = Found(
+            np.empty(start.shape),
+            np.empty(n),
+            np.empty((n, 2)),
+            np.empty(n, whole),
+            np.empty(n, whole),
+        )
+        options = most, float(tol), self.is_costly
+        common = self.form, self.task, self.voxels, rows, data, self.law, options
+        common = *common, np.ascontiguousarray(start), found
+
+        def piece(first, last):
+            search(first, last, *common, *self.memory(start.shape[1]))
+
+        in_threads(piece, n, per_piece=_PIECE)
+        return found
+
+    def memory(self, n_variables):
+        """Return what a piece of the loop writes to."""
+        return memory(n_variables, len(self.task.values), self.voxels.x.shape[1])
+
+
+def minima_of(found, size):
+    """Return what a loop found as :class:`Minima`, for costs of some sizes."""
+    outcomes = (found.ends == end for end in (CONVERGED, STALLED, FAILED))
+    return Minima(found.x, found.costs, size, *outcomes, found.counts)
+
+
 class CompiledSquares(SquaresObjective):
     """Squares of residuals, as :class:`SquaresObjective`, with searches of their own.
 
@@ -46,72 +115,34 @@ class CompiledSquares(SquaresObjective):
         # Views of the same memory: what the kernels write is what others read.
         self.factor = factor.view(kind)[:, 0]
         self.norm = np.empty(n)
-        known, weights = form.known, self.weights
-        self._voxels = Voxels(
-            _reals(self.scaled),
-            np.empty((0, 0)) if weights is None else np.ascontiguousarray(weights),
-            np.empty((n, 0)) if known is None else np.ascontiguousarray(known),
-            factor,
-            self.norm,
-        )
+        voxels = _reals(self.scaled), self.weights, factor, self.norm
+        self._loop = CompiledLoop(form, box, self.limits, self.has_factor, voxels)
         self._data = _reals(np.ascontiguousarray(self.X))
-        self._form, self._is_costly = form.form, form.is_costly
-        self._task = Task(
-            form.settings,
-            form.values,
-            form.columns,
-            form.known_columns,
-            _rows_of_box(box),
-            np.array(self.limits or (0.0, np.inf), dtype=float),
-            self.has_factor,
-            form.is_complex,
-        )
 
     def search(self, rows, start, max_iter, tol, begins):
         """Search for the minima of some voxels; return :class:`Minima`.
 
         If it `begins`, it first scales the data to M0 = 1 at the start.
         """
-        found = self._run(rows, start, max_iter, tol, self._data if begins else _NOTHING)
+        data = self._data if begins else _NOTHING
+        found = self._loop.run(rows, start, max_iter, tol, data)
         failed = np.flatnonzero(found.ends == FAILED)
         if failed.size:
             # Compiled code tells no errors of a function, but the model raises them.
             super().evaluate(rows[failed], start[failed], True)
-        outcomes = (found.ends == end for end in (CONVERGED, STALLED, FAILED))
-        return Minima(found.x, found.costs, found.costs.copy(), *outcomes, found.counts)
+        return minima_of(found, found.costs.copy())
 
     def evaluate(self, rows, fractions, derivatives):
         """Return the costs of some voxels; see `SquaresObjective.evaluate`."""
         if derivatives:
             return super().evaluate(rows, fractions, derivatives)
-        cost = self._run(rows, fractions).costs
+        cost = self._loop.run(rows, fractions).costs
         return Expansion(cost, cost, cost)
 
     def _ends(self, fractions):
-        found = self._run(np.arange(len(fractions)), fractions)
+        found = self._loop.run(np.arange(len(fractions)), fractions)
         m0 = found.factors.view(self.factor.dtype)[:, 0]
         return self.box.theta(fractions), m0, np.sqrt(2 * found.costs)
-
-    def _run(self, rows, start, most=-1, tol=1.0, data=_NOTHING):
-        """Search with at most so many steps; negative numbers only compute the costs."""
-        n, whole = len(rows), np.int64
-        found = Found(
-            np.empty(start.shape),
-            np.empty(n),
-            np.empty((n, 2)),
-            np.empty(n, whole),
-            np.empty(n, whole),
-        )
-        options = most, float(tol), self._is_costly
-        common = self._form, self._task, self._voxels, rows, data, options
-        common = *common, np.ascontiguousarray(start), found
-        sizes = start.shape[1], len(self._task.values), self._voxels.x.shape[1]
-
-        def piece(first, last):
-            search(first, last, *common, *memory(*sizes))
-
-        in_threads(piece, n, per_piece=_PIECE)
-        return found
 
 
 def _rows_of_box(box):

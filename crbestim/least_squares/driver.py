@@ -14,6 +14,11 @@ from ..bounds import covariance_of_estimates, crb_from_jacobian
 from ..models.base import with_amplitude
 from ..noise import likelihood_of
 from .box import AT_BOUND, at_limits, damped_steps, foreseen_gain
+from .compiled_likelihood import (
+    CompiledLikelihood,
+    compiled_likelihood,
+    has_compiled_likelihood,
+)
 from .compiled_search import CompiledSquares, compiled_squares, has_compiled_search
 from .levenberg_marquardt import levenberg_marquardt
 from .likelihood import LikelihoodObjective
@@ -167,7 +172,8 @@ class VoxelFitter:
 
         Where a compiled loop needs little memory, more of them save calls.
         """
-        is_compiled = has_compiled_search(self.model, self.prior)
+        options = self.model, self.prior
+        is_compiled = has_compiled_search(*options) or has_compiled_likelihood(*options)
         return _LARGEST_COMPILED_CHUNK if is_compiled else _LARGEST_CHUNK
 
     def of(self, rows):
@@ -192,10 +198,9 @@ class VoxelFitter:
             One row a voxel.
         """
         with one_thread(), np.errstate(all="ignore"):
-            options = self.box, data, self.prior, self.limits
-            objective = compiled_squares(self.model, *options)
-            if objective is None:
-                objective = objective_of(self.model, *options)
+            options = self.model, self.box, data, self.prior, self.limits
+            objective = compiled_squares(*options) or compiled_likelihood(*options)
+            objective = objective or objective_of(*options)
             first, *others = (
                 objective.variables(self.box.fractions(start)) for start in starts
             )
@@ -221,7 +226,7 @@ class VoxelFitter:
         If it `begins`, the objective looks at the data from there.
         """
         rows = np.arange(len(start)) if rows is None else rows
-        if isinstance(objective, CompiledSquares):
+        if isinstance(objective, CompiledSquares | CompiledLikelihood):
             found = objective.search(rows, start, self.max_iter, self.tol, begins)
         else:
             first = objective.begin(start, rows) if begins else None

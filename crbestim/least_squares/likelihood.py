@@ -20,6 +20,7 @@ unknowns, which divides squared residuals by degrees of freedom (Patterson and T
 import numpy as np
 
 from .._linear_algebra import norms
+from ..kernels.voxel_likelihood import LEAST_SHARE, N_STEPS, NEARLY
 from ..models.base import m0_by_projection, with_amplitude
 from .levenberg_marquardt import Expansion
 
@@ -31,9 +32,6 @@ _ERROR_OF_SIGMA, _MOST_TRIALS = 1e-10, 60
 # Largest norm of a signal over that of the data: of magnitudes but for rounding errors, and
 # of samples with outliers.
 _REACH, _FAR_REACH = 1.001, 10.0
-# Steps towards the best amplitude at start values, and the least share to start from: at an
-# amplitude of zero, the likelihood is flat.
-_N_STEPS, _LEAST_SHARE = 6, 0.01
 # Standard deviation of a parameter, as a share of the box, and size of samples in sigma,
 # between which a likelihood may have several maxima; what keeps information from being
 # singular.
@@ -103,14 +101,14 @@ class LikelihoodObjective:
         x = weights * np.where(self.counts[rows], self.x[rows], 0.0)
         share = m0_by_projection(x, weights * s / size[:, None])
         low, cap = self._range(rows, size)
-        place = np.clip(np.nan_to_num((share / size - low) / cap), _LEAST_SHARE, 1.0)
+        place = np.clip(np.nan_to_num((share / size - low) / cap), LEAST_SHARE, 1.0)
         sigma = self._level_of(rows, (low + place * cap)[:, None] * s)
-        for _ in range(_N_STEPS):
-            place = np.clip(np.nan_to_num(place, nan=0.5), _LEAST_SHARE, 1.0)
+        for _ in range(N_STEPS):
+            place = np.clip(np.nan_to_num(place, nan=0.5), LEAST_SHARE, 1.0)
             signal = (low + place * cap)[:, None] * s
             found = self._of_signals(rows, signal, s[:, :, None], sigma)
             place = place - found.gradient[:, 0] / found.curvature[:, 0, 0] / cap
-        place = np.clip(np.nan_to_num(place, nan=0.5), _LEAST_SHARE, 1.0)
+        place = np.clip(np.nan_to_num(place, nan=0.5), LEAST_SHARE, 1.0)
         return np.column_stack([fractions, place])
 
     def begin(self, variables, rows=None):
@@ -168,7 +166,7 @@ class LikelihoodObjective:
             return amplitude * s, None
         weighted = self.weights[rows] ** 2 * s
         by_size = (weighted[:, :, None] * ds).sum(axis=1) / size[:, None]
-        is_capped = cap * size < self.reach * (1 - 1e-9)
+        is_capped = cap * size < self.reach * NEARLY
         by_theta = np.where(is_capped, 0.0, -share * cap / size)[:, None] * by_size
         columns = amplitude[:, :, None] * ds + s[:, :, None] * by_theta[:, None, :]
         return amplitude * s, np.concatenate([columns, (cap[:, None] * s)[:, :, None]], 2)
@@ -217,8 +215,15 @@ class LikelihoodObjective:
 
         Most of their samples are floor.
         """
-        rows = np.arange(len(self.x))
-        curvature = self.evaluate(rows, variables, True).curvature
+        level = self.level
+        if self.sigma is None:
+            rows = np.arange(len(self.x))
+            level = self._level_of(rows, self._signals(rows, variables, False)[0])
+        n_counted = np.maximum(self.counts.sum(axis=1), 1)
+        # The data have unit norm.
+        doubtful = 1 / n_counted < (_LOW * level) ** 2
+        rows = np.flatnonzero(doubtful)
+        curvature = self.evaluate(rows, variables[rows], True).curvature
         scale = np.sqrt(np.maximum(np.einsum("nii->ni", curvature), np.finfo(float).tiny))
         finite = np.isfinite(curvature).all(axis=(1, 2))
         scaled = curvature / scale[:, :, None] / scale[:, None, :]
@@ -227,11 +232,8 @@ class LikelihoodObjective:
         )
         variance = np.einsum("nii->ni", np.linalg.inv(safe)) / scale**2
         n = self.model.n_parameters
-        level = self._level_of(rows, self._signals(rows, variables, False)[0])
-        n_counted = np.maximum(self.counts.sum(axis=1), 1)
-        # The data have unit norm.
-        is_low = 1 / n_counted < (_LOW * level) ** 2
-        return finite & is_low & (variance[:, :n].max(axis=1, initial=0.0) > _WIDE**2)
+        doubtful[rows] = finite & (variance[:, :n].max(axis=1, initial=0.0) > _WIDE**2)
+        return doubtful
 
     def _with_prior(self, found, variables):
         """Add the cost of the prior, in units of the likelihood."""
@@ -250,14 +252,14 @@ class LikelihoodObjective:
     def at(self, variables):
         """Return parameters, factors of 1, and norms of residuals over those of data."""
         rows = np.arange(len(self.x))
-        signal, _ = self._signals(rows, variables, False)
+        signal, _ = self._simulate(rows, variables, False)
         theta = self.inner.theta(variables[:, : self.model.n_parameters])
         if self.column is not None:
-            s, _ = self._simulate(rows, variables, False)
-            size = np.maximum(norms(self.weights * s), np.finfo(float).tiny)
+            size = np.maximum(norms(self.weights * signal), np.finfo(float).tiny)
             low, cap = self._range(rows, size)
-            amplitude = (low + variables[:, -1] * cap) * self.norm
-            amplitude = np.clip(amplitude, *self.limits)
+            amplitude = low + variables[:, -1] * cap
+            signal = amplitude[:, None] * signal
+            amplitude = np.clip(amplitude * self.norm, *self.limits)
             theta = with_amplitude(theta, self.column, amplitude)
         left = np.where(self.counts, self.weights * (self.x - signal), 0.0)
         return theta, np.ones(len(rows)), np.linalg.norm(left, axis=1)

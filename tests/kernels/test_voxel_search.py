@@ -57,7 +57,7 @@ def run(form, task, data, places, most=100, tol=1e-10, weights=NOTHING, is_lazy=
     options = most, tol, is_lazy
     with np.errstate(all="ignore"):
         kernel(
-            0, n, signal, task, voxels, np.arange(n), data, options, places, found,
+            0, n, signal, task, voxels, np.arange(n), data, None, options, places, found,
             *memory(places.shape[1], 3, data.shape[1]),
         )  # fmt: skip
     return found, voxels
