@@ -10,10 +10,10 @@ from .._parallel import in_parallel
 from .._progress import with_progress
 from .._threads import one_blas_thread
 from ..kernels.matching import affine_weights, unit_rows, weighted_parameters
-from ..least_squares.likelihood import best_sigma, with_density
 from ..models.base import m0_by_projection, with_amplitude, without_amplitude
 from ..noise import likelihood_of
 from ..parameters import folded
+from ._completion import completed
 from ._matching import BallTree, BallTreeCells
 
 _TINY = np.finfo(float).tiny
@@ -217,9 +217,17 @@ class Dictionary:
             np.zeros(len(data)),
         )
         for _ in range(_MOST_ROUNDS):
-            some, now = data[rows].replace_signals(signals[rows]), rows_of(known, rows)
-            number, amplitude, matched = self._matched(some, now)
-            out = self._completed(data[rows], amplitude[:, None] * matched)
+            some, last_signals = data[rows], signals[rows]
+            now = some.replace_signals(last_signals), 1, rows_of(known, rows)
+            number = self.match(*now)[1][:, 0]
+            amplitude, *out = completed(
+                self.noise,
+                some,
+                last_signals,
+                self.atoms[number],
+                self.has_factor,
+                self.n_unknowns,
+            )
             signals[rows], cost[rows], level[rows] = out
             place = np.column_stack([number, amplitude])
             change = np.abs(place - last[rows])
@@ -232,35 +240,6 @@ class Dictionary:
 
     def _free_numbers(self, data):
         return data.counts.sum(axis=1) - self.n_unknowns
-
-    def _matched(self, data, known):
-        """Return the best atoms, their numbers, and the factors at which they fit best."""
-        _, numbers, _ = self.match(data, 1, known)
-        atoms = self.atoms[numbers[:, 0]]
-        if not self.has_factor:
-            return numbers[:, 0], np.ones(len(data)), atoms
-        amplitude = np.maximum(m0_by_projection(data.weighted, data.weigh(atoms)), 0.0)
-        return numbers[:, 0], np.nan_to_num(amplitude), atoms
-
-    def _completed(self, data, signal):
-        """Return what Gaussian noise would leave of model signals, the cost, the noise."""
-        counts, ratio = data.counts, data.divisors
-        level, n_unknowns = data.sigma, 0
-        size = np.maximum(norms(data.X), _TINY)
-        X = size[:, None] * with_density(self.noise, data.X / size[:, None])
-        with np.errstate(all="ignore"):
-            if level is None:
-                n_free, n_unknowns = self._free_numbers(data), self.n_unknowns
-                scaled = X / size[:, None], signal / size[:, None]
-                level = size * best_sigma(self.noise, *scaled, ratio, counts, n_free)
-            noise = level[:, None] / ratio
-            value, by_signal, _ = self.noise.log_likelihood(X, signal, noise, True)
-            found = signal + noise**2 * by_signal
-        cost = -np.where(counts, value, 0.0).sum(axis=1) - n_unknowns * np.log(level)
-        found = np.where(counts & np.isfinite(found), found, data.X)
-        # A signal without direction matches nothing.
-        found = np.where(found.any(axis=1, keepdims=True), found, data.X)
-        return found, np.nan_to_num(cost, nan=np.inf), level
 
     def _interpolate_weighted(self, rows, data, numbers, weights):
         """Write the weights of matches of signals whose samples do not count alike."""

@@ -114,3 +114,38 @@ def lag_of(product, polynomials):
     share = 1.0 / (REACH + z)
     lag = at(polynomials[LAG], z * share) * share
     return 2.0 - lag if product < 0.0 else lag
+
+
+@borrowing(nogil=True)
+def complete(
+    x, signals, weights, sigma, atoms, has_factor, polynomials, factors, found, costs, work
+):
+    """Write magnitudes as Gaussian noise would leave them: m r for the best matches.
+
+    x, signals, atoms : (n_voxels, n), measurements, what was matched, and the matches;
+    weights : (n_voxels, n), or without rows; sigma : (n_voxels,); factors, found, costs :
+    of the atoms, to be written, with the negative log-likelihood; work : (2, n).
+    """
+    m, a = work[0], work[1]
+    for i in range(len(x)):
+        along, energy, factor, is_zero = 0.0, 0.0, 1.0, True
+        for f in range(m.size):
+            unit = (weights[i, f] if len(weights) else 1.0) / sigma[i]
+            m[f], a[f] = x[i, f] * unit, atoms[i, f] * unit
+            along += a[f] * (signals[i, f] * unit)
+            energy += a[f] * a[f]
+        if has_factor:
+            # NaN counts as zero.
+            factor = along / energy if along > 0.0 else 0.0
+        factors[i] = factor
+        cost = -log_likelihood(m, a, factor, polynomials)
+        costs[i] = cost if cost == cost else np.inf
+        for f in range(m.size):
+            value = x[i, f] * (1.0 - lag_of(m[f] * factor * a[f], polynomials))
+            is_counted = not len(weights) or weights[i, f] > 0.0
+            found[i, f] = value if is_counted and np.isfinite(value) else x[i, f]
+            is_zero = is_zero and found[i, f] == 0.0
+        if is_zero:
+            # A signal without direction matches nothing.
+            for f in range(m.size):
+                found[i, f] = x[i, f]

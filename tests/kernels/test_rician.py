@@ -40,3 +40,23 @@ def test_what_is_not_finite_stays_so(form):
     assert log_likelihood(one, one, np.inf, polynomials()) == -np.inf
     for m, a in ((1.0, np.nan), (1.0, np.inf), (np.inf, 1.0)):
         assert not np.isfinite(terms(m, a, polynomials())[0])
+
+
+@pytest.mark.parametrize("weights", [np.empty((0, 0)), np.array([[1.0, 0.5, 0.0]] * 3)])
+def test_magnitudes_are_completed_by_their_expected_parts(form, weights):
+    x = np.array([[3.0, 1.0, 2.0], [0.0, 0.0, 0.0], [2.0, 1.0, 4.0]])
+    atoms = np.array([[0.8, 0.5, 0.1], [0.8, 0.5, 0.1], [np.nan, np.nan, np.nan]])
+    sigma, (factors, costs), found = np.full(3, 0.5), np.empty((2, 3)), np.empty((3, 3))
+    form(rician.complete)(
+        x, 2 * atoms, weights, sigma, atoms, True, polynomials(), factors, found, costs,
+        np.empty((2, 3)),
+    )  # fmt: skip
+    np.testing.assert_allclose(factors, [2.0, 2.0, 0.0], rtol=1e-14)
+    unit = 2.0 * (weights[0] if len(weights) else np.ones(3))
+    z = x[0] * 2 * atoms[0] * unit**2
+    expected = np.where(unit > 0, x[0] * i1e(z) / i0e(z), x[0])
+    np.testing.assert_allclose(found[0], expected, rtol=1e-13)
+    # Without signal, and without a match, the data stay as they are.
+    np.testing.assert_array_equal(found[1:], x[1:])
+    logs = np.log(i0e(z)) - ((x[0] - 2 * atoms[0]) * unit) ** 2 / 2
+    assert costs[0] == pytest.approx(-logs.sum(), rel=1e-13) and costs[2] == np.inf
