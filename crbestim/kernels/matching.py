@@ -156,17 +156,30 @@ def _search(
     """Collect the best atoms of the other leaves, each for all signals while cached."""
     last = best.shape[1] - 2
     found = np.empty((WIDTH // LANES, LANES))
-    tile = np.empty((len(batch), WIDTH // LANES, LANES))
-    flat = tile.reshape(len(batch), WIDTH)
+    flat = found.ravel()
+    # The signals near each leaf of a block, with the distances of its centre.
+    n_near = np.empty(WIDTH, np.int64)
+    near = np.empty((WIDTH, len(batch)), np.int64)
+    distances = np.empty(near.shape)
     for c in range(len(centres)):
+        n_near[:] = 0
+        n_leaves = min(WIDTH, len(leaves) - c * WIDTH)
         for i in range(len(batch)):
-            squared_distances(centres[c], batch[i], projective, tile[i])
-        for leaf in range(c * WIDTH, min((c + 1) * WIDTH, len(leaves))):
-            for i in range(len(batch)):
+            squared_distances(centres[c], batch[i], projective, found)
+            for j in range(n_leaves):
+                limit = reach[i] + radii[c * WIDTH + j]
+                if flat[j] <= limit * limit and c * WIDTH + j != first[i]:
+                    near[j, n_near[j]], distances[j, n_near[j]] = i, flat[j]
+                    n_near[j] += 1
+        for j in range(n_leaves):
+            leaf = c * WIDTH + j
+            for k in range(n_near[j]):
+                i = near[j, k]
+                # Atoms of other leaves may have been nearer since.
                 limit = reach[i] + radii[leaf]
-                if flat[i, leaf - c * WIDTH] <= limit * limit and leaf != first[i]:
+                if distances[j, k] <= limit * limit:
                     squared_distances(leaves[leaf], batch[i], projective, found)
-                    collect(found.ravel(), members[leaf], best[i], names[i])
+                    collect(flat, members[leaf], best[i], names[i])
                     reach[i] = _reach(best[i, last], projective, tie)
 
 
