@@ -12,6 +12,7 @@ from .._progress import with_progress
 from .._validation import JOBS, HasMethods, Interval, StrOptions, fit_context
 from .._warnings import warn
 from ..least_squares.box import amplitude_limits, resolve_bounds, search_box
+from ..least_squares.compiled_likelihood import has_compiled_likelihood
 from ..least_squares.compiled_search import has_compiled_search
 from ..least_squares.driver import (
     VoxelFits,
@@ -293,8 +294,9 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
         Thousands of values of a single parameter are so dense that the best match lies
         beside the lowest minimum, and few steps are left to a compiled search.
         """
-        is_single = len(self._box.low) == 1
-        return not (is_single and has_compiled_search(self._model_at(known), self.prior_))
+        options = self._model_at(known), self.prior_
+        is_compiled = has_compiled_search(*options) or has_compiled_likelihood(*options)
+        return not (is_compiled and len(self._box.low) == 1)
 
     def _check_loss(self):
         """Refuse a robust loss where it has no meaning."""

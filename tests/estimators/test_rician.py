@@ -102,9 +102,10 @@ def test_a_step_refines_an_estimate_of_any_origin():
 
     X, sigma = measured(8, 500)
     reg = OneStepRegressor(Truth(MODEL), MODEL, prior=None, n_steps=3).fit(X)
-    expected = NLLSRegressor(MODEL).fit(X).predict(X, sigma=sigma)
+    exact = NLLSRegressor(MODEL, tol=1e-12).fit(X).predict(X, sigma=sigma)
     found = reg.predict(X, sigma=sigma)
-    assert np.median(np.abs(found / expected - 1)) < 1e-3
+    # A percent of the standard deviation; three steps from 10 % away leave 1e-3.
+    assert np.median(np.abs(found / exact - 1)) < 2e-3
 
 
 @pytest.mark.parametrize("kind", ESTIMATORS)
