@@ -52,7 +52,7 @@ there, (n, 2); how they ended, (n,); and the number of steps, (n,)."""
 
 State = namedtuple(
     "State",
-    "x shift moved place g old_g step dg dj largest diagonal damping slope way "
+    "x shift moved place g step dg dj largest diagonal damping slope way "
     "h curved bend a factor old free",
 )
 """Of one search, (n_variables,): the point x and one that is tried, less a shift where ends
@@ -66,7 +66,7 @@ def memory(n_variables, n_theta, m):
     n, shapes = n_variables, [n_theta, m, (n_theta, m), m, (n_variables, m), 10]
     voxel = Voxel(*(np.empty(shape) for shape in (m, m, *shapes)))
     state = State(
-        *(np.empty(n) for _ in range(14)),
+        *(np.empty(n) for _ in range(13)),
         *(np.empty((n, n)) for _ in range(5)),
         np.empty((n, m)),
         np.empty(n, dtype=np.bool_),
@@ -237,20 +237,21 @@ def _move(task, law, voxel, state, is_first):
     Return whether they are finite.
     """
     n, g = state.x.size, state.g
-    for k in range(n):
-        state.old_g[k] = g[k]
+    # Where they are not, those at x stay.
     if law is None:
         differentiate(task, voxel)
-        is_finite = _normal_equations(voxel.r, voxel.jac, g, state.h)
+        is_finite = _normal_equations(voxel.r, voxel.jac, state.dg, state.curved)
     else:
-        is_finite = expand(task, law, voxel, state.place, g, state.h)
+        is_finite = expand(task, law, voxel, state.place, state.dg, state.curved)
     if is_finite:
         for k in range(n):
-            state.diagonal[k] = state.h[k, k]
+            new, state.diagonal[k] = state.dg[k], state.curved[k, k]
+            state.dg[k], g[k] = new - g[k], new
+            for j in range(n):
+                state.h[k, j] = state.curved[k, j]
             if is_first:
                 state.largest[k] = state.h[k, k]
             state.largest[k] = max(state.largest[k], state.h[k, k])
-            state.dg[k] = g[k] - state.old_g[k]
             # As far as the bounds let it go.
             state.way[k] = state.moved[k] - state.x[k]
             if law is None:

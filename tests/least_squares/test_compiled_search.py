@@ -6,6 +6,7 @@ import numba
 import numpy as np
 import pytest
 
+from crbestim import NLLSRegressor
 from crbestim._measurements import Measurements
 from crbestim.kernels import threads
 from crbestim.least_squares import compiled_search, driver
@@ -48,6 +49,18 @@ def slopes_of_decay(theta):
     slopes, signal = np.empty((len(TE), 2)), np.exp(-TE / theta[0])
     slopes[:, 0], slopes[:, 1] = theta[1] * signal * TE / theta[0] ** 2, signal
     return slopes
+
+
+@numba.njit
+def plain_decay(theta):
+    return np.exp(-2 * TE / theta[0])
+
+
+@numba.njit
+def partial_slopes(theta):
+    """Return the derivative of plain decay, which is lost at long T2."""
+    slope = 2 * TE / theta[0] ** 2 * np.exp(-2 * TE / theta[0])
+    return (slope if theta[0] < 0.4 else np.nan * slope).reshape(-1, 1)
 
 
 @numba.njit
@@ -237,3 +250,12 @@ def test_searches_that_fail_or_are_cut_short_say_so():
     assert set(fits.status) <= {0, 1, 5} and (fits.status == 1).sum() > N / 2
     X[3] = np.inf
     assert fitter.fit(Measurements(X), starts[:1]).status[3] == 3
+
+
+def test_steps_to_where_derivatives_are_lost_are_shortened():
+    model = FunctionModel(plain_decay, ["T2"], [(0.005, 2.0)], jacobian=partial_slopes)
+    assert has_compiled_search(model, None)
+    truth = np.array([[0.3], [0.38], [0.2]])
+    X = model.signal(truth)
+    found = NLLSRegressor(model, initial=[[0.01]]).fit(X).predict(X)
+    np.testing.assert_allclose(found, truth, rtol=1e-6)
