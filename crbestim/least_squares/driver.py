@@ -14,12 +14,8 @@ from ..bounds import covariance_of_estimates, crb_from_jacobian
 from ..models.base import with_amplitude
 from ..noise import likelihood_of
 from .box import AT_BOUND, at_limits, damped_steps, foreseen_gain
-from .compiled_likelihood import (
-    CompiledLikelihood,
-    compiled_likelihood,
-    has_compiled_likelihood,
-)
-from .compiled_search import CompiledSquares, compiled_squares, has_compiled_search
+from .compiled_likelihood import compiled_likelihood, has_compiled_likelihood
+from .compiled_search import compiled_squares, has_compiled_search
 from .levenberg_marquardt import levenberg_marquardt
 from .likelihood import LikelihoodObjective
 from .variable_projection import SquaresObjective
@@ -226,7 +222,7 @@ class VoxelFitter:
         If it `begins`, the objective looks at the data from there.
         """
         rows = np.arange(len(start)) if rows is None else rows
-        if isinstance(objective, CompiledSquares | CompiledLikelihood):
+        if hasattr(objective, "search"):
             found = objective.search(rows, start, self.max_iter, self.tol, begins)
         else:
             first = objective.begin(start, rows) if begins else None
