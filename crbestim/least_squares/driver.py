@@ -239,9 +239,8 @@ class VoxelFitter:
             fractions = box.wrapped(local + shift[some])
             return objective.evaluate(rows[some], fractions, jacobian)
 
-        options = self.max_iter, self.tol, first
-        at_once = self.model._has_own_jacobian
-        found = levenberg_marquardt(evaluate, start - shift, *options, at_once=at_once)
+        options = self.max_iter, self.tol, first, self.model._has_own_jacobian
+        found = levenberg_marquardt(evaluate, start - shift, *options)
         found.x = box.wrapped(found.x + shift)
         return found
 

@@ -169,7 +169,7 @@ class Minima:
         return Minima(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
-def levenberg_marquardt(evaluate, start, max_iter, tol, first=None, *, at_once=False):
+def levenberg_marquardt(evaluate, start, max_iter, tol, first=None, at_once=False):
     """Minimize many costs over the unit box.
 
     Parameters
