@@ -186,7 +186,7 @@ class StartValues:
         theta = np.concatenate([c.dictionary.parameters for c in self.candidates])
         return theta, None if known[0] is None else np.concatenate(known)
 
-    def find(self, data, known=None, verbose=False):
+    def find(self, data, known=None, verbose=False, n_jobs=None):
         """Return start values of voxels.
 
         Parameters
@@ -197,6 +197,8 @@ class StartValues:
             Known values.
         verbose : bool or int, default=False
             Whether to show the progress of matching.
+        n_jobs : int, default=None
+            Number of threads, on which the result does not depend.
 
         Returns
         -------
@@ -240,7 +242,7 @@ class StartValues:
         if not self.candidates:
             return self.box.inside(starts), None
         dictionaries = [candidates.dictionary for candidates in self.candidates]
-        in_blocks(match, len(data), BLOCK, None, dictionaries, verbose)
+        in_blocks(match, len(data), BLOCK, n_jobs, dictionaries, verbose)
         is_spare = self.first is not None or len(self.candidates) > 1
         return self.box.inside(starts), self.box.inside(spare) if is_spare else None
 

@@ -108,7 +108,8 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
         Noise, 1/SNR for M0 = 1, of the Cramér-Rao bound in `score`; without a model, of
         the signals too, for standard deviations.
     n_jobs : int, default=None
-        Number of joblib workers. The result does not depend on it.
+        Number of joblib workers; where a compiled loop searches, they are threads of this
+        process, unless a backend is chosen. The result does not depend on it.
     verbose : bool, default=False
         Whether to show progress bars: of atoms that `fit` simulates, and of voxels that
         are matched and fitted.
@@ -401,13 +402,17 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
 
     def _run(self, fitter, data, known, fits, numbers):
         """Fit chunks of voxels, in parallel, and write them where their numbers say."""
-        starts, spare = self._starts.find(data, known, self.verbose)
+        # Threads need no copies, but mostly wait where Python does the work.
+        n_threads = self.n_jobs if fitter.is_compiled else None
+        starts, spare = self._starts.find(data, known, self.verbose, n_threads)
         parts = chunks(len(data), self.n_jobs, fitter.largest_chunk)
         tasks = (
             delayed(fitter.of(rows).fit)(data[rows], starts[:, rows], rows_of(spare, rows))
             for rows in parts
         )
-        found, sizes = in_parallel(tasks, self.n_jobs), [len(data.X[c]) for c in parts]
+        options = {"prefer": "threads"} if fitter.is_compiled else {}
+        found = in_parallel(tasks, self.n_jobs, **options)
+        sizes = [len(data.X[c]) for c in parts]
         found = with_progress(found, sizes, "voxels", self.verbose)
         for rows, part in zip(parts, found, strict=True):
             fits.put(numbers[rows], part)

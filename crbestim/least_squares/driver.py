@@ -168,9 +168,13 @@ class VoxelFitter:
 
         Where a compiled loop needs little memory, more of them save calls.
         """
+        return _LARGEST_COMPILED_CHUNK if self.is_compiled else _LARGEST_CHUNK
+
+    @property
+    def is_compiled(self):
+        """Whether a compiled loop searches, in which threads do not wait for each other."""
         options = self.model, self.prior
-        is_compiled = has_compiled_search(*options) or has_compiled_likelihood(*options)
-        return _LARGEST_COMPILED_CHUNK if is_compiled else _LARGEST_CHUNK
+        return has_compiled_search(*options) or has_compiled_likelihood(*options)
 
     def of(self, rows):
         """Return the same for some of the voxels, with their known values."""

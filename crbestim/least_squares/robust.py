@@ -50,6 +50,11 @@ class RobustFitter:
         """Number of voxels that are fitted at a time, at most."""
         return self.fitter.largest_chunk
 
+    @property
+    def is_compiled(self):
+        """Whether a compiled loop searches."""
+        return self.fitter.is_compiled
+
     def of(self, rows):
         """Return the same for some of the voxels, with their known values."""
         return replace(self, fitter=self.fitter.of(rows))

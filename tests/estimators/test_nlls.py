@@ -248,6 +248,14 @@ def test_n_jobs_and_verbose_reach_joblib_and_the_progress_bar(monkeypatch, capsy
     NLLSRegressor(Precession(), n_jobs=2).fit(X, y).predict(X)
     # Matches of start values are found in this process, searches by workers.
     assert [options["n_jobs"] for options in seen] == [None, 2]
+    assert "prefer" not in seen[-1]
+    # Compiled searches share the memory of the process.
+    seen.clear()
+    decay = MonoExponential([0.01, 0.02, 0.04], signal="magnitude")
+    echoes = decay.signal([[0.05, 1.0], [0.1, 1.0]])
+    NLLSRegressor(decay, n_jobs=2).fit(echoes).predict(echoes)
+    assert [options["n_jobs"] for options in seen] == [2, 2]
+    assert seen[-1]["prefer"] == "threads"
     assert capsys.readouterr().err == ""
     NLLSRegressor(Precession(), verbose=True).fit(X, y).predict(X)
     assert "3/3" in capsys.readouterr().err
