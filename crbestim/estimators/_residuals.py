@@ -30,9 +30,8 @@ _MOST_ROUNDS = 6
 # Number of voxels whose median signal-to-noise ratio is compared with the apparent range of
 # the training data, and the factor by which it may lie outside.
 _N_JUDGED, _TOLERATED = 64, 1.5
-# Only one in so many of them is looked at with derivatives, which take time, if noise that
-# is too low is all that can be found; and none of them if there are fewer voxels than that
-# many are judged.
+# Once they are known not to be too noisy, only every eighth of them gets derivatives, which
+# take time, to see if they are not noisy enough; of fewer voxels, none does.
 _SPARSE = 8
 
 
