@@ -13,7 +13,8 @@ images = model.signal([[0.08, 0.7, 1500.0], [0.08, 1.2, 1500.0]])
 decay = NLLSRegressor(MonoExponential(te, signal="magnitude")).fit(images)
 decay.predict(images)[:, 0]  # 94 and 86 ms
 fit = NLLSRegressor(model).fit(images)
-fit.predict(images)[:, :2]  # 80 ms each, at a B1 of 0.7, and of 0.8 in place of 1.2
+# 80 ms each, at a B1 of 0.7, and of 0.8 in place of 1.2
+fit.predict(images)[:, :2]
 
 b1_map = [[0.7], [1.2]]
 given = NLLSRegressor(model.given("B1")).fit(images, known=b1_map)
