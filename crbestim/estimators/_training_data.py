@@ -23,11 +23,14 @@ _SAME_LEVEL = 1e-3
 _N_ROUNDS = 12
 # Hidden layers for up to so many parameters, and for more.
 _FEW_OUTPUTS, _SMALL, _LARGE = 4, (64,) * 6, (128,) * 10
+# Highest learning rate, and the rate times the width of the widest layer.
+_HIGHEST_RATE, _RATE_TIMES_WIDTH = 0.01, 0.64
 # Fingerprints in a batch at most; at least, and steps of an epoch in between, with fresh
-# noise in every batch or without. Steps of an epoch with fresh noise, at least.
+# noise in every batch or without. Steps of an epoch with fresh noise, at least, and at most
+# for each bit that a fingerprint tells.
 _LARGEST_BATCH = 1024
 _BATCHES = {True: (512, 40), False: (32, 100)}
-_LEAST_STEPS = 12
+_LEAST_STEPS, _STEPS_PER_BIT = 12, 2
 # Shares of the time of a fit: at most for simulation, and at least for calibration. Rows
 # that are simulated whatever they take.
 _SIMULATION, _CALIBRATION, _LEAST_ROWS = 1 / 3, 0.1, 1024
@@ -203,6 +206,13 @@ def layers_of(hidden_layer_sizes, n_outputs):
     return tuple(hidden_layer_sizes)
 
 
+def rate_of(learning_rate_init, hidden_layer_sizes):
+    """Return the highest learning rate; wider layers want a lower one."""
+    if learning_rate_init != "auto":
+        return learning_rate_init
+    return min(_HIGHEST_RATE, _RATE_TIMES_WIDTH / max(hidden_layer_sizes, default=1))
+
+
 def new_network(estimator, X, y, known):
     """Return the network of CRBRegressor, with its scales."""
     model, is_complex = estimator.model, estimator.is_complex_
@@ -288,13 +298,46 @@ def training_deadline(deadline, model):
     return ends
 
 
-def batches_of(batch_size, n_samples, draws_noise):
+def pace_of(estimator, loss, train, n_samples, repeats):
+    """Return the settings of the training loop that say how many steps it takes, how far.
+
+    Fingerprints with fresh noise may be repeated in an epoch, if `repeats`.
+    """
+    arrays, drawing = train
+    draws_noise = repeats and "snr" in arrays
+    information = information_of(arrays, loss, drawing.get("scale_precision", False))
+    pace = batches_of(estimator.batch_size, n_samples, draws_noise, information)
+    rate = rate_of(estimator.learning_rate_init, estimator.network_.hidden_layer_sizes)
+    return pace | dict(learning_rate=rate)
+
+
+def batches_of(batch_size, n_samples, draws_noise, information):
     """Return the settings of the training loop that say how many steps an epoch has."""
     if batch_size != "auto":
-        return dict(batch_size=batch_size, least_steps=1)
+        return dict(batch_size=batch_size, least_steps=1, most_steps=np.inf)
     smallest, n_steps = _BATCHES[draws_noise]
     size = int(np.clip(n_samples // n_steps, smallest, _LARGEST_BATCH))
-    return dict(batch_size=size, least_steps=_LEAST_STEPS if draws_noise else 1)
+    if not draws_noise:
+        return dict(batch_size=size, least_steps=1, most_steps=np.inf)
+    most = max(_LEAST_STEPS, _STEPS_PER_BIT * information)
+    return dict(batch_size=size, least_steps=_LEAST_STEPS, most_steps=most)
+
+
+def information_of(arrays, loss, scale_precision=False):
+    """Return how many bits a fingerprint tells about its parameters, at the least noise.
+
+    That is the binary logarithm of the spread of each parameter over its standard deviation
+    in a typical fingerprint, the sum of all; infinite if the loss does without the bound.
+    """
+    if not loss.uses_bound:
+        return np.inf
+    targets, precision = arrays["targets"], arrays["precision"]
+    if precision.ndim == 3:
+        precision = precision[:, -1]
+    if scale_precision:
+        precision = precision * np.max(arrays["snr"]) ** 2
+    ratio = targets.var(axis=0) * np.median(precision, axis=0)
+    return 0.5 * float(np.log2(1 + ratio).sum())
 
 
 def target_scales(model, y):

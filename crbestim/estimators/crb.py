@@ -37,9 +37,9 @@ from ._training import (
 from ._training_data import (
     TrainingData,
     at_one_amplitude,
-    batches_of,
     distinct_rows,
     new_network,
+    pace_of,
     rows_in_time,
     split_rows,
     training_deadline,
@@ -48,6 +48,7 @@ from ._training_data import (
 
 # Simulated voxels per noise level in the calibration by `fit` and by `partial_fit`.
 _N_PROBES, _N_PARTIAL_PROBES = 4096, 256
+_POSITIVE = Interval(Real, 0, None, closed="neither")
 
 
 class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
@@ -111,14 +112,17 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         Fingerprints per step of the optimizer. "auto" makes about 40 steps an epoch, with
         512 fingerprints at least and 1024 at most; without fresh noise, and in
         ``partial_fit``, about 100 steps with 32 at least.
-    learning_rate_init : float, default=5e-3
-        Highest learning rate.
+    learning_rate_init : float or "auto", default="auto"
+        Highest learning rate. "auto" is 0.64 over the width of the widest hidden layer, and
+        0.01 at most: 5e-3 for 128.
     learning_rate : {"cosine", "constant"}, default="cosine"
         "cosine" rises quickly and falls to zero along half a cosine over `max_iter`
         epochs, or over `max_time` if that ends first; "constant" keeps the rate.
     max_iter : int, default=100
-        Maximum number of epochs. One goes through all rows; with fresh noise and
-        ``batch_size="auto"``, several times through a few, for at least 12 steps.
+        Maximum number of epochs. One goes through all rows. With fresh noise and
+        ``batch_size="auto"``, it has 12 steps at least, several times through a few rows;
+        and two steps at most for each bit that a fingerprint tells about its parameters,
+        through a random part of many rows.
     max_time : float, default=None
         Maximum time of ``fit``, in s, from its call to its return: simulation of the clean
         signals of X and their bounds, up to a third of it; training; and calibration of
@@ -197,22 +201,22 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
     _parameter_constraints = {
         "model": "no_validation",
         "loss": [StrOptions(set(LOSSES)), Loss],
-        "huber_threshold": [None, Interval(Real, 0, None, closed="neither")],
+        "huber_threshold": [None, _POSITIVE],
         "n_realizations": [Interval(Integral, 2, None, closed="left")],
         "variance_weight": [Interval(Real, 0, None, closed="left")],
         "variance_limit": [Interval(Real, 0, None, closed="left")],
         "output_weights": [None, dict, "array-like"],
         "hidden_layer_sizes": [StrOptions({"auto"}), "array-like"],
         "activation": [StrOptions({"gelu", "silu", "relu", "tanh"})],
-        "noise_std": [Interval(Real, 0, None, closed="neither")],
-        "snr": [None, Interval(Real, 0, None, closed="neither"), "array-like"],
+        "noise_std": [_POSITIVE],
+        "snr": [None, _POSITIVE, "array-like"],
         "resample_noise": ["boolean"],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate_init": [StrOptions({"auto"}), _POSITIVE],
         "learning_rate": [StrOptions({"cosine", "constant"})],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "max_time": [None, Interval(Real, 0, None, closed="neither")],
+        "max_time": [None, _POSITIVE],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -242,7 +246,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         resample_noise=True,
         alpha=1e-4,
         batch_size="auto",
-        learning_rate_init=5e-3,
+        learning_rate_init="auto",
         learning_rate="cosine",
         max_iter=100,
         max_time=None,
@@ -509,7 +513,6 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         rows, (train, held_out) = self._training_sets(loss, data, rows, deadline)
         train_rows, held_rows = rows
         snr = train[0].get("snr", np.full(1, np.nan))
-        draws_noise = repeats and "snr" in train[0]
         self.snr_range_ = float(snr.min()), float(snr.max())
         # Callbacks may predict before the network is calibrated.
         self.apparent_snr_range_, self.std_factors_ = no_calibration(self.n_outputs_)
@@ -525,8 +528,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
             rng=self._random_state,
             n_jobs=self.n_jobs,
             alpha=self.alpha,
-            **batches_of(self.batch_size, len(train_rows), draws_noise),
-            learning_rate=self.learning_rate_init,
+            **pace_of(self, loss, train, len(train_rows), repeats),
             deadline=training_deadline(deadline, self.model),
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,

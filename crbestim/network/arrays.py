@@ -292,7 +292,7 @@ class Network:
         return module
 
     def _noise_of_features(self, arrays):
-        """Return the least variance that drawn noise gives to features, on average."""
+        """Return the least variance that drawn noise gives to features of a typical row."""
         signals, amplitude = arrays["signals"], arrays["amplitude"]
         level = 1.0 if amplitude is None else np.asarray(amplitude)
         variance = np.broadcast_to((level / arrays["snr"].max()) ** 2, len(signals))
@@ -301,7 +301,8 @@ class Network:
             # Features are shares of the norm, to which the noise adds.
             n = signals.shape[1] * (2 if is_complex else 1)
             variance = variance / (norms(signals) ** 2 + n * variance)
-        return float(variance.mean())
+        # A mean would be that of the few rows that hardly have a signal.
+        return float(np.median(variance))
 
     def _features(self, X, known_inputs):
         """Return the inputs of the network, in double precision."""

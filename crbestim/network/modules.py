@@ -5,8 +5,8 @@
    x and c x, so the estimate does not depend on the factor c. A real signal with an
    amplitude is divided by its norm, and the amplitude is estimated in units of that.
 2. Whitening. A linear map gives the features of the training signals unit variance and
-   no correlation. Directions in which they do not vary, or by far less than the noise, are
-   left out; those in which they vary by little more get less weight.
+   no correlation, noise included where it is known. Directions in which they do not vary,
+   or by far less than the noise, are left out.
 3. Trunk. Fully connected layers; those of equal width add to their input (residual
    connections).
 4. Head. One linear output per parameter, in units of its scale; a periodic parameter has
@@ -26,8 +26,8 @@ ACTIVATIONS = {
 }
 # Relative spread of a feature, and relative variance of a direction, below which either is
 # rounding error; and variance of the signal, as a share of the noise, below which a
-# direction tells nothing.
-_CONSTANT, _SILENT = 1e-12, 1e-4
+# direction tells next to nothing.
+_CONSTANT, _SILENT = 1e-12, 1e-2
 
 
 def align(x, reference, has_amplitude=False):
@@ -63,8 +63,7 @@ def align(x, reference, has_amplitude=False):
 def whitening_of(features, noise=0.0, n_exact=0):
     """Return the mean of features, and a linear map that whitens what is left.
 
-    A direction of variance a of the signals and b of the noise is scaled by
-    sqrt(a) / (a + b): to unit variance without noise, and hardly at all within the noise.
+    A direction of variance a of the signals and b of the noise is divided by sqrt(a + b).
 
     Parameters
     ----------
@@ -89,8 +88,8 @@ def whitening_of(features, noise=0.0, n_exact=0):
         values, axes = torch.linalg.eigh(noisy.mT @ noisy / (noise * len(features)))
         tells = values > _SILENT
         tells[-1] = True
-        values = values[tells].clamp(min=0.0)
-        maps.append(axes[:, tells] * (values.sqrt() / (values + 1) / math.sqrt(noise)))
+        gains = (values[tells].clamp(min=0.0) + 1).rsqrt() / math.sqrt(noise)
+        maps.append(axes[:, tells] * gains)
     if exact.shape[1]:
         spread, size = exact.std(dim=0, correction=0), features.square().mean(dim=0).sqrt()
         scale = torch.where(spread > _CONSTANT * size[n_noisy:], 1 / spread, 0.0)

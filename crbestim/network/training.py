@@ -30,6 +30,7 @@ class Settings:
     max_time: float
     batch_size: int
     least_steps: int
+    most_steps: float
     learning_rate: float
     schedule: str
     alpha: float
@@ -138,7 +139,8 @@ class Trainer:
     def _epoch(self, epoch):
         """Go through the training data in random order; return a record.
 
-        Few data are gone through several times, for the least number of steps.
+        Few data are gone through several times, for the least number of steps, and of many
+        a part, for the greatest.
         """
         settings, n = self.settings, len(self.train)
         # The batch size counts all noise realizations of a fingerprint.
@@ -150,6 +152,7 @@ class Trainer:
             for _ in range(n_passes)
             for rows in torch.randperm(n, **options).split(size)
         ]
+        batches = batches[: int(min(settings.most_steps, len(batches)))]
         total, seen, start = 0.0, 0, self.progress.elapsed
         for i, rows in enumerate(batches):
             fraction = (epoch + i / len(batches)) / settings.max_iter

@@ -119,7 +119,7 @@ CHANGES = {
     "resample_noise": False,
     "alpha": 1.0,
     "batch_size": 50,
-    "learning_rate_init": 1e-2,
+    "learning_rate_init": 2e-2,
     "max_iter": 4,
     "early_stopping": False,
     "validation_fraction": 0.5,

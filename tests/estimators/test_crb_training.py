@@ -7,10 +7,12 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from crbestim import CRBRegressor
 from crbestim.datasets import make_fingerprints
-from crbestim.estimators._training_data import batches_of
+from crbestim.estimators._training_data import batches_of, information_of, rate_of
 from crbestim.metrics import crb_loss
 from crbestim.models import MonoExponential
 from crbestim.network import Loss
+from crbestim.network.losses import CRBLoss, MSELoss
+from crbestim.noise import add_noise
 
 callback = pytest.importorskip(
     "sklearn.callback", reason="scikit-learn has callbacks from version 1.9 on"
@@ -112,16 +114,23 @@ def test_bias_reduced_loss_needs_fresh_noise(model, fingerprints):
 def test_learning_rate_schedule(model, fingerprints):
     falling = small(model, max_iter=10).fit(*fingerprints)
     constant = small(model, max_iter=10, learning_rate="constant").fit(*fingerprints)
-    assert {record["learning_rate"] for record in constant.history_} == {5e-3}
-    assert falling.history_[-1]["learning_rate"] < 1e-3
+    assert {record["learning_rate"] for record in constant.history_} == {0.01}
+    assert falling.history_[-1]["learning_rate"] < 2e-3
+
+
+def test_wider_layers_take_smaller_steps():
+    rates = [rate_of("auto", sizes) for sizes in ((), (16,), (64, 128), (256,) * 3)]
+    assert rates == [0.01, 0.01, 0.005, 0.0025]
+    assert rate_of(0.1, (64,)) == 0.1
 
 
 def test_automatic_batches(model, fingerprints):
     for draws_noise, sizes in ((True, (512, 750, 1024)), (False, (32, 300, 1024))):
         for n, size in zip((10, 30_000, 10**6), sizes, strict=True):
-            least = 12 if draws_noise else 1
-            expected = dict(batch_size=size, least_steps=least)
-            assert batches_of("auto", n, draws_noise) == expected
+            steps = (12, 40.0) if draws_noise else (1, np.inf)
+            expected = dict(batch_size=size, least_steps=steps[0], most_steps=steps[1])
+            assert batches_of("auto", n, draws_noise, 20.0) == expected
+    assert batches_of("auto", 10, True, 3.0)["most_steps"] == 12
     measured = small(model, resample_noise=False, random_state=0)
     automatic = measured.fit(*fingerprints).loss_curve_
     assert automatic == measured.set_params(batch_size=32).fit(*fingerprints).loss_curve_
@@ -401,3 +410,29 @@ def test_a_failed_part_does_not_change_the_next(model, fingerprints):
     one.set_params(learning_rate_init=two.learning_rate_init)
     expected = two.partial_fit(X, y, crb=crb).predict(X)
     np.testing.assert_array_equal(one.partial_fit(X, y, crb=crb).predict(X), expected)
+
+
+def test_information_counts_bits_of_typical_rows():
+    targets = np.random.default_rng(0).normal(size=(101, 3)) * [1.0, 2.0, 4.0]
+    spread = targets.std(axis=0)
+    # Standard deviations of 1/15 of the spread: four bits; the second has no bound.
+    precision = np.tile(255 / spread**2 * [1.0, 0.0, 0.25], (101, 1))
+    precision[0] = 1e30
+    rows = dict(targets=targets, precision=precision, snr=np.array([1.0, 2.0]))
+    bits = 0.5 * np.log2([256, 1 + 255 / 4]).sum()
+    assert information_of(rows, CRBLoss()) == pytest.approx(bits)
+    rows["precision"] = np.stack([np.zeros_like(precision), precision / 4], axis=1)
+    assert information_of(rows, CRBLoss(), True) == pytest.approx(bits)
+    assert information_of(rows, MSELoss()) == np.inf
+
+
+def test_rows_almost_without_signal_do_not_set_the_noise_of_inputs():
+    t2 = np.r_[np.linspace(0.04, 0.2, 90), np.full(10, 0.0012)][:, None]
+    decay = MonoExponential(0.01 * np.arange(1, 13), bounds={"T2": (0.001, 1.0)})
+    gains = []
+    for y in (t2[:90], t2):
+        X = add_noise(decay.signal(y), 100.0, np.random.default_rng(0))
+        reg = small(decay, snr=100.0, max_iter=1, early_stopping=False).fit(X, y)
+        gains.append(np.linalg.norm(reg.weights_["whitening"], axis=0).max())
+    # Taken for the noise of all, theirs would lower the weight of what matters tenfold.
+    assert gains[1] > 0.9 * gains[0]

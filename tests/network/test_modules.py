@@ -94,17 +94,18 @@ def test_constant_directions_are_left_out():
     torch.testing.assert_close(net(moved), net(features))
 
 
-def test_noise_takes_weight_from_weak_directions_and_leaves_out_what_is_silent():
+def test_whitening_counts_known_noise_and_leaves_out_what_is_silent():
     generator = torch.Generator().manual_seed(0)
     unit = torch.randn(4000, 4, dtype=torch.float64, generator=generator)
     unit = torch.linalg.qr(unit - unit.mean(dim=0))[0] * math.sqrt(4000)
     axes, known = torch.linalg.qr(unit[:4])[0], 3 * unit[:, :1] + 1
-    signal = torch.tensor([1e-7, 0.01, 1.0, 100.0], dtype=torch.float64)
+    signal = torch.tensor([1e-4, 0.01, 1.0, 100.0], dtype=torch.float64)
     features = torch.hstack([unit * signal.sqrt() @ axes.T, known])
     mean, whitening = whitening_of(features, 0.04, n_exact=1)
     assert whitening.shape == (5, 4)
     white = (features - mean) @ whitening
-    expected = torch.tensor([*(signal[1:] / (signal[1:] + 0.04)) ** 2, 1.0])
+    # With their noise, all directions have unit variance.
+    expected = torch.tensor([*signal[1:] / (signal[1:] + 0.04), 1.0])
     torch.testing.assert_close(white.square().mean(dim=0), expected.double())
     # With nothing but noise, one direction is left.
     assert whitening_of(1e-9 * features[:, :4], 0.04)[1].shape == (4, 1)

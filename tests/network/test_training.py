@@ -21,6 +21,7 @@ def settings(**changes):
         max_time=math.inf,
         batch_size=16,
         least_steps=1,
+        most_steps=math.inf,
         learning_rate=1e-2,
         schedule="cosine",
         alpha=0.0,
