@@ -5,6 +5,8 @@ doi 10.1002/(SICI)1522-2586(199904)9:4<531::AID-JMRI4>3.0.CO;2-L), with distribu
 enough for gray and white matter and lesions, and a separate distribution for fluid.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import stats
 
@@ -55,6 +57,51 @@ R2 = Parameter(
     distribution=truncated_normal(13.0, 4.0, 0.4, 25.0),
     fluid=stats.uniform(0.4, 1.6),
 )
+# Of two pools: water, which is free, and macromolecules, which are semi-solid.
+M0S = Parameter(
+    "m0s",
+    bounds=(0.0, 0.35),
+    domain=(0.0, 0.8),
+    symbol="m_0^s",
+    distribution=truncated_normal(0.15, 0.10, 0.0, 0.35),
+    fluid=stats.uniform(0.0, 0.01),
+)
+R1F = replace(
+    R1,
+    name="R1f",
+    bounds=(0.1, 1.2),
+    symbol="R_1^f",
+    distribution=truncated_normal(0.45, 0.20, 0.1, 1.2),
+)
+R1S = replace(
+    R1,
+    name="R1s",
+    bounds=(0.3, 6.0),
+    symbol="R_1^s",
+    distribution=truncated_normal(3.0, 0.75, 0.5, 6.0),
+    fluid=None,
+)
+R2F = replace(R2, name="R2f", symbol="R_2^f")
+RX = Parameter(
+    "Rx",
+    bounds=(2.0, 60.0),
+    domain=(0.0, 500.0),
+    unit="1/s",
+    symbol="R_x",
+    distribution=truncated_normal(25.0, 12.0, 5.0, 60.0),
+)
+
+
+def semi_solid_t2(lowest, highest):
+    """Return T2s of the semi-solid pool, in s; the domain of the model has these ends."""
+    return Parameter(
+        "T2s",
+        bounds=(max(5e-6, lowest), min(20e-6, highest)),
+        domain=(lowest, highest),
+        unit="s",
+        symbol="T_2^s",
+        distribution=truncated_normal(12e-6, 3e-6, max(6e-6, lowest), min(18e-6, highest)),
+    )
 
 
 def amplitude(name="M0"):

@@ -6,16 +6,22 @@ pulses (Assländer et al., MRM 2024, doi 10.1002/mrm.29951). The equations stand
 code, in ``crbestim/kernels/magnetization_transfer.py``.
 """
 
-from dataclasses import replace
-
 import numpy as np
-from scipy import stats
 
 from .._options import check_choice, check_flag
-from ..parameters import Parameter, truncated_normal
 from ._hybrid_state import HybridStateModel
 from ._saturation_table import ALPHA_MAX, LINESHAPES, TAU_RANGE
-from ._tissue import R1, R2, off_resonance, transmit_field
+from ._tissue import (
+    M0S,
+    R1,
+    R1F,
+    R1S,
+    R2F,
+    RX,
+    off_resonance,
+    semi_solid_t2,
+    transmit_field,
+)
 
 _TRF_RANGE = 50e-6, 3e-3
 
@@ -26,24 +32,16 @@ def _parameters(tr, alpha, trf):
     b1_max = min(ALPHA_MAX / max(np.abs(alpha).max(), 1e-3), 3.0)
     t2s = max(2e-6, trf.max() / TAU_RANGE[1]), min(40e-6, trf.min() / TAU_RANGE[0])
     return (
-        Parameter("m0s", (0.0, 0.35), (0.0, 0.8), symbol="m_0^s",
-                  distribution=truncated_normal(0.15, 0.10, 0.0, 0.35),
-                  fluid=stats.uniform(0.0, 0.01)),
+        M0S,
         R1,
-        replace(R1, name="R1f", bounds=(0.1, 1.2), symbol="R_1^f",
-                distribution=truncated_normal(0.45, 0.20, 0.1, 1.2)),
-        replace(R2, name="R2f", symbol="R_2^f"),
-        Parameter("Rx", (2.0, 60.0), (0.0, 500.0), unit="1/s", symbol="R_x",
-                  distribution=truncated_normal(25.0, 12.0, 5.0, 60.0)),
-        replace(R1, name="R1s", bounds=(0.3, 6.0), symbol="R_1^s", fluid=None,
-                distribution=truncated_normal(3.0, 0.75, 0.5, 6.0)),
-        Parameter("T2s", (max(5e-6, t2s[0]), min(20e-6, t2s[1])), t2s, unit="s",
-                  symbol="T_2^s",
-                  distribution=truncated_normal(
-                      12e-6, 3e-6, max(6e-6, t2s[0]), min(18e-6, t2s[1]))),
+        R1F,
+        R2F,
+        RX,
+        R1S,
+        semi_solid_t2(*t2s),
         off_resonance(tr, reach=1.5),
         transmit_field(b1_max),
-    )  # fmt: skip
+    )
 
 
 class MagnetizationTransfer(HybridStateModel):
