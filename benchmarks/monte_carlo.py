@@ -28,6 +28,7 @@ from crbestim.models import (
     InversionRecovery,
     MagnetizationTransfer,
     MonoExponential,
+    MTsat,
     MultiEchoSpinEcho,
     SpoiledGradientEcho,
 )
@@ -88,6 +89,8 @@ MODELS = {
     "SPGR": both(SpoiledGradientEcho, ALPHA, 0.015),
     "SPGR, B1": both(SpoiledGradientEcho, B1_ALPHA, 0.03, b1=True),
     "SPGR, T2*": both(SpoiledGradientEcho, **ECHOES),
+    "MTsat": both(MTsat, np.deg2rad([6, 6, 21]), 0.025),
+    "MTsat, R2*": both(MTsat, np.deg2rad([6, 6, 21]), 0.025, te=GRADIENT_TE),
     "IVIM": both(IntravoxelIncoherentMotion, B),
     "FISP": {"complex": fisp},
     "FISP, B1": {"compressed": lambda: compressed(fisp(b1=True), 10)},

@@ -14,6 +14,9 @@ bi_exponential          f, T2short, T2long      te              f e^(-te / T2sho
 inversion_recovery      T1, eta                 ti, tr          1 - (1 + eta) e^(-ti / T1)
                                                                 + eta e^(-tr / T1)
 spoiled_echo            T1, B1, T2star          alpha, tr, te   Ernst's formula, decayed
+saturation_weighted     R1, MTsat, R2s, B1      alpha, tr,      Helms's formula, decayed
+                                                saturates,
+                                                decrease, te
 incoherent_motion       f, D, Dstar             b               f e^(-b Dstar)
                                                                 + (1 - f) e^(-b D)
 ======================  ======================  ==============  ========================
@@ -90,6 +93,34 @@ def spoiled_echo(settings, theta, s, ds):
             ds[0, f] = -share * sine * loss * remaining * (tr / t1**2)
             ds[1, f] = alpha * share * recovered * (np.cos(angle) - remaining)
             ds[2, f] = s[f] * (te / t2star**2)
+    measure(settings, theta, s, ds)
+
+
+@borrowing
+def saturation_weighted(settings, theta, s, ds):
+    """Write the signal and its derivatives."""
+    r1, mtsat, r2s, b1 = theta[0], theta[1], theta[2], theta[3]
+    for f in range(settings.shape[1]):
+        alpha, tr, te = settings[0, f], settings[1, f], settings[4, f]
+        saturates, decrease = settings[2, f], settings[3, f]
+        # What a saturation of 1 at B1 = 1 is at this B1, and its derivative.
+        scale = saturates / (1 - decrease)
+        strength = scale * b1 * b1 * (1 - decrease * b1)
+        angle, recovered, half = alpha * b1, -np.expm1(-tr * r1), np.sin(alpha * b1 / 2)
+        remaining, kept, sine = 1 - recovered, 1 - mtsat * strength, np.sin(angle)
+        # 1 - kept cos(angle), and 1 - kept E1 cos(angle), without cancellation.
+        loss = mtsat * strength + kept * (2 * half * half)
+        denominator = recovered + remaining * loss
+        decay = np.exp(-te * r2s)
+        s[f] = decay * kept * sine * recovered / denominator
+        if len(ds):
+            share = decay / (denominator * denominator)
+            by_kept = share * sine * recovered
+            ds[0, f] = share * kept * sine * loss * remaining * tr
+            ds[1, f] = -by_kept * strength
+            ds[2, f] = -te * s[f]
+            ds[3, f] = alpha * share * kept * recovered * (np.cos(angle) - kept * remaining)
+            ds[3, f] -= by_kept * mtsat * scale * b1 * (2 - 3 * decrease * b1)
     measure(settings, theta, s, ds)
 
 

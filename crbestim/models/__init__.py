@@ -12,6 +12,7 @@ from .intravoxel_incoherent_motion import IntravoxelIncoherentMotion
 from .inversion_recovery import InversionRecovery
 from .magnetization_transfer import MagnetizationTransfer
 from .mono_exponential import MonoExponential
+from .mtsat import MTsat
 from .multi_echo_spin_echo import MultiEchoSpinEcho
 from .spoiled_gradient_echo import SpoiledGradientEcho
 from .views import CompressedModel, GivenModel, LinearView, ModelView, WhitenedModel
@@ -25,6 +26,7 @@ __all__ = [
     "GivenModel",
     "IntravoxelIncoherentMotion",
     "InversionRecovery",
+    "MTsat",
     "MagnetizationTransfer",
     "MonoExponential",
     "MultiEchoSpinEcho",

@@ -39,6 +39,15 @@ T2STAR = Parameter(
     distribution=truncated_normal(0.045, 0.015, 0.01, 0.12),
     fluid=stats.uniform(0.2, 0.6),
 )
+R2S = Parameter(
+    "R2s",
+    bounds=(0.5, 300.0),
+    domain=(0.1, 1e4),
+    unit="1/s",
+    symbol="R_2^*",
+    distribution=truncated_normal(22.0, 7.0, 8.0, 100.0),
+    fluid=stats.uniform(1.25, 3.75),
+)
 R1 = Parameter(
     "R1",
     bounds=(0.2, 1.5),

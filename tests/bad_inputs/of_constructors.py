@@ -107,6 +107,37 @@ SUBJECTS = [
         says={"refocusing": "refocusing|excitation"},
     ),
     constructor(
+        "MTsat",
+        clean=constant(
+            flip_angles=np.array([0.1, 0.2, 0.4]), tr=np.array([0.2, 0.3, 0.2]), te=TE[:3]
+        ),
+        theta=[[1.0, 0.01, 20.0, 1.0]],
+        more={
+            "flip_angles": ("negative", "fewer rows", "more rows"),
+            "tr": ("negative", "zero", "more rows"),
+            "te": ("negative",),
+        },
+        bad={
+            "flip_angles": {
+                "None": None,
+                "number": 0.1,
+                "degrees": [6.0, 6.0, 21.0],
+                "two": {"MT": 0.1, "PD": 0.1},
+                "words": {"MT": "a", "PD": "b", "T1": "c"},
+            },
+            "tr": NOT_NUMBERS | {"zero": 0.0, "other keys": {"a": 1.0}},
+            "te": {
+                "one": [0.01],
+                "no": [],
+                "number": 0.01,
+                "text": "abc",
+                "deep": [[TE]] * 3,
+            },
+            "b1": NOT_BOOL | {"number": 1.1},
+            "b1_decrease": NOT_NUMBERS | {"negative": -0.1, "high": 0.9},
+        },
+    ),
+    constructor(
         "InversionRecovery",
         clean=constant(ti=np.array([0.1, 0.5, 1.0, 2.0])),
         theta=[[1.0, 0.9]],

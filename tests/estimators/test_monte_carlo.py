@@ -9,6 +9,7 @@ from crbestim.models import (
     BiExponential,
     InversionRecovery,
     MonoExponential,
+    MTsat,
     MultiEchoSpinEcho,
 )
 from crbestim.noise import add_noise, noise_of_data
@@ -26,6 +27,11 @@ CASES = {
         MultiEchoSpinEcho(0.01 * np.arange(1, 33), refocusing=2.1, signal="complex"),
         [0.07, 0.8],
         128,
+    ),
+    "weighted echoes": (
+        MTsat(np.deg2rad([6.0, 6.0, 21.0]), 0.025),
+        [1.0, 0.015, 1.0],
+        2805,
     ),
     "magnitudes": (
         MonoExponential(0.01 * np.arange(1, 13), signal="magnitude"),

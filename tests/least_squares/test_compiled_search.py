@@ -20,6 +20,7 @@ from crbestim.models import (
     IntravoxelIncoherentMotion,
     InversionRecovery,
     MonoExponential,
+    MTsat,
     MultiEchoSpinEcho,
     SpoiledGradientEcho,
 )
@@ -89,6 +90,7 @@ MODELS = {
     "repeated": InversionRecovery(TI, tr=5.0),
     "motion": IntravoxelIncoherentMotion(B),
     "spin_echoes": MultiEchoSpinEcho(TE, refocusing=2.6),
+    "weighted": MTsat(ALPHA[1:4], 0.02, te=TE[:3]),
     "spoiled": SPOILED,
     "known": SPOILED.given("B1"),
     "fixed": SPOILED.fix(B1=1.05),

@@ -12,6 +12,7 @@ from crbestim.models import (
     InversionRecovery,
     MagnetizationTransfer,
     MonoExponential,
+    MTsat,
     MultiEchoSpinEcho,
     SignalModel,
     SpoiledGradientEcho,
@@ -112,6 +113,8 @@ PROFILE = dict(
     refocusing=np.outer([3.3, 2.5, 1.2], np.linspace(1.0, 0.8, 12)),
     excitation=[1.6, 1.4, 0.8],
 )
+WEIGHTED = np.deg2rad([6.0, 6.0, 21.0])
+WEIGHTED_TE = [np.array([2e-3, 4e-3, 7e-3]), np.array([2e-3, 5e-3]), np.array([3e-3])]
 MAGNITUDE = dict(signal="magnitude")
 RICIAN = dict(signal="magnitude", noise="rician")
 
@@ -142,6 +145,13 @@ MODELS = {
     "SPGR, T2*": lambda: SpoiledGradientEcho(ALPHA, TRS, te=SPGR_TE),
     "SPGR, B1, T2*, magnitude": lambda: SpoiledGradientEcho(
         ALPHA, TRS, te=SPGR_TE, b1=True, **RICIAN
+    ),
+    "MTsat": lambda: MTsat(WEIGHTED, 0.025),
+    "MTsat, B1, R2s": lambda: MTsat(
+        WEIGHTED, [0.025, 0.022, 0.02], te=WEIGHTED_TE, b1=True, **RICIAN
+    ),
+    "MTsat, R2s, complex": lambda: MTsat(
+        WEIGHTED, 0.025, te=WEIGHTED_TE[0], signal="complex"
     ),
     "IVIM": lambda: IntravoxelIncoherentMotion(B),
     "IVIM, complex": lambda: IntravoxelIncoherentMotion(B, signal="complex"),

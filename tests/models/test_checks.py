@@ -11,10 +11,23 @@ from crbestim.models import (
     IntravoxelIncoherentMotion,
     InversionRecovery,
     MonoExponential,
+    MTsat,
     MultiEchoSpinEcho,
     SpoiledGradientEcho,
 )
-from tests.models.conftest import ALPHA, SPGR_TE, TE, TI, TRS, B, draw, mt, water
+from tests.models.conftest import (
+    ALPHA,
+    SPGR_TE,
+    TE,
+    TI,
+    TRS,
+    WEIGHTED,
+    WEIGHTED_TE,
+    B,
+    draw,
+    mt,
+    water,
+)
 
 
 def gradient_echoes(**options):
@@ -33,6 +46,8 @@ CLOSED_FORMS = {
     "CPMG": lambda **options: MultiEchoSpinEcho(TE, t1=None, **options),
     "SPGR": lambda **options: SpoiledGradientEcho(ALPHA, 0.02, **options),
     "SPGR, B1, T2*": multi_echo,
+    "MTsat": lambda **options: MTsat(WEIGHTED, 0.025, **options),
+    "MTsat, R2s": lambda **options: MTsat(WEIGHTED, 0.025, te=WEIGHTED_TE, **options),
     "IVIM": lambda **options: IntravoxelIncoherentMotion(B, **options),
 }
 SHIPPED = CLOSED_FORMS | {"MT": mt, "bSSFP": water}
