@@ -31,6 +31,7 @@ from crbestim.models import (
     MTsat,
     MultiEchoSpinEcho,
     SpoiledGradientEcho,
+    SpoiledMagnetizationTransfer,
 )
 from crbestim.noise import add_noise, noise_of_data
 from crbestim.parameters import wrapped_error
@@ -57,6 +58,16 @@ def fisp(**options):
     """Return a train of 200 pulses after an inversion."""
     alpha = np.deg2rad(8 + 45 * np.abs(np.sin(np.arange(200) * np.pi / 100)))
     return FISPFingerprinting(alpha, 0.013, 3e-3, inversion_time=0.02, **options)
+
+
+# A protocol of two powers at five offsets, and echoes of other flip angles without pulses.
+SATURATION = (
+    np.concatenate([np.tile([443, 1088, 2732, 6862, 17235], 2), np.full(3, 1000)]),
+    np.repeat([316, 948, 0], [5, 5, 3]),
+    np.deg2rad([7] * 10 + [3, 15, 25]),
+    0.025,
+    np.repeat([0.0102, 0], [10, 3]),
+)
 
 
 def compressed(model, n_components):
@@ -91,6 +102,7 @@ MODELS = {
     "SPGR, T2*": both(SpoiledGradientEcho, **ECHOES),
     "MTsat": both(MTsat, np.deg2rad([6, 6, 21]), 0.025),
     "MTsat, R2*": both(MTsat, np.deg2rad([6, 6, 21]), 0.025, te=GRADIENT_TE),
+    "qMT": both(SpoiledMagnetizationTransfer, *SATURATION),
     "IVIM": both(IntravoxelIncoherentMotion, B),
     "FISP": {"complex": fisp},
     "FISP, B1": {"compressed": lambda: compressed(fisp(b1=True), 10)},

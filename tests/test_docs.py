@@ -72,12 +72,14 @@ def test_multi_echo_spin_echoes_of_the_guide():
 def test_magnetization_transfer_of_the_guide():
     code = GUIDE / "magnetization_transfer.py"
     names, page = runpy.run_path(str(code)), (GUIDE / "models.rst").read_text("utf-8")
-    for block in ("mtsat",):
+    for block in ("mtsat", "qmt"):
         lines = f":start-after: # begin {block}\n   :end-before: # end {block}\n"
         assert f".. literalinclude:: {code.name}\n   {lines}" in page
     images, b1 = names["images"], names["b1_map"]
     found = names["fit"].predict(images, known=b1, sigma=1.0)
     np.testing.assert_allclose(found, [[1.0, 0.016, 1500], [0.7, 0.008, 1500]], rtol=1e-6)
+    found = names["two_pools"].predict(names["spectra"], known=names["r1_map"])
+    np.testing.assert_allclose(found, names["tissue"], rtol=1e-4)
 
 
 @pytest.mark.parametrize("page", CODE, ids=lambda page: page.stem)

@@ -15,6 +15,7 @@ from .mono_exponential import MonoExponential
 from .mtsat import MTsat
 from .multi_echo_spin_echo import MultiEchoSpinEcho
 from .spoiled_gradient_echo import SpoiledGradientEcho
+from .spoiled_magnetization_transfer import SpoiledMagnetizationTransfer
 from .views import CompressedModel, GivenModel, LinearView, ModelView, WhitenedModel
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "MultiEchoSpinEcho",
     "SignalModel",
     "SpoiledGradientEcho",
+    "SpoiledMagnetizationTransfer",
     "WhitenedModel",
 ]
 

@@ -35,14 +35,20 @@ _TABLE_SHAPE = (64, 44)
 _QUADRATURE = legendre.leggauss(24)
 
 
-def _super_lorentzian(kappa):
+@lru_cache
+def super_lorentzian_parts():
+    """Return half the squared widths of the Gaussians of all orientations, and weights."""
     # Panels that shrink towards the magic angle, where the exponent vanishes, keep
     # the quadrature exact for every kappa that a pulse can reach.
     magic = 1 / np.sqrt(3)
     steps = np.concatenate([[0.0], 0.5 ** np.arange(12, -1, -1)])
     edges = np.unique(np.concatenate([magic * (1 - steps), magic + (1 - magic) * steps]))
     nodes, weights = _panels(edges)
-    exponent = (3 * nodes**2 - 1) ** 2 / 8
+    return (3 * nodes**2 - 1) ** 2 / 8, weights
+
+
+def _super_lorentzian(kappa):
+    exponent, weights = super_lorentzian_parts()
     return np.exp(-np.multiply.outer(np.square(kappa), exponent)) @ weights
 
 

@@ -11,6 +11,7 @@ from crbestim.models import (
     MonoExponential,
     MTsat,
     MultiEchoSpinEcho,
+    SpoiledMagnetizationTransfer,
 )
 from crbestim.noise import add_noise, noise_of_data
 
@@ -32,6 +33,17 @@ CASES = {
         MTsat(np.deg2rad([6.0, 6.0, 21.0]), 0.025),
         [1.0, 0.015, 1.0],
         2805,
+    ),
+    "two pools": (
+        SpoiledMagnetizationTransfer(
+            np.tile([443, 1088, 2732, 6862, 17235], 2),
+            np.repeat([316, 948], 5),
+            np.deg2rad(7),
+            0.025,
+            0.0102,
+        ).fix(R1=0.9),
+        [0.12, 14.0, 25.0, 11e-6, 1.0],
+        14657,
     ),
     "magnitudes": (
         MonoExponential(0.01 * np.arange(1, 13), signal="magnitude"),

@@ -23,6 +23,7 @@ from crbestim.models import (
     MTsat,
     MultiEchoSpinEcho,
     SpoiledGradientEcho,
+    SpoiledMagnetizationTransfer,
 )
 from crbestim.models.base import with_amplitude
 
@@ -31,6 +32,9 @@ TI = np.array([0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2])
 B = 1e6 * np.array([0, 10, 20, 40, 60, 80, 100, 150, 200, 400, 600, 800, 1000.0])
 ALPHA = np.deg2rad([3, 8, 15, 25, 90])
 SPOILED = SpoiledGradientEcho(ALPHA, 0.02, b1=True, signal="magnitude")
+SATURATED = SpoiledMagnetizationTransfer(
+    np.tile([1e3, 2e3, 5e3, 2e4], 2), np.repeat([300, 900], 4), 0.12, 0.03, 0.01
+)
 DECAY = MonoExponential(TE, signal="magnitude")
 
 
@@ -91,6 +95,7 @@ MODELS = {
     "motion": IntravoxelIncoherentMotion(B),
     "spin_echoes": MultiEchoSpinEcho(TE, refocusing=2.6),
     "weighted": MTsat(ALPHA[1:4], 0.02, te=TE[:3]),
+    "two_pools": SATURATED.fix(R1=0.9),
     "spoiled": SPOILED,
     "known": SPOILED.given("B1"),
     "fixed": SPOILED.fix(B1=1.05),

@@ -16,6 +16,7 @@ from crbestim.models import (
     MultiEchoSpinEcho,
     SignalModel,
     SpoiledGradientEcho,
+    SpoiledMagnetizationTransfer,
 )
 from crbestim.sequences import HybridStateSequence
 from tests.models import functions
@@ -93,6 +94,15 @@ def quadratic(n):
     return np.deg2rad(117.0) * np.arange(n) ** 2 / 2
 
 
+def qmt(**options):
+    """Return a model of saturation at many offsets, and of echoes without it."""
+    offset = [1e3, 2e3, 4e3, 8e3, 2e4, -1.5e3, 3e3, 6e3, 1e3, 1e3, 1e3]
+    w1rms = np.repeat([400.0, 900.0, 0.0], [5, 3, 3])
+    alpha = np.deg2rad([7.0] * 8 + [3.0, 10.0, 25.0])
+    tr, duration = np.repeat([0.03, 0.02], [8, 3]), np.repeat([0.01, 0.0], [8, 3])
+    return SpoiledMagnetizationTransfer(offset, w1rms, alpha, tr, duration, **options)
+
+
 def orthonormal(n, n_components, seed=0, dtype=float):
     """Return a random orthonormal basis, real or complex."""
     rng = np.random.default_rng(seed)
@@ -115,6 +125,7 @@ PROFILE = dict(
 )
 WEIGHTED = np.deg2rad([6.0, 6.0, 21.0])
 WEIGHTED_TE = [np.array([2e-3, 4e-3, 7e-3]), np.array([2e-3, 5e-3]), np.array([3e-3])]
+COMPLEX = dict(signal="complex")
 MAGNITUDE = dict(signal="magnitude")
 RICIAN = dict(signal="magnitude", noise="rician")
 
@@ -153,6 +164,13 @@ MODELS = {
     "MTsat, R2s, complex": lambda: MTsat(
         WEIGHTED, 0.025, te=WEIGHTED_TE[0], signal="complex"
     ),
+    "qMT": qmt,
+    "qMT, two rates, B1": lambda: qmt(joint_r1=False, b1=True, **RICIAN),
+    "qMT, all options": lambda: qmt(
+        b1=True, off_resonance=True, delay=3e-3, excitation_duration=1e-3, **COMPLEX
+    ),
+    "qMT, Gaussian": lambda: qmt(lineshape="gaussian", excitation_duration=1e-3),
+    "qMT, Lorentzian": lambda: qmt(lineshape="lorentzian", joint_r1=False),
     "IVIM": lambda: IntravoxelIncoherentMotion(B),
     "IVIM, complex": lambda: IntravoxelIncoherentMotion(B, signal="complex"),
     "bSSFP": water,

@@ -26,6 +26,7 @@ from tests.models.conftest import (
     B,
     draw,
     mt,
+    qmt,
     water,
 )
 
@@ -48,6 +49,7 @@ CLOSED_FORMS = {
     "SPGR, B1, T2*": multi_echo,
     "MTsat": lambda **options: MTsat(WEIGHTED, 0.025, **options),
     "MTsat, R2s": lambda **options: MTsat(WEIGHTED, 0.025, te=WEIGHTED_TE, **options),
+    "qMT": lambda **options: qmt(b1=True, **options),
     "IVIM": lambda **options: IntravoxelIncoherentMotion(B, **options),
 }
 SHIPPED = CLOSED_FORMS | {"MT": mt, "bSSFP": water}
