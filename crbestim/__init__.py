@@ -25,13 +25,14 @@ Modules, in the order in which they build on each other:
 
 import importlib
 
+from ._version import __version__ as __version__
+
 __all__ = [
     "CRBRegressor",
     "DictionaryRegressor",
     "NLLSRegressor",
     "OneStepRegressor",
 ]
-__version__ = "0.1.0.dev0"
 
 _MODULES = (
     "bounds",

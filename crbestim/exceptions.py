@@ -13,6 +13,7 @@ __all__ = [
     "NoiseLevelWarning",
     "SequenceFileError",
     "SingularInformationWarning",
+    "VersionWarning",
 ]
 
 
@@ -125,4 +126,20 @@ class SequenceFileError(ValueError):
     >>> from crbestim.exceptions import SequenceFileError
     >>> issubclass(SequenceFileError, ValueError)
     True
+    """
+
+
+class VersionWarning(UserWarning):
+    """An object was stored by another version of the library.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from crbestim.exceptions import VersionWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", VersionWarning)
+    ...     warnings.warn("stored by crbestim 0.0.1", VersionWarning)
+    Traceback (most recent call last):
+    ...
+    crbestim.exceptions.VersionWarning: stored by crbestim 0.0.1
     """

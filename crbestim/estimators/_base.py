@@ -28,6 +28,7 @@ from .._validation import (
     warn_of_no_noise,
     warn_of_unknown,
 )
+from .._version import Versioned
 from .._warnings import told_to_caller, warn
 from ..noise import likelihood_of
 from ._dictionary import rows_of
@@ -36,7 +37,7 @@ from ._scores import efficiency_of
 from ._sub_estimators import learns_from, silent_reports
 
 
-class BoundedRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class BoundedRegressor(Versioned, MultiOutputMixin, RegressorMixin, BaseEstimator):
     """Regressor whose errors are measured in units of the Cramér-Rao bound.
 
     The base of all estimators here, and of your own: a subclass has the constructor

@@ -80,7 +80,8 @@ class ClosedFormModel(SignalModel):
 
     def __getstate__(self):
         # Addresses of compiled functions are those of this process.
-        return {name: value for name, value in vars(self).items() if name != "_form"}
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_form"}
 
     @cached_property
     def _form(self):

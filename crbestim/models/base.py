@@ -7,6 +7,7 @@ import numpy as np
 from .._arrays import as_theta
 from .._representation import constructor_call
 from .._threads import one_blas_thread
+from .._version import Versioned
 from .._warnings import warn
 from ..exceptions import InexactJacobianWarning, MissingJacobianError
 from ..parameters import Parameter
@@ -22,7 +23,7 @@ _ACCURACY_OF_DIFFERENCES = 1e-11
 _BLOCK = 256
 
 
-class SignalModel:
+class SignalModel(Versioned):
     """Signal as a function of tissue parameters, per unit of proton density.
 
     A subclass defines ``parameter_names``, ``bounds`` and ``signal(theta)``, nothing more.
