@@ -20,7 +20,8 @@ Modules, in the order in which they build on each other:
 - :mod:`crbestim.subspace`: transformers of signals, such as a basis that keeps the CRB;
 - :mod:`crbestim.least_squares`: the search for the minimum, voxel by voxel;
 - :mod:`crbestim.network`: losses, modules and training of networks;
-- :mod:`crbestim.estimators`: the estimators.
+- :mod:`crbestim.estimators`: the estimators;
+- :mod:`crbestim.io`: trained estimators in files.
 """
 
 import importlib
@@ -39,6 +40,7 @@ _MODULES = (
     "datasets",
     "estimators",
     "exceptions",
+    "io",
     "least_squares",
     "metrics",
     "models",

@@ -28,6 +28,13 @@ class Versioned:
             setattr(self, name, value)
 
 
+def without_version(state):
+    """Return the state of an object without the version of the library."""
+    if not isinstance(state, dict):
+        return state
+    return {name: value for name, value in state.items() if name != _KEY}
+
+
 def warn_of_version(what, version, stacklevel=1):
     """Warn if something was stored by another version of the library."""
     if version != __version__:

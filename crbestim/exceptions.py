@@ -11,6 +11,7 @@ __all__ = [
     "LowSignalWarning",
     "MissingJacobianError",
     "NoiseLevelWarning",
+    "SavedFileError",
     "SequenceFileError",
     "SingularInformationWarning",
     "VersionWarning",
@@ -115,6 +116,17 @@ class NoiseLevelWarning(UserWarning):
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore", NoiseLevelWarning)
     ...     warnings.warn("trained for 20 to 100", NoiseLevelWarning)
+    """
+
+
+class SavedFileError(ValueError):
+    """A file of :func:`crbestim.io.save` cannot be read, or an object not be stored.
+
+    Examples
+    --------
+    >>> from crbestim.exceptions import SavedFileError
+    >>> issubclass(SavedFileError, ValueError)
+    True
     """
 
 

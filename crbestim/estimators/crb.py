@@ -161,7 +161,9 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
     network_ : crbestim.network.arrays.Network
         Its layers, and the scales of its inputs and targets.
     optimizer_ : dict of ndarray
-        State of the optimizer, from which ``partial_fit`` continues.
+        State of the optimizer, from which ``partial_fit`` continues. Files of
+        :func:`crbestim.io.save` leave it out unless asked to hold it; ``partial_fit`` then
+        begins with a new one.
     history_ : list of dict
         A record per epoch: loss, validation_loss, learning_rate, time.
     loss_curve_ : list of float
@@ -402,7 +404,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
                 holds_out=False,
                 repeats=False,
                 weights=self.weights_ if goes_on else None,
-                optimizer=self.optimizer_ if goes_on else None,
+                optimizer=getattr(self, "optimizer_", None) if goes_on else None,
                 n_probes=_N_PARTIAL_PROBES,
                 deadline=deadline,
                 max_iter=1,

@@ -3,6 +3,7 @@
 import numpy as np
 
 from crbestim import models
+from crbestim.io import load, save
 from crbestim.models import FunctionModel, MagnetizationTransfer
 from crbestim.sequences import HybridStateSequence
 from tests.bad_inputs.lab import ALPHA, TE, THETA, TR, TRF, decay
@@ -280,6 +281,21 @@ SUBJECTS = [
         lambda lab, path: HybridStateSequence.from_file(path),
         {"path": [None, 5, "nowhere.npz", 1.5]},
         says={"path": "path|file"},
+    ),
+    every_option(
+        "io.load",
+        lambda lab, path="nowhere", trusted=(): load(path, trusted=trusted),
+        {"path": [None, 5, "nowhere"], "trusted": [None, "name", 5, [5], ["os"], True]},
+        says={"path": "path|file"},
+    ),
+    every_option(
+        "io.save",
+        lambda lab, estimator=None, path="x", training_state=False: save(
+            lab.mono if estimator is None else estimator,
+            path,
+            training_state=training_state,
+        ),
+        {"estimator": [5, "text"], "path": [None, 5], "training_state": [None, 1, "a"]},
     ),
 ]
 ROWS = []
