@@ -245,8 +245,15 @@ class HybridStateSequence:
         return hash((self._tr, self._train_lengths, *self._alpha[:8]))
 
     def __setstate__(self, state):
-        # NumPy forgets on the way through pickle that an array is read-only.
         self.__dict__.update(state)
+        # Compiled loops write a sample for each pulse of each train, wherever that is.
+        lengths, n = self._train_lengths, sum(self._train_lengths)
+        shapes = {array.shape for array in (self._alpha, self._trf)}
+        if shapes != {(n,)} or not n or min(lengths) < 1:
+            raise ValueError(
+                f"trains of {lengths} pulses do not fit arrays of the shapes {shapes}"
+            )
+        # NumPy forgets on the way through pickle that an array is read-only.
         self._freeze()
 
 

@@ -84,6 +84,14 @@ def repickle(sequence):
     return pickle.loads(pickle.dumps(sequence))
 
 
+@pytest.mark.parametrize("lengths", [(4, 9), (5, -1), (0, 4), (), (4, 0)])
+def test_a_state_that_does_not_fit_its_arrays(lengths):
+    sequence = HybridStateSequence([1.0] * 4, [1e-4] * 4, 3.5e-3)
+    state = vars(sequence) | {"_train_lengths": lengths}
+    with pytest.raises(ValueError, match="pulses do not fit arrays"):
+        sequence.__setstate__(state)
+
+
 @pytest.mark.parametrize("move", [copy.deepcopy, repickle])
 def test_copies_are_equal_and_read_only(two_trains, move):
     moved = move(two_trains)
