@@ -1,20 +1,18 @@
-"""Trained estimators and models in files that hold no code."""
+"""Trained estimators and models in files that hold no code.
+
+What makes objects imports all of the library, and so waits until it is needed: to describe
+a file takes a fraction of a second.
+"""
 
 import platform
 import re
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-import numpy as np
-import scipy
-import sklearn
-
 from .._options import check_flag
 from .._version import __version__, warn_of_version
 from ..exceptions import SavedFileError
 from ._container import FORMAT, as_path, read, write
-from ._names import as_trusted, path_of
-from ._objects import Packer, Unpacker
 
 
 def save(estimator, path, *, training_state=False):
@@ -66,6 +64,8 @@ def save(estimator, path, *, training_state=False):
     >>> bool(np.array_equal(twin.predict(X), reg.predict(X)))
     True
     """
+    from ._objects import Packer
+
     path = as_path(path)
     check_flag("training_state", training_state)
     packer = Packer(training_state=training_state)
@@ -123,6 +123,9 @@ def load(path, *, trusted=()):
     ...     load(path)
     MonoExponential(te=[0.01, 0.03])
     """
+    from ._names import as_trusted
+    from ._objects import Unpacker
+
     path, trusted = as_path(path), as_trusted(trusted)
     with _named(path):
         summary, entries, content = read(path)
@@ -178,6 +181,12 @@ def describe(path):
 
 def _summary(estimator, packer):
     """Return what `describe` tells."""
+    import numpy as np
+    import scipy
+    import sklearn
+
+    from ._names import path_of
+
     summary = {"class": path_of(type(estimator)) or type(estimator).__name__}
     model = packer.firsts.get("model")
     if model is not None:

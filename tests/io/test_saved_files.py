@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from benchmarks.damaged_files import mutant
 from crbestim.exceptions import SavedFileError, VersionWarning
 from crbestim.io import _container, describe, load, save
 from crbestim.models import FunctionModel, MonoExponential
+from tests.conftest import ROOT
 from tests.models import functions
 from tests.models.conftest import Biexponential
 
@@ -224,7 +226,7 @@ def test_small_files_do_not_become_large_objects(path):
 
 
 def test_describe_makes_nothing_and_prints_plainly(path, monkeypatch):
-    monkeypatch.setattr("crbestim.io._trained.Unpacker", None)
+    monkeypatch.setattr("crbestim.io._objects.Unpacker", None)
     rewrite(path, lambda summary, _: summary.update(model="\x1b[2J"))
     found = describe(path)
     assert all(isinstance(text, str) for text in found.values())
@@ -233,6 +235,17 @@ def test_describe_makes_nothing_and_prints_plainly(path, monkeypatch):
     rewrite(path, lambda summary, _: summary.update(model=["no text"]))
     with pytest.raises(SavedFileError, match="cannot be read"):
         describe(path)
+
+
+def test_to_describe_a_file_takes_neither_numba_nor_scikit_learn(path):
+    code = f"import sys; sys.path[0] = {str(ROOT)!r}; from crbestim.io import describe; "
+    code += (
+        "print(describe('model')['class'], {'numba', 'sklearn', 'torch'} & {*sys.modules})"
+    )
+    command = [sys.executable, "-W", "error", "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    expected = "crbestim.models.MonoExponential set()"
+    assert (result.stdout.strip(), result.stderr) == (expected, "")
 
 
 def test_a_network_of_the_default_size_is_below_800_kilobytes(path):
