@@ -77,7 +77,7 @@ def fold(values, low, high, period):
 def folded(values, low, high, period):
     """Do as `fold`, without checks."""
     finite = np.isfinite(period)
-    period = np.where(finite, period, 1.0)
+    period, low = np.where(finite, period, 1.0), np.where(finite, low, 0.0)
     outside = finite & ((values < low) | (values > high))
     return np.where(outside, low + np.mod(values - low, period), values)
 
@@ -271,10 +271,11 @@ class Parameter:
         ndarray of bool
             True where a value is less than half or more than twice any usual value and
             bound; if these include zero or negative values, more than twice the largest in
-            magnitude.
+            magnitude. What differs by periods is the same.
         """
         usual = self.usual or self.bounds
         low, high = min(usual[0], self.bounds[0]), max(usual[1], self.bounds[1])
+        values = folded(values, low, high, self.period)
         if low <= 0:
             return np.abs(values) > 2 * max(abs(low), abs(high))
         return (values < low / 2) | (values > 2 * high)

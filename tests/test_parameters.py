@@ -97,6 +97,15 @@ def test_implausible_values_of_a_parameter_that_may_be_zero_or_negative():
     assert p.is_implausible(values).tolist() == [True, False, False, False, True]
 
 
+def test_what_differs_by_periods_is_as_plausible():
+    p = Parameter("omega0", (-100.0, 100.0), period=200.0)
+    assert not p.is_implausible(np.array([-1e4, 0.0, 350.0])).any()
+    narrow = Parameter("omega0", (-10.0, 10.0), period=200.0)
+    assert narrow.is_implausible(np.array([-205.0, 205.0, 250.0])).tolist() == [0, 0, 1]
+    usual = Parameter("omega0", (-100.0, 100.0), period=200.0).with_bounds((-10.0, 10.0))
+    assert not usual.is_implausible(np.array([205.0, 250.0])).any()
+
+
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))])
 def test_copies_draw_the_same(copied):
     p = Parameter("R1", (0.2, 1.5), distribution=truncated_normal(0.75, 0.3, 0.2, 1.5))
