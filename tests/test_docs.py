@@ -24,10 +24,14 @@ from tests.test_project import PACKAGE, ROWS
 DOCS = ROOT / "docs"
 GUIDE = DOCS / "guide"
 BUILT = DOCS / "contributing.rst"
+EXAMPLES = DOCS / "contributing_examples.py"
+# Pages by the code that they show.
 CODE = {
-    GUIDE / "own_model.rst": GUIDE / "own_model.py",
-    GUIDE / "models.rst": GUIDE / "multi_echo.py",
-    BUILT: DOCS / "contributing_examples.py",
+    GUIDE / "own_model.py": GUIDE / "own_model.rst",
+    GUIDE / "multi_echo.py": GUIDE / "models.rst",
+    GUIDE / "field_maps.py": GUIDE / "models.rst",
+    GUIDE / "magnetization_transfer.py": GUIDE / "models.rst",
+    EXAMPLES: BUILT,
 }
 
 
@@ -70,11 +74,7 @@ def test_multi_echo_spin_echoes_of_the_guide():
 
 
 def test_magnetization_transfer_of_the_guide():
-    code = GUIDE / "magnetization_transfer.py"
-    names, page = runpy.run_path(str(code)), (GUIDE / "models.rst").read_text("utf-8")
-    for block in ("mtsat", "qmt"):
-        lines = f":start-after: # begin {block}\n   :end-before: # end {block}\n"
-        assert f".. literalinclude:: {code.name}\n   {lines}" in page
+    names = runpy.run_path(str(GUIDE / "magnetization_transfer.py"))
     images, b1 = names["images"], names["b1_map"]
     found = names["fit"].predict(images, known=b1, sigma=1.0)
     np.testing.assert_allclose(found, [[1.0, 0.016, 1500], [0.7, 0.008, 1500]], rtol=1e-6)
@@ -82,10 +82,20 @@ def test_magnetization_transfer_of_the_guide():
     np.testing.assert_allclose(found, names["tissue"], rtol=1e-4)
 
 
-@pytest.mark.parametrize("page", CODE, ids=lambda page: page.stem)
-def test_the_page_shows_all_of_the_code(page):
-    code = CODE[page].read_text("utf-8")
-    text = page.read_text("utf-8")
+def test_field_maps_of_the_guide():
+    names = runpy.run_path(str(GUIDE / "field_maps.py"))
+    for name in ("b1", "omega0"):
+        np.testing.assert_allclose(names[f"{name}_map"], names[name], rtol=1e-8)
+    for scan in (names["double"], names["afi"]):
+        images = scan.signal(np.hstack([names["b1"], [[1500.0], [1200.0]]]))
+        b1 = NLLSRegressor(scan).fit(images).predict(images)[:, :1]
+        np.testing.assert_allclose(b1, names["b1"], rtol=1e-8)
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: path.stem)
+def test_the_page_shows_all_of_the_code(path):
+    code = path.read_text("utf-8")
+    text = CODE[path].read_text("utf-8")
     begun = [line[8:] for line in code.splitlines() if line.startswith("# begin ")]
     assert begun
     for name in begun:
@@ -121,7 +131,7 @@ def test_the_files_that_the_page_names_exist():
 @pytest.fixture(scope="module")
 def page():
     """Return the module docs/contributing_examples.py."""
-    path = CODE[BUILT]
+    path = EXAMPLES
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     # Where pickle looks for its classes.

@@ -3,9 +3,13 @@
 from ._closed_form import ClosedFormModel
 from ._compiled import CompiledModel
 from ._hybrid_state import HybridStateModel
+from .actual_flip_angle import ActualFlipAngle
 from .balanced_steady_state import BalancedSteadyState
 from .base import SignalModel
 from .bi_exponential import BiExponential
+from .bloch_siegert import BlochSiegert
+from .double_angle import DoubleAngle
+from .field_map import FieldMap
 from .fisp import FISPFingerprinting
 from .function import FunctionModel
 from .intravoxel_incoherent_motion import IntravoxelIncoherentMotion
@@ -19,10 +23,14 @@ from .spoiled_magnetization_transfer import SpoiledMagnetizationTransfer
 from .views import CompressedModel, GivenModel, LinearView, ModelView, WhitenedModel
 
 __all__ = [
+    "ActualFlipAngle",
     "BalancedSteadyState",
     "BiExponential",
+    "BlochSiegert",
     "CompressedModel",
+    "DoubleAngle",
     "FISPFingerprinting",
+    "FieldMap",
     "FunctionModel",
     "GivenModel",
     "IntravoxelIncoherentMotion",

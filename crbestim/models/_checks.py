@@ -76,6 +76,24 @@ def check_samples(values, name, unit, *, high=np.inf, usual=(0.0, np.inf), advic
     return array
 
 
+def check_positive(value, name, unit, usual, advice, otherwise=""):
+    """Return one number above 0; one outside the interval `usual` raises a warning."""
+    advice = advice.format(name)
+    value = check_number(value, name, f"one number above 0{otherwise}{advice}", above=0)
+    _warn_unusual(np.array(value), name, unit, usual, advice)
+    return value
+
+
+def check_flip_angle(flip_angle):
+    """Return one nominal flip angle above 0 and up to 90 degrees, in rad."""
+    allowed = f"one angle above 0, up to pi / 2{RADIANS.format('flip_angle')}"
+    flip_angle = check_number(flip_angle, "flip_angle", allowed, above=0)
+    # An angle of 90 degrees may be rounded up.
+    if flip_angle > np.pi / 2 + 1e-9:
+        raise ValueError(f"flip_angle = {flip_angle:.4g}; give {allowed}.")
+    return flip_angle
+
+
 def check_echo_times(te):
     """Return echo times as a read-only vector, at least two of them different."""
     te = check_samples(te, "te", "s")

@@ -26,7 +26,7 @@ class ClosedFormModel(SignalModel):
     A subclass calls this constructor. It defines ``_formula()`` if a kernel computes the
     signal, otherwise ``_closed_form(theta, jacobian)``. The last column of theta is the
     amplitude of magnitudes or, if `te` is given, the off-resonance of complex gradient
-    echoes.
+    echoes; a subclass with ``_formula()`` may have put that elsewhere among `parameters`.
     """
 
     def __init__(self, parameters, signal, noise, bounds, *, te=None, amplitude_name="M0"):
@@ -37,8 +37,8 @@ class ClosedFormModel(SignalModel):
         self._turning = None if self.is_magnitude else te
         if self.is_magnitude:
             parameters = (*parameters, amplitude(amplitude_name))
-        elif te is not None:
-            parameters = (*parameters, _off_resonance(te))
+        elif te is not None and "omega0" not in [p.name for p in parameters]:
+            parameters = (*parameters, off_resonance_of(te))
         self._form_names = tuple(p.name for p in parameters)
         self._choose_parameters(parameters, bounds)
 
@@ -135,7 +135,7 @@ class ClosedFormModel(SignalModel):
         return signal, out
 
 
-def _off_resonance(te):
+def off_resonance_of(te):
     """Return the off-resonance for echo times; it is periodic if these are regular."""
     distinct = np.unique(te)
     spacing = np.diff(distinct).min()

@@ -5,12 +5,15 @@ doi 10.1002/(SICI)1522-2586(199904)9:4<531::AID-JMRI4>3.0.CO;2-L), with distribu
 enough for gray and white matter and lesions, and a separate distribution for fluid.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 from scipy import stats
 
+from .._options import check_number
 from ..parameters import Parameter, truncated_normal
+from ._checks import SECONDS
 
 T1 = Parameter(
     "T1",
@@ -121,8 +124,7 @@ def amplitude(name="M0"):
 def transmit_field(highest=2.0, *, halfway=np.inf):
     """Return the relative transmit field B1; the domain of the model ends at `highest`.
 
-    Where the signal is the same at B1 and at ``2 * halfway - B1``, the bounds hold the
-    lower of the two.
+    Where signals of a B1 above `halfway` are those of a lower one, the bounds end there.
     """
     low, high = min(0.6, highest / 2), min(highest, halfway)
     return Parameter(
@@ -132,6 +134,22 @@ def transmit_field(highest=2.0, *, halfway=np.inf):
         symbol="B_1",
         distribution=truncated_normal(0.95, 0.20, low, min(1.3, high)),
     )
+
+
+def folded_transmit_field(halfway, bounds):
+    """Return B1 with default bounds that end at `halfway`, unless some are given."""
+    is_chosen = isinstance(bounds, Mapping) and "B1" in bounds
+    return transmit_field(halfway=np.inf if is_chosen else halfway)
+
+
+def check_t1(t1):
+    """Return T1 in s."""
+    low, high = T1.domain
+    allowed = f"one time of {low:g} to {high:g} s, or None to make it a parameter"
+    t1 = check_number(t1, "t1", allowed + SECONDS.format("t1"), least=low)
+    if t1 > high:
+        raise ValueError(f"t1 = {t1:g}; give {allowed}{SECONDS.format('t1')}.")
+    return t1
 
 
 def off_resonance(spacing, *, reach=np.inf, periodic=True):

@@ -7,17 +7,16 @@ phase graphs (Prasloski et al., MRM 2012, doi 10.1002/mrm.23157). The equations 
 the code, in ``crbestim/kernels/multi_echo.py``.
 """
 
-from collections.abc import Mapping
 from copy import copy
 
 import numpy as np
 
 from .._arrays import as_settings
-from .._options import check_flag, check_number
+from .._options import check_flag
 from ..kernels.multi_echo import multi_echo
-from ._checks import RADIANS, SECONDS, check_echo_times
+from ._checks import RADIANS, check_echo_times
 from ._closed_form import ClosedFormModel
-from ._tissue import T1, T2, transmit_field
+from ._tissue import T1, T2, check_t1, folded_transmit_field, transmit_field
 
 _HIGHEST_ANGLE = 1.5 * np.pi
 # Times in headers are rounded.
@@ -104,16 +103,14 @@ class MultiEchoSpinEcho(ClosedFormModel):
         self.refocusing = _check_angles(refocusing, "refocusing")
         self.excitation = _check_angles(excitation, "excitation")
         self._check_shapes()
-        self.t1 = None if t1 is None else _check_t1(t1)
+        self.t1 = None if t1 is None else check_t1(t1)
         self.b1 = check_flag("b1", b1)
         parameters = [T2]
         if t1 is None:
             parameters.append(T1)
             self._refuse_t1_without_effect()
         if b1:
-            is_chosen = isinstance(bounds, Mapping) and "B1" in bounds
-            halfway = np.inf if is_chosen else self._halfway
-            parameters.append(transmit_field(halfway=halfway))
+            parameters.append(folded_transmit_field(self._halfway, bounds))
         super().__init__(parameters, signal, noise, bounds)
 
     def _check_shapes(self):
@@ -194,13 +191,3 @@ def _check_angles(values, name):
         )
     angles.flags.writeable = False
     return angles if angles.ndim else float(angles)
-
-
-def _check_t1(t1):
-    """Return T1 in s."""
-    low, high = T1.domain
-    allowed = f"one time of {low:g} to {high:g} s, or None to make it a parameter"
-    t1 = check_number(t1, "t1", allowed + SECONDS.format("t1"), least=low)
-    if t1 > high:
-        raise ValueError(f"t1 = {t1:g}; give {allowed}{SECONDS.format('t1')}.")
-    return t1

@@ -107,6 +107,50 @@ SUBJECTS = [
         free={"te": HAS_UNIT, "refocusing": HAS_UNIT, "excitation": HAS_UNIT},
         says={"refocusing": "refocusing|excitation"},
     ),
+    every_option(
+        "DoubleAngle",
+        lambda lab, **v: models.DoubleAngle(**({"flip_angle": 1.0, "tr": 1.0} | v)),
+        {
+            "flip_angle": NOT_NUMBERS | {"zero": 0.0, "degrees": 60.0, "vector": [1.0]},
+            "tr": GIVEN | {"zero": 0.0, "vector": [1.0]},
+            "t1": GIVEN | {"zero": 0.0, "in ms": 900.0},
+            "signal": [None, "abs", np.array(["magnitude"] * 2)],
+        },
+    ),
+    constructor(
+        "ActualFlipAngle",
+        clean=constant(flip_angle=1.0, tr=np.array([0.02, 0.1])),
+        theta=[[1.0, 1.0]],
+        more={"tr": ("negative", "zero", "fewer rows")},
+        bad={
+            "flip_angle": NOT_NUMBERS | {"zero": 0.0, "degrees": 60.0},
+            "tr": {"None": None, "number": 0.02, "three": [0.01, 0.02, 0.03]},
+            "t1": GIVEN | {"zero": 0.0, "in ms": 900.0},
+            "signal": [None, "abs", np.array(["magnitude"] * 2)],
+        },
+        free={"tr": HAS_UNIT},
+    ),
+    constructor(
+        "BlochSiegert",
+        clean=constant(
+            b1_peak=1e-5, pulse=np.array([0.5, 1.0, 0.5]), duration=8e-3, offset=25e3
+        ),
+        theta=[[1.0]],
+        bad={
+            "b1_peak": NOT_NUMBERS | {"zero": 0.0},
+            "kbs": GIVEN | {"zero": 0.0, "both": 74e8},
+            "pulse": {"None": None, "number": 1.0, "zeros": [0.0, 0.0], "no": []},
+            "duration": NOT_NUMBERS | {"zero": 0.0},
+            "offset": NOT_NUMBERS | {"zero": 0.0, "in Hz": 4000.0},
+        },
+    ),
+    constructor(
+        "FieldMap",
+        clean=constant(te=TE),
+        theta=[[30.0]],
+        more={"te": ("negative",)},
+        bad={"te": {"one": [0.01], "None": None}, "r2s": NOT_BOOL | {"number": 1.1}},
+    ),
     constructor(
         "MTsat",
         clean=constant(

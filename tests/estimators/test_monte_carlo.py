@@ -6,7 +6,11 @@ import pytest
 from crbestim import NLLSRegressor
 from crbestim.bounds import cramer_rao_bound
 from crbestim.models import (
+    ActualFlipAngle,
     BiExponential,
+    BlochSiegert,
+    DoubleAngle,
+    FieldMap,
     InversionRecovery,
     MonoExponential,
     MTsat,
@@ -16,7 +20,8 @@ from crbestim.models import (
 from crbestim.noise import add_noise, noise_of_data
 
 N = 4000
-# At these signal-to-noise ratios standard deviations are 2 % of a parameter at most.
+# At these signal-to-noise ratios standard deviations are 2 % of a parameter at most, or of
+# the period of omega0.
 CASES = {
     "two decays": (BiExponential(0.01 * np.arange(1, 33)), [0.12, 0.018, 0.08], 3271),
     "signed recovery": (
@@ -50,6 +55,14 @@ CASES = {
         [0.07, 1.0],
         77,
     ),
+    "double angle": (DoubleAngle(np.deg2rad(60)), [0.95, 1.0], 53),
+    "actual flip angle": (
+        ActualFlipAngle(np.deg2rad(60), [0.02, 0.1]),
+        [0.95, 1.0],
+        781,
+    ),
+    "Bloch-Siegert": (BlochSiegert(10e-6, kbs=74e8), [0.95], 26.5),
+    "field map": (FieldMap([0.002, 0.0033, 0.0046], r2s=True), [300.0, 30.0], 1000),
 }
 
 

@@ -15,7 +15,11 @@ from crbestim.least_squares.compiled_search import has_compiled_search
 from crbestim.least_squares.driver import VoxelFitter
 from crbestim.least_squares.prior import GaussianPrior
 from crbestim.models import (
+    ActualFlipAngle,
     BiExponential,
+    BlochSiegert,
+    DoubleAngle,
+    FieldMap,
     FunctionModel,
     IntravoxelIncoherentMotion,
     InversionRecovery,
@@ -97,6 +101,10 @@ MODELS = {
     "weighted": MTsat(ALPHA[1:4], 0.02, te=TE[:3]),
     "two_pools": SATURATED.fix(R1=0.9),
     "spoiled": SPOILED,
+    "double_angle": DoubleAngle(1.0),
+    "actual_flip_angle": ActualFlipAngle(1.0, [0.2, 1.0]),
+    "shift": BlochSiegert(10e-6, kbs=74e8),
+    "field": FieldMap(TE, r2s=True),
     "known": SPOILED.given("B1"),
     "fixed": SPOILED.fix(B1=1.05),
     "fixed_amplitude": DECAY.fix(M0=1000.0),

@@ -5,8 +5,12 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from crbestim.models import (
+    ActualFlipAngle,
     BalancedSteadyState,
     BiExponential,
+    BlochSiegert,
+    DoubleAngle,
+    FieldMap,
     FISPFingerprinting,
     IntravoxelIncoherentMotion,
     InversionRecovery,
@@ -126,6 +130,7 @@ PROFILE = dict(
 WEIGHTED = np.deg2rad([6.0, 6.0, 21.0])
 WEIGHTED_TE = [np.array([2e-3, 4e-3, 7e-3]), np.array([2e-3, 5e-3]), np.array([3e-3])]
 COMPLEX = dict(signal="complex")
+AFI = np.pi / 3, [0.02, 0.1]
 MAGNITUDE = dict(signal="magnitude")
 RICIAN = dict(signal="magnitude", noise="rician")
 
@@ -173,6 +178,16 @@ MODELS = {
     "qMT, Lorentzian": lambda: qmt(lineshape="lorentzian", joint_r1=False),
     "IVIM": lambda: IntravoxelIncoherentMotion(B),
     "IVIM, complex": lambda: IntravoxelIncoherentMotion(B, signal="complex"),
+    "double angle": lambda: DoubleAngle(AFI[0]),
+    "double angle, T1": lambda: DoubleAngle(AFI[0], tr=1.0, t1=None, signal="complex"),
+    "AFI": lambda: ActualFlipAngle(*AFI, **RICIAN),
+    "AFI, T1, complex": lambda: ActualFlipAngle(*AFI, t1=None, signal="complex"),
+    "Bloch-Siegert": lambda: BlochSiegert(10e-6, kbs=74e8),
+    "Bloch-Siegert, pulse": lambda: BlochSiegert(
+        8e-6, pulse=[1, 2, 2, 1], duration=8e-3, offset=25e3
+    ),
+    "B0": lambda: FieldMap([0.002, 0.004]),
+    "B0, R2*": lambda: FieldMap(IRREGULAR_TE, r2s=True),
     "bSSFP": water,
     "bSSFP, thermal": lambda: water(steady_state="thermal"),
     "bSSFP, interpolated": lambda: smooth(kind=BalancedSteadyState),

@@ -7,7 +7,11 @@ import pytest
 
 from crbestim.exceptions import ImplausibleValueWarning
 from crbestim.models import (
+    ActualFlipAngle,
     BiExponential,
+    BlochSiegert,
+    DoubleAngle,
+    FieldMap,
     IntravoxelIncoherentMotion,
     InversionRecovery,
     MonoExponential,
@@ -16,6 +20,7 @@ from crbestim.models import (
     SpoiledGradientEcho,
 )
 from tests.models.conftest import (
+    AFI,
     ALPHA,
     SPGR_TE,
     TE,
@@ -35,6 +40,10 @@ def gradient_echoes(**options):
     return MonoExponential(TE, parameter="T2star", **options)
 
 
+def shift(**options):
+    return BlochSiegert(10e-6, **options)
+
+
 def multi_echo(**options):
     return SpoiledGradientEcho(ALPHA, TRS, te=SPGR_TE, b1=True, **options)
 
@@ -51,8 +60,16 @@ CLOSED_FORMS = {
     "MTsat, R2s": lambda **options: MTsat(WEIGHTED, 0.025, te=WEIGHTED_TE, **options),
     "qMT": lambda **options: qmt(b1=True, **options),
     "IVIM": lambda **options: IntravoxelIncoherentMotion(B, **options),
+    "double angle": lambda **options: DoubleAngle(1.0, **options),
+    "AFI": lambda **options: ActualFlipAngle(*AFI, t1=None, **options),
 }
-SHIPPED = CLOSED_FORMS | {"MT": mt, "bSSFP": water}
+IN_COMPLEX = {
+    "Bloch-Siegert": lambda **options: shift(kbs=74e8, **options),
+    "B0": lambda **options: FieldMap(TE, r2s=True, **options),
+    "MT": mt,
+    "bSSFP": water,
+}
+SHIPPED = CLOSED_FORMS | IN_COMPLEX
 
 closed_form = pytest.mark.parametrize("make", CLOSED_FORMS.values(), ids=CLOSED_FORMS)
 shipped = pytest.mark.parametrize("make", SHIPPED.values(), ids=SHIPPED)
@@ -157,6 +174,13 @@ def test_the_text_of_a_model_shows_its_options(make):
         (lambda: MultiEchoSpinEcho(TE), "T2 B1 M0"),
         (lambda: MultiEchoSpinEcho(TE, b1=False, signal="complex"), "T2"),
         (lambda: MultiEchoSpinEcho(TE, t1=None), "T2 T1 B1 M0"),
+        (lambda: DoubleAngle(1.0), "B1 M0"),
+        (lambda: DoubleAngle(1.0, tr=1.0, t1=None, signal="complex"), "T1 B1"),
+        (lambda: ActualFlipAngle(*AFI), "B1 M0"),
+        (lambda: ActualFlipAngle(*AFI, t1=None), "T1 B1 M0"),
+        (lambda: shift(kbs=74e8), "B1"),
+        (lambda: FieldMap(TE), "omega0"),
+        (lambda: FieldMap(TE, r2s=True), "omega0 R2s"),
     ],
 )
 def test_options_choose_the_parameters(make, names):
@@ -255,6 +279,33 @@ def test_an_acquisition_cannot_be_changed():
             lambda: IntravoxelIncoherentMotion([0.0, -1e9]),
             r"b\[1\] = -1e\+09 s/m²; give numbers of 0 or more, finite",
         ),
+        (
+            lambda: DoubleAngle(60.0),
+            "flip_angle = 60; give one angle above 0, up to pi / 2",
+        ),
+        (
+            lambda: DoubleAngle(1.0, tr=0.0),
+            "tr = 0.0; give one number above 0, or None for",
+        ),
+        (lambda: DoubleAngle(1.0, t1=None), "without tr the recovery is complete and the"),
+        (
+            lambda: ActualFlipAngle(1.0, [0.1, 0.02]),
+            r"tr is \[0.1, 0.02\] s; give two different times above 0, the shorter first",
+        ),
+        (lambda: ActualFlipAngle(1.0, 0.02), r"tr has shape \(\); give a vector"),
+        (shift, "of kbs, pulse, .* offset, none is given; give kbs alone, or the other th"),
+        (
+            lambda: shift(kbs=74e8, offset=25e3),
+            "of kbs, .* offset, kbs and offset is given; give kbs alone",
+        ),
+        (
+            lambda: shift(pulse=[1, 1], duration=8e-3, offset=4e3),
+            "offset = 4000 rad/s is not far from .* a b1_peak of 2675 rad/s; .*2 \\* pi",
+        ),
+        (
+            lambda: shift(pulse=[0, 0], duration=8e-3, offset=25e3),
+            r"pulse has shape \(2,\); give a vector of finite numbers, not all of them 0",
+        ),
     ],
 )
 def test_acquisitions_that_cannot_be(make, message):
@@ -273,6 +324,14 @@ def test_acquisitions_that_cannot_be(make, message):
         (lambda: IntravoxelIncoherentMotion(1e-6 * B), "b is 1000 s/m², .* give 1e6 \\* b"),
         (lambda: SpoiledGradientEcho(ALPHA, 20.0), "largest tr is 20 s, .*1e-3 \\* tr"),
         (lambda: SpoiledGradientEcho(ALPHA, 0.1, te=1e3 * SPGR_TE), "largest te is 20 s"),
+        (lambda: DoubleAngle(1.0, tr=5e3), "largest tr is 5000 s, .* give 1e-3 \\* tr"),
+        (lambda: ActualFlipAngle(1.0, [20.0, 100.0]), "largest tr is 100 s"),
+        (
+            lambda: BlochSiegert(10.0, kbs=1e7, bounds={"B1": (0.9, 1.1)}),
+            "b1_peak is 10 T, .* give 1e-6 \\* b1_peak",
+        ),
+        (lambda: shift(kbs=74.0), "kbs is 74 rad/T.2, .* give 1e8 \\* kbs"),
+        (lambda: FieldMap([2.0, 4.0]), "the largest te is 4 s"),
     ],
 )
 def test_acquisitions_in_another_unit_bring_a_warning(make, message):
