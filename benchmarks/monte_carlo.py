@@ -35,6 +35,7 @@ from crbestim.models import (
     MonoExponential,
     MTsat,
     MultiEchoSpinEcho,
+    PhaseCycledSSFP,
     SpoiledGradientEcho,
     SpoiledMagnetizationTransfer,
 )
@@ -114,6 +115,9 @@ MODELS = {
     "B0": {
         "two echoes": lambda: FieldMap([0.002, 0.004]),
         "R2*": lambda: FieldMap(0.002 + 0.0013 * np.arange(6), r2s=True),
+    },
+    "phase cycles": {
+        "complex": lambda: PhaseCycledSSFP(np.pi / 6, 5e-3, np.pi / 4 * np.arange(8)),
     },
     "IVIM": both(IntravoxelIncoherentMotion, B),
     "FISP": {"complex": fisp},

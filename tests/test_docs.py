@@ -90,6 +90,11 @@ def test_field_maps_of_the_guide():
         images = scan.signal(np.hstack([names["b1"], [[1500.0], [1200.0]]]))
         b1 = NLLSRegressor(scan).fit(images).predict(images)[:, :1]
         np.testing.assert_allclose(b1, names["b1"], rtol=1e-8)
+    images, maps, tissue = names["images"], names["maps"], [[0.9, 0.07], [1.4, 0.1]]
+    found = names["given"].predict(images, known=maps[:, :1])
+    np.testing.assert_allclose(found, np.hstack([tissue, maps[:, 1:]]), rtol=1e-6)
+    found = names["given_both"].predict(images, known=maps)
+    np.testing.assert_allclose(found, tissue, rtol=1e-6)
 
 
 @pytest.mark.parametrize("path", CODE, ids=lambda path: path.stem)

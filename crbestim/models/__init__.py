@@ -18,6 +18,7 @@ from .magnetization_transfer import MagnetizationTransfer
 from .mono_exponential import MonoExponential
 from .mtsat import MTsat
 from .multi_echo_spin_echo import MultiEchoSpinEcho
+from .phase_cycled_ssfp import PhaseCycledSSFP
 from .spoiled_gradient_echo import SpoiledGradientEcho
 from .spoiled_magnetization_transfer import SpoiledMagnetizationTransfer
 from .views import CompressedModel, GivenModel, LinearView, ModelView, WhitenedModel
@@ -39,6 +40,7 @@ __all__ = [
     "MagnetizationTransfer",
     "MonoExponential",
     "MultiEchoSpinEcho",
+    "PhaseCycledSSFP",
     "SignalModel",
     "SpoiledGradientEcho",
     "SpoiledMagnetizationTransfer",

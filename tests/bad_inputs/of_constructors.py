@@ -221,6 +221,28 @@ SUBJECTS = [
         says={"pulse_duration": "pulse_duration|tr"},
     ),
     constructor(
+        "PhaseCycledSSFP",
+        clean=constant(
+            flip_angle=np.array([0.3, 0.4, 0.5, 0.6]),
+            tr=5e-3,
+            phase_increments=np.array([0.0, 1.0, 2.0, 3.5]),
+        ),
+        theta=[[1.0, 0.1, 30.0]],
+        more={
+            "flip_angle": ("negative", "fewer rows"),
+            "phase_increments": ("fewer rows",),
+        },
+        bad={
+            "flip_angle": NOT_NUMBERS | {"zero": 0.0, "degrees": 30.0},
+            "tr": NOT_NUMBERS | {"zero": 0.0, "vector": [5e-3] * 4},
+            "phase_increments": {"None": None, "number": 1.0, "equal": [0.0] * 4},
+            "te": GIVEN | {"negative": -1e-3, "late": 6e-3},
+            "b1": NOT_BOOL | {"number": 1.1},
+        },
+        free={"flip_angle": HAS_UNIT, "phase_increments": HAS_UNIT},
+        says={"phase_increments": "phase_increments|flip_angle"},
+    ),
+    constructor(
         "InversionRecovery",
         clean=constant(ti=np.array([0.1, 0.5, 1.0, 2.0])),
         theta=[[1.0, 0.9]],

@@ -15,6 +15,7 @@ from crbestim.models import (
     MonoExponential,
     MTsat,
     MultiEchoSpinEcho,
+    PhaseCycledSSFP,
     SpoiledMagnetizationTransfer,
 )
 from crbestim.noise import add_noise, noise_of_data
@@ -63,6 +64,11 @@ CASES = {
     ),
     "Bloch-Siegert": (BlochSiegert(10e-6, kbs=74e8), [0.95], 26.5),
     "field map": (FieldMap([0.002, 0.0033, 0.0046], r2s=True), [300.0, 30.0], 1000),
+    "phase cycles": (
+        PhaseCycledSSFP(np.deg2rad(30), 5e-3, 2 * np.pi * np.arange(6) / 6),
+        [0.9, 0.07, 30.0],
+        3520,
+    ),
 }
 
 

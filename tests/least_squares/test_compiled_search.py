@@ -26,6 +26,7 @@ from crbestim.models import (
     MonoExponential,
     MTsat,
     MultiEchoSpinEcho,
+    PhaseCycledSSFP,
     SpoiledGradientEcho,
     SpoiledMagnetizationTransfer,
 )
@@ -105,6 +106,7 @@ MODELS = {
     "actual_flip_angle": ActualFlipAngle(1.0, [0.2, 1.0]),
     "shift": BlochSiegert(10e-6, kbs=74e8),
     "field": FieldMap(TE, r2s=True),
+    "cycles": PhaseCycledSSFP(0.5, 5e-3, np.arange(8.0), b1=True).given("B1"),
     "known": SPOILED.given("B1"),
     "fixed": SPOILED.fix(B1=1.05),
     "fixed_amplitude": DECAY.fix(M0=1000.0),

@@ -18,6 +18,7 @@ from crbestim.models import (
     MonoExponential,
     MTsat,
     MultiEchoSpinEcho,
+    PhaseCycledSSFP,
     SignalModel,
     SpoiledGradientEcho,
     SpoiledMagnetizationTransfer,
@@ -131,6 +132,7 @@ WEIGHTED = np.deg2rad([6.0, 6.0, 21.0])
 WEIGHTED_TE = [np.array([2e-3, 4e-3, 7e-3]), np.array([2e-3, 5e-3]), np.array([3e-3])]
 COMPLEX = dict(signal="complex")
 AFI = np.pi / 3, [0.02, 0.1]
+CYCLES = 2 * np.pi * np.arange(6) / 6
 MAGNITUDE = dict(signal="magnitude")
 RICIAN = dict(signal="magnitude", noise="rician")
 
@@ -188,6 +190,10 @@ MODELS = {
     ),
     "B0": lambda: FieldMap([0.002, 0.004]),
     "B0, R2*": lambda: FieldMap(IRREGULAR_TE, r2s=True),
+    "phase cycles": lambda: PhaseCycledSSFP(0.5, 5e-3, CYCLES),
+    "phase cycles, B1": lambda: PhaseCycledSSFP(
+        np.linspace(0.2, 1.0, 6), 5e-3, CYCLES, te=2e-3, b1=True
+    ),
     "bSSFP": water,
     "bSSFP, thermal": lambda: water(steady_state="thermal"),
     "bSSFP, interpolated": lambda: smooth(kind=BalancedSteadyState),

@@ -17,11 +17,13 @@ from crbestim.models import (
     MonoExponential,
     MTsat,
     MultiEchoSpinEcho,
+    PhaseCycledSSFP,
     SpoiledGradientEcho,
 )
 from tests.models.conftest import (
     AFI,
     ALPHA,
+    CYCLES,
     SPGR_TE,
     TE,
     TI,
@@ -42,6 +44,10 @@ def gradient_echoes(**options):
 
 def shift(**options):
     return BlochSiegert(10e-6, **options)
+
+
+def cycles(angle=0.5, increments=CYCLES, **options):
+    return PhaseCycledSSFP(angle, 5e-3, increments, **options)
 
 
 def multi_echo(**options):
@@ -66,6 +72,7 @@ CLOSED_FORMS = {
 IN_COMPLEX = {
     "Bloch-Siegert": lambda **options: shift(kbs=74e8, **options),
     "B0": lambda **options: FieldMap(TE, r2s=True, **options),
+    "phase cycles": lambda **options: cycles(b1=True, **options),
     "MT": mt,
     "bSSFP": water,
 }
@@ -181,6 +188,8 @@ def test_the_text_of_a_model_shows_its_options(make):
         (lambda: shift(kbs=74e8), "B1"),
         (lambda: FieldMap(TE), "omega0"),
         (lambda: FieldMap(TE, r2s=True), "omega0 R2s"),
+        (cycles, "T1 T2 omega0"),
+        (lambda: cycles(b1=True), "T1 T2 omega0 B1"),
     ],
 )
 def test_options_choose_the_parameters(make, names):
@@ -306,6 +315,15 @@ def test_an_acquisition_cannot_be_changed():
             lambda: shift(pulse=[0, 0], duration=8e-3, offset=25e3),
             r"pulse has shape \(2,\); give a vector of finite numbers, not all of them 0",
         ),
+        (
+            lambda: cycles(increments=[0.0, 1.0, 2.0, 1.0 + 2 * np.pi]),
+            "phase_increments has 3 different angles; give at least 4 modulo 2 pi",
+        ),
+        (lambda: cycles(increments=[CYCLES]), r"phase_increments has shape \(1, 6\); give"),
+        (lambda: cycles(30.0), r"flip_angle\[0\] = 30 rad; give numbers of 0 to 3.142 rad"),
+        (lambda: cycles([0.1, 0.2]), r"flip_angle has shape \(2,\) for 6 phase increments"),
+        (lambda: cycles(0.0), "flip_angle is 0 rad; give angles above 0"),
+        (lambda: cycles(te=6e-3), "te = 0.006 s and tr = 0.005 s; give one time from 0 to"),
     ],
 )
 def test_acquisitions_that_cannot_be(make, message):
@@ -332,6 +350,7 @@ def test_acquisitions_that_cannot_be(make, message):
         ),
         (lambda: shift(kbs=74.0), "kbs is 74 rad/T.2, .* give 1e8 \\* kbs"),
         (lambda: FieldMap([2.0, 4.0]), "the largest te is 4 s"),
+        (lambda: PhaseCycledSSFP(0.5, 5.0, CYCLES), "largest tr is 5 s, .*1e-3 \\* tr"),
     ],
 )
 def test_acquisitions_in_another_unit_bring_a_warning(make, message):

@@ -6,7 +6,7 @@ All take complex numbers too, for derivatives by complex steps.
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from tests.reference.fisp import STEP
+from tests.reference.fisp import STEP, relaxed, turned
 
 
 def spoiled(t1, b1, alpha, tr, n_trains=4000):
@@ -21,6 +21,32 @@ def spoiled(t1, b1, alpha, tr, n_trains=4000):
             out[i] = z * np.sin(b1 * angle)
             z = 1 + (z * np.cos(b1 * angle) - 1) * np.exp(-time / t1)
     return out
+
+
+def balanced(theta, alpha, tr, increments, te, n_pulses=6000):
+    """Return signals after so many pulses, (n_sets, n_increments).
+
+    theta : sequence of T1, T2, B1, omega0, each (n_sets,). Pulse i, of the phase i times
+    the increment, turns about y in its own frame, in which the echo after it is received.
+    """
+    t1, t2, b1, omega0 = (np.reshape(x, (-1, 1)) for x in theta)
+    shape = len(t1), len(increments)
+    m = np.zeros((3, *shape), dtype=np.result_type(*theta))
+    m[2] = 1.0
+    for i in range(n_pulses):
+        m = turned(m, -(i > 0) * np.asarray(increments), (0, 1))
+        m = turned(m, b1 * alpha, (2, 0))
+        at_pulse = m
+        m = turned(relaxed(m, tr, t1, t2), omega0 * tr, (0, 1))
+    return turned(relaxed(at_pulse, te, t1, t2), omega0 * te, (0, 1))[:2]
+
+
+def balanced_and_jacobian(theta, *sequence):
+    """Return signal (n,) and derivatives (n, 4) by T1, T2, B1 and omega0."""
+    sets = np.append([theta + 0j], theta + 1j * STEP * np.eye(4), axis=0)
+    x, y = balanced(sets.T, *sequence)
+    s = x[0].real + 1j * y[0].real
+    return s, (x[1:].imag + 1j * y[1:].imag).T / STEP
 
 
 def complex_steps(f, *theta):
