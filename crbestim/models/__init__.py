@@ -14,7 +14,9 @@ from .fisp import FISPFingerprinting
 from .function import FunctionModel
 from .intravoxel_incoherent_motion import IntravoxelIncoherentMotion
 from .inversion_recovery import InversionRecovery
+from .look_locker import LookLocker
 from .magnetization_transfer import MagnetizationTransfer
+from .molli import MOLLI
 from .mono_exponential import MonoExponential
 from .mtsat import MTsat
 from .multi_echo_spin_echo import MultiEchoSpinEcho
@@ -37,6 +39,8 @@ __all__ = [
     "IntravoxelIncoherentMotion",
     "InversionRecovery",
     "MTsat",
+    "LookLocker",
+    "MOLLI",
     "MagnetizationTransfer",
     "MonoExponential",
     "MultiEchoSpinEcho",

@@ -6,6 +6,7 @@ import numpy as np
 
 from .._arrays import as_settings
 from .._options import check_by_name, check_number
+from .._validation import check_count
 from .._warnings import warn
 from ..exceptions import ImplausibleValueWarning
 from ..noise import GaussianNoise, get_noise
@@ -84,16 +85,6 @@ def check_positive(value, name, unit, usual, advice, otherwise=""):
     return value
 
 
-def check_flip_angle(flip_angle):
-    """Return one nominal flip angle above 0 and up to 90 degrees, in rad."""
-    allowed = f"one angle above 0, up to pi / 2{RADIANS.format('flip_angle')}"
-    flip_angle = check_number(flip_angle, "flip_angle", allowed, above=0)
-    # An angle of 90 degrees may be rounded up.
-    if flip_angle > np.pi / 2 + 1e-9:
-        raise ValueError(f"flip_angle = {flip_angle:.4g}; give {allowed}.")
-    return flip_angle
-
-
 def check_echo_times(te):
     """Return echo times as a read-only vector, at least two of them different."""
     te = check_samples(te, "te", "s")
@@ -104,6 +95,59 @@ def check_echo_times(te):
             "found; give at least two different echo times."
         )
     return te
+
+
+def check_time(value, name):
+    """Return one time above 0, in s."""
+    allowed = "one time above 0, in seconds" + SECONDS.format(name)
+    return check_number(value, name, allowed, above=0)
+
+
+def check_relaxation(value, name, parameter):
+    """Return the constant that a relaxation time is held at, in s."""
+    low, high = parameter.domain
+    allowed = f"one time of {low:g} to {high:g} s, or None to make it a parameter"
+    time = check_number(value, name, allowed + SECONDS.format(name), least=low)
+    if time > high:
+        raise ValueError(f"{name} = {time:g}; give {allowed}{SECONDS.format(name)}.")
+    return time
+
+
+def check_flip_angle(value, largest=np.pi / 2):
+    """Return one nominal flip angle, in rad."""
+    allowed = f"one angle above 0, up to {largest:.4g} rad" + RADIANS.format("flip_angle")
+    angle = check_number(value, "flip_angle", allowed, above=0)
+    # The largest may be rounded up.
+    if angle > largest + 1e-9:
+        raise ValueError(f"flip_angle = {angle:.4g}; give {allowed}.")
+    return angle
+
+
+def check_excitations(value):
+    """Return a number of excitations, or two: before the centre of k-space, and the rest.
+
+    Examples
+    --------
+    >>> from crbestim.models._checks import check_excitations, halves
+    >>> halves(check_excitations(161)), halves(check_excitations([40, 120]))
+    ((80, 81), (40, 120))
+    """
+    if np.ndim(value) == 0:
+        return check_count(value, "n_excitations")
+    if np.shape(value) != (2,):
+        raise ValueError(
+            f"n_excitations = {value!r}; give a whole number, or two: those before the "
+            "centre of k-space, and those from there on."
+        )
+    before = check_count(value[0], "n_excitations[0]", least=0)
+    return before, check_count(value[1], "n_excitations[1]")
+
+
+def halves(n_excitations):
+    """Return the numbers of excitations before the centre of k-space, and from there on."""
+    if isinstance(n_excitations, int):
+        return n_excitations // 2, n_excitations - n_excitations // 2
+    return n_excitations
 
 
 def _warn_unusual(values, name, unit, usual, advice):

@@ -11,9 +11,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import stats
 
-from .._options import check_number
 from ..parameters import Parameter, truncated_normal
-from ._checks import SECONDS
 
 T1 = Parameter(
     "T1",
@@ -116,6 +114,28 @@ def semi_solid_t2(lowest, highest):
     )
 
 
+INVERSION_EFFICIENCY = Parameter(
+    "efficiency",
+    bounds=(0.5, 1.0),
+    domain=(0.0, 1.0),
+    symbol=r"\eta",
+    distribution=truncated_normal(0.95, 0.03, 0.8, 1.0),
+)
+# B / A - 1 of a fit to A - B exp(-t / T1*), which pulses in between make larger than 1.
+_RATIO = replace(
+    INVERSION_EFFICIENCY, domain=(0.0, 10.0), distribution=stats.uniform(0.8, 1.2)
+)
+
+
+def efficiency_or_ratio(bounds):
+    """Return the efficiency of an inversion, or a ratio if its bounds go beyond 1."""
+    chosen = bounds.get("efficiency") if isinstance(bounds, Mapping) else None
+    if np.shape(chosen) != (2,):
+        return INVERSION_EFFICIENCY
+    is_ratio = _RATIO.with_bounds(chosen).bounds[1] > INVERSION_EFFICIENCY.domain[1]
+    return _RATIO if is_ratio else INVERSION_EFFICIENCY
+
+
 def amplitude(name="M0"):
     """Return the amplitude of a magnitude signal, in the units of the data."""
     return Parameter(name, (0.0, np.inf), (0.0, np.inf), symbol=f"{name[0]}_0")
@@ -140,16 +160,6 @@ def folded_transmit_field(halfway, bounds):
     """Return B1 with default bounds that end at `halfway`, unless some are given."""
     is_chosen = isinstance(bounds, Mapping) and "B1" in bounds
     return transmit_field(halfway=np.inf if is_chosen else halfway)
-
-
-def check_t1(t1):
-    """Return T1 in s."""
-    low, high = T1.domain
-    allowed = f"one time of {low:g} to {high:g} s, or None to make it a parameter"
-    t1 = check_number(t1, "t1", allowed + SECONDS.format("t1"), least=low)
-    if t1 > high:
-        raise ValueError(f"t1 = {t1:g}; give {allowed}{SECONDS.format('t1')}.")
-    return t1
 
 
 def off_resonance(spacing, *, reach=np.inf, periodic=True):

@@ -16,9 +16,9 @@ import numpy as np
 
 from .._options import check_choice
 from ..kernels.field_maps import actual_flip_angle
-from ._checks import SECONDS, SIGNALS, check_flip_angle, check_samples
+from ._checks import SECONDS, SIGNALS, check_flip_angle, check_relaxation, check_samples
 from ._closed_form import ClosedFormModel
-from ._tissue import T1, check_t1, folded_transmit_field
+from ._tissue import T1, folded_transmit_field
 
 
 class ActualFlipAngle(ClosedFormModel):
@@ -87,7 +87,7 @@ class ActualFlipAngle(ClosedFormModel):
                 f"tr is {self.tr.tolist()} s; give two different times above 0, the "
                 "shorter first."
             )
-        self.t1 = None if t1 is None else check_t1(t1)
+        self.t1 = None if t1 is None else check_relaxation(t1, "t1", T1)
         is_magnitude = check_choice("signal", signal, SIGNALS) == "magnitude"
         last = np.arccos(-self.tr[0] / self.tr[1]) if is_magnitude else np.pi
         field = folded_transmit_field(last / self.flip_angle, bounds)

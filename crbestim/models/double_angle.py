@@ -13,9 +13,9 @@ import numpy as np
 
 from .._options import check_choice
 from ..kernels.closed_forms import spoiled_echo
-from ._checks import SECONDS, SIGNALS, check_flip_angle, check_positive
+from ._checks import SECONDS, SIGNALS, check_flip_angle, check_positive, check_relaxation
 from ._closed_form import ClosedFormModel
-from ._tissue import T1, check_t1, folded_transmit_field
+from ._tissue import T1, folded_transmit_field
 
 # After 1 s nothing is left of what recovers with this T1, in s.
 _COMPLETE = 1e-3
@@ -88,7 +88,7 @@ class DoubleAngle(ClosedFormModel):
                 "t1=None makes T1 a parameter, but without tr the recovery is complete and "
                 "the signal does not depend on it; give tr in s, or leave t1 out."
             )
-        self.tr, self.t1 = tr, None if t1 is None else check_t1(t1)
+        self.tr, self.t1 = tr, None if t1 is None else check_relaxation(t1, "t1", T1)
         is_magnitude = check_choice("signal", signal, SIGNALS) == "magnitude"
         fold = np.pi / self.flip_angle / (2 if is_magnitude else 1)
         parameters = [*([T1] if t1 is None else []), folded_transmit_field(fold, bounds)]

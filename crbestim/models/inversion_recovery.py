@@ -14,18 +14,9 @@ import numpy as np
 
 from .._options import check_number
 from ..kernels.closed_forms import inversion_recovery
-from ..parameters import Parameter, truncated_normal
 from ._checks import SECONDS, check_samples
 from ._closed_form import ClosedFormModel
-from ._tissue import T1
-
-_EFFICIENCY = Parameter(
-    "efficiency",
-    bounds=(0.5, 1.0),
-    domain=(0.0, 1.0),
-    symbol=r"\eta",
-    distribution=truncated_normal(0.95, 0.03, 0.8, 1.0),
-)
+from ._tissue import T1, efficiency_or_ratio
 
 
 class InversionRecovery(ClosedFormModel):
@@ -50,12 +41,22 @@ class InversionRecovery(ClosedFormModel):
     noise : {"gaussian", "rician"} or Noise, default="gaussian"
         Distribution of the noise; Rician is for magnitudes.
     bounds : dict, default=None
-        Bounds that differ from the default, (low, high) by parameter name.
+        Bounds that differ from the default, (low, high) by parameter name. Those of the
+        efficiency are inside 0 to 1, unless they go beyond 1, up to 10.
 
     Raises
     ------
     ValueError
         If an option is unknown, or the times are not usable.
+
+    Notes
+    -----
+    Bounds such as ``{"efficiency": (0.5, 3.0)}`` make it the fit of three parameters to
+    recoveries that pulses disturb, ``A - B exp(-ti / T1star)`` with the apparent T1star in
+    place of T1: the amplitude is A, and the efficiency is B / A - 1. The product of both
+    parameters is then T1, if the inversion was complete (Deichmann & Haase, J. Magn. Reson.
+    1992, doi 10.1016/0022-2364(92)90347-A). :class:`LookLocker` and :class:`MOLLI` model
+    the pulses themselves.
 
     Examples
     --------
@@ -75,7 +76,7 @@ class InversionRecovery(ClosedFormModel):
         self.ti = check_samples(
             ti, "ti", "s", high=high, usual=(1e-3, 60.0), advice=" (up to tr)" + SECONDS
         )
-        super().__init__((T1, _EFFICIENCY), signal, noise, bounds)
+        super().__init__((T1, efficiency_or_ratio(bounds)), signal, noise, bounds)
 
     @property
     def n_features(self):

@@ -14,9 +14,9 @@ import numpy as np
 from .._arrays import as_settings
 from .._options import check_flag
 from ..kernels.multi_echo import multi_echo
-from ._checks import RADIANS, check_echo_times
+from ._checks import RADIANS, check_echo_times, check_relaxation
 from ._closed_form import ClosedFormModel
-from ._tissue import T1, T2, check_t1, folded_transmit_field, transmit_field
+from ._tissue import T1, T2, folded_transmit_field, transmit_field
 
 _HIGHEST_ANGLE = 1.5 * np.pi
 # Times in headers are rounded.
@@ -103,7 +103,7 @@ class MultiEchoSpinEcho(ClosedFormModel):
         self.refocusing = _check_angles(refocusing, "refocusing")
         self.excitation = _check_angles(excitation, "excitation")
         self._check_shapes()
-        self.t1 = None if t1 is None else check_t1(t1)
+        self.t1 = None if t1 is None else check_relaxation(t1, "t1", T1)
         self.b1 = check_flag("b1", b1)
         parameters = [T2]
         if t1 is None:

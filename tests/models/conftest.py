@@ -5,6 +5,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from crbestim.models import (
+    MOLLI,
     ActualFlipAngle,
     BalancedSteadyState,
     BiExponential,
@@ -14,6 +15,7 @@ from crbestim.models import (
     FISPFingerprinting,
     IntravoxelIncoherentMotion,
     InversionRecovery,
+    LookLocker,
     MagnetizationTransfer,
     MonoExponential,
     MTsat,
@@ -133,6 +135,8 @@ WEIGHTED_TE = [np.array([2e-3, 4e-3, 7e-3]), np.array([2e-3, 5e-3]), np.array([3
 COMPLEX = dict(signal="complex")
 AFI = np.pi / 3, [0.02, 0.1]
 CYCLES = 2 * np.pi * np.arange(6) / 6
+TRAIN = 0.02 + 0.05 * np.arange(20), 0.01, 0.1
+HEART = (*MOLLI.schedule("5(3)3", (0.12, 0.2), 0.9), 3e-3, np.deg2rad(35.0), (20, 30))
 MAGNITUDE = dict(signal="magnitude")
 RICIAN = dict(signal="magnitude", noise="rician")
 
@@ -151,6 +155,11 @@ MODELS = {
     "T1": lambda: InversionRecovery(TI),
     "T1, TR": lambda: InversionRecovery(TI, tr=3.0),
     "T1, magnitude": lambda: InversionRecovery(TI, tr=3.0, **RICIAN),
+    "T1star": lambda: InversionRecovery(TI, bounds={"efficiency": (0.5, 3.0)}),
+    "Look-Locker": lambda: LookLocker(*TRAIN, tr=4.0),
+    "Look-Locker, B1, magnitude": lambda: LookLocker(*TRAIN, b1=True, **RICIAN),
+    "MOLLI": lambda: MOLLI(*HEART),
+    "MOLLI, T2, B1": lambda: MOLLI(*HEART, t2=None, b1=True, signal="complex"),
     "CPMG": lambda: MultiEchoSpinEcho(TE),
     "CPMG, T1, complex": lambda: MultiEchoSpinEcho(
         TE, refocusing=2.1, t1=None, signal="complex"

@@ -290,7 +290,7 @@ def test_an_acquisition_cannot_be_changed():
         ),
         (
             lambda: DoubleAngle(60.0),
-            "flip_angle = 60; give one angle above 0, up to pi / 2",
+            "flip_angle = 60; give one angle above 0, up to 1.571 rad",
         ),
         (
             lambda: DoubleAngle(1.0, tr=0.0),
