@@ -19,9 +19,11 @@ import warnings
 import numpy as np
 
 from crbestim import NLLSRegressor
-from crbestim.bounds import cramer_rao_bound
+from crbestim.bounds import cramer_rao_bound, noise_of_signals
 from crbestim.datasets import make_fingerprints
 from crbestim.models import (
+    MOLLI,
+    MP2RAGE,
     ActualFlipAngle,
     BalancedSteadyState,
     BiExponential,
@@ -31,6 +33,7 @@ from crbestim.models import (
     FISPFingerprinting,
     IntravoxelIncoherentMotion,
     InversionRecovery,
+    LookLocker,
     MagnetizationTransfer,
     MonoExponential,
     MTsat,
@@ -47,6 +50,9 @@ from crbestim.subspace import SubspaceProjection
 TE = 0.01 * np.arange(1, 13)
 GRADIENT_TE = 0.004 * np.arange(1, 13)
 MANY_TE = 0.01 * np.arange(1, 33)
+PULSES = 0.02 + 0.15 * np.arange(20)
+HEART = (*MOLLI.schedule("5(3)3", (0.12, 0.2), 0.9), 2.7e-3, np.deg2rad(35), 64)
+PAIR = [0.8, 2.7], 7e-3, 6.0, np.deg2rad([4, 5]), 160
 TI = np.array([0.05, 0.2, 0.5, 1.0, 2.0, 4.0])
 ALPHA, B1_ALPHA = np.deg2rad([3, 6, 10, 15, 20, 30]), np.deg2rad([3, 8, 15, 30, 60, 120])
 ECHOES = dict(alpha=np.tile(ALPHA, 3), tr=0.03, te=np.repeat([3e-3, 1e-2, 2e-2], 6))
@@ -97,6 +103,12 @@ MODELS = {
     "T2*": both(MonoExponential, GRADIENT_TE, parameter="T2star"),
     "two T2": both(BiExponential, MANY_TE),
     "T1": both(InversionRecovery, TI, tr=6.0),
+    "Look-Locker": both(LookLocker, PULSES, 0.01, np.deg2rad(5), tr=4.0),
+    "MOLLI": both(MOLLI, *HEART),
+    "MP2RAGE": {
+        signal: lambda signal=signal: MP2RAGE(*PAIR, signal=signal)
+        for signal in ("uni", "complex")
+    },
     "CPMG": both(MultiEchoSpinEcho, MANY_TE),
     "CPMG, B1 known": {
         "magnitude": lambda: MultiEchoSpinEcho(MANY_TE).fix(B1=0.95),
@@ -151,7 +163,8 @@ def report(model, snr, n, seed=0):
         snr = np.max(np.where(np.isfinite(unit), unit / scale, 0.0)) / 0.02
     crb = cramer_rao_bound(model, theta, noise_std=1 / snr, noise=noise)[0]
     signals = np.repeat(model.signal(theta), n, axis=0)
-    X = add_noise(signals, snr, np.random.default_rng(seed), noise=noise)
+    sigma = noise_of_signals(model, theta, 1 / snr)[0]
+    X = add_noise(signals, 1 / sigma, np.random.default_rng(seed), noise=noise)
     start = time.perf_counter()
     reg = NLLSRegressor(model).fit(X[:1])
     estimates = reg.predict(X)

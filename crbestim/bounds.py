@@ -19,6 +19,7 @@ of information; see :mod:`crbestim.noise`.
 import numpy as np
 
 from ._arrays import as_numbers, as_reals, as_theta
+from ._computed_images import noise_scale
 from ._linear_algebra import inverse_squares, plain_inverses, pseudo_inverses, root_of
 from ._options import check_number
 from ._threads import one_blas_thread
@@ -260,17 +261,19 @@ def _are_finite(columns):
 
 
 def covariance_of_estimates(
-    model, signal, jacobian, *, noise_std, m0=1.0, prior_precision=None
+    model, signal, jacobian, *, noise_std, theta=None, m0=1.0, prior_precision=None
 ):
     """Return covariances of estimates of voxels, whatever their noise and signal are.
 
     Zero noise and zero M0 count as tiny. Covariances are NaN where the noise of a voxel is
     not finite, or NaN in a feature; those of signals or derivatives that are not finite are
-    those of no signal.
+    those of no signal. The noise of computed images depends on theta.
     """
     noise, tiny = noise_of(model), np.finfo(float).tiny ** 0.25
     finite = np.isfinite(signal).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2))
     signal = np.where(finite[:, None], signal, 0)
+    scale = np.asarray(noise_scale(model, theta))
+    noise_std = noise_std * (scale if np.ndim(noise_std) < 2 else scale[..., None])
     has_noise = np.isfinite(noise_std)
     sigma = np.where(has_noise, np.clip(noise_std, tiny, 1 / tiny), 1.0)
     if sigma.ndim == 2:
@@ -463,8 +466,9 @@ def noise_of_signals(model, theta, noise_std):
     Returns
     -------
     ndarray of shape (n_samples,) or (n_samples, n_features)
-        `noise_std` times the amplitudes of a real model; `noise_std` if it has none. There
-        are columns if `noise_std` is given for each feature.
+        `noise_std` times the amplitudes of a real model; `noise_std` if it has none; of a
+        computed image the noise of those behind it, in units of their norm. There are
+        columns if `noise_std` is given for each feature.
 
     Raises
     ------
@@ -489,6 +493,7 @@ def noise_of_signals(model, theta, noise_std):
             f"the amplitude is {amplitude[row]:g} in row {row} of theta, where noise_std, "
             "the noise at an amplitude of 1, says nothing; leave such rows out."
         )
+    amplitude = amplitude * noise_scale(model, theta)
     return sigma * (amplitude if sigma.ndim == 1 else amplitude[:, None])
 
 

@@ -24,12 +24,14 @@ from numpy.polynomial import Chebyshev
 from scipy.special import chdtr, chndtr, i0e, i1e, ndtri, roots_legendre
 
 from ._arrays import as_numbers, as_reals
+from ._computed_images import computed_image
 from ._representation import constructor_call
 from ._threads import one_blas_thread
 
 __all__ = [
     "GaussianNoise",
     "Noise",
+    "RatioNoise",
     "RicianNoise",
     "add_noise",
     "check_snr",
@@ -46,6 +48,8 @@ _FAR = 8.0
 _CUT, _FEWEST, _LEAST_FLOOR, _MISFIT = 2.5, 20, 0.1, (0.02, 1.2)
 # Share of distinct values, up to which samples were rounded.
 _DISTINCT = 0.5
+# Squared cosine of twice the angle of a pair that rounding does not explain.
+_LEAST_SLOPE = 1e-14
 # For an error of 1e-13 in the integral, and of 4e-11 in the approximation.
 _N_NODES, _DEGREE = 100, 60
 
@@ -368,8 +372,49 @@ class RicianNoise(Noise):
         return value, (agreement - a) / sigma, by_sigma
 
 
+class RatioNoise(Noise):
+    r"""Noise of the normalized product of two images, as the UNI image of MP2RAGE.
+
+    Both complex images have Gaussian noise, and
+    :math:`u = \mathrm{Re}(S_1 S_2^*) / (|S_1|^2 + |S_2|^2)` is half the sine of twice the
+    angle of :math:`(S_1, S_2)`. Sigma is the noise of the images for
+    :math:`|S_1|^2 + |S_2|^2 = 1`. Draws are exact; the information is that of small noise,
+    :math:`1 / (1 - 4 u^2)`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.noise import RatioNoise
+    >>> RatioNoise().information(np.array([[0.0, 0.3]]), 0.01)
+    array([[1.    , 1.5625]])
+    """
+
+    name = "ratio"
+    depends_on_signal = True
+    n_channels = 4
+
+    def draw(self, signal, sigma, rng):
+        """Add random noise to both images; see :meth:`Noise.draw`."""
+        channels = rng.standard_normal((*signal.shape, 4)) * sigma[:, :, None]
+        return self.apply(signal, np.moveaxis(channels, -1, 0))
+
+    def apply(self, signal, channels, xp=np):
+        """Add noise that has been drawn to both images; see :meth:`Noise.apply`."""
+        first = xp.sqrt(0.5 + xp.sqrt(xp.clip(0.25 - signal * signal, 0.0, None)))
+        a, b = first + channels[0], signal / first + channels[1]
+        energy = a * a + b * b + channels[2] ** 2 + channels[3] ** 2
+        return (a * b + channels[2] * channels[3]) / energy
+
+    def information(self, signal, sigma):
+        """Return 1 / (1 - 4 u^2); see :meth:`Noise.information`."""
+        return 1 / np.maximum(1 - 4 * signal**2, _LEAST_SLOPE)
+
+
 NOISES = {noise.name: noise for noise in (GaussianNoise(), RicianNoise())}
 """Noise models by name: a new one is a class above and an entry here."""
+
+
+_OF_PAIR = RatioNoise()
 
 
 def get_noise(noise):
@@ -409,6 +454,8 @@ def get_noise(noise):
 def noise_of(model, noise=None):
     """Return the noise that is asked for, or that of the model, if the signal allows it."""
     noise = get_noise(model.noise if noise is None else noise)
+    if type(noise) is GaussianNoise and computed_image(model) is not None:
+        noise = _OF_PAIR
     if noise.needs_magnitude and not model.is_magnitude:
         raise ValueError(
             f"noise={noise.label!r} is that of magnitudes, and the signal of {model} is "

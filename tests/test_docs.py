@@ -31,6 +31,7 @@ CODE = {
     GUIDE / "multi_echo.py": GUIDE / "models.rst",
     GUIDE / "field_maps.py": GUIDE / "models.rst",
     GUIDE / "magnetization_transfer.py": GUIDE / "models.rst",
+    GUIDE / "inversion.py": GUIDE / "models.rst",
     EXAMPLES: BUILT,
 }
 
@@ -95,6 +96,17 @@ def test_field_maps_of_the_guide():
     np.testing.assert_allclose(found, np.hstack([tissue, maps[:, 1:]]), rtol=1e-6)
     found = names["given_both"].predict(images, known=maps)
     np.testing.assert_allclose(found, tissue, rtol=1e-6)
+
+
+def test_inversions_of_the_guide():
+    names = runpy.run_path(str(GUIDE / "inversion.py"))
+    t1 = names["fit"].predict(names["uni"])[:, 0]
+    np.testing.assert_allclose(t1, [0.921, 1.474, np.nan], atol=1e-3)
+    np.testing.assert_allclose(names["corrected"][:2, 0], [0.903, 1.503], atol=1e-3)
+    np.testing.assert_array_equal(np.isnan(names["std"][:, 0]), [False, False, True])
+    np.testing.assert_allclose(names["known_angle"], [[0.9, 1.0, 1500.0]], rtol=1e-6)
+    np.testing.assert_allclose(names["t1"], [[1.2, 0.95, 800.0]], rtol=1e-6)
+    assert names["apparent"] * names["ratio"] == pytest.approx(1.044, abs=1e-3)
 
 
 @pytest.mark.parametrize("path", CODE, ids=lambda path: path.stem)

@@ -11,7 +11,14 @@ from scipy.stats import kstest, norm, rice
 from crbestim.bounds import cramer_rao_bound, signal_and_bound
 from crbestim.datasets import make_fingerprints
 from crbestim.models import MonoExponential
-from crbestim.noise import GaussianNoise, Noise, RicianNoise, add_noise, get_noise
+from crbestim.noise import (
+    GaussianNoise,
+    Noise,
+    RatioNoise,
+    RicianNoise,
+    add_noise,
+    get_noise,
+)
 from tests.magnitudes import MagnitudeDecay
 
 THETA = np.array([[0.6, 35.0], [1.0, 20.0], [1.4, 6.0]])
@@ -114,15 +121,32 @@ def test_rician_draws(sigma):
     assert (np.abs((many**2).mean(axis=0) - square) < 5 * sd / np.sqrt(2000)).all()
 
 
+@pytest.mark.parametrize("low", [-0.5, -0.3, 0.0, 0.45])
+def test_draws_of_a_ratio(low):
+    """Those of a pair of images, whichever of them is the larger one."""
+    signal, sigma = np.full((1, 20_000), low), np.array([[0.05]])
+    drawn = RatioNoise().draw(signal, sigma, np.random.default_rng(0))[0]
+    angle = np.pi / 2 - np.arcsin(2 * low) / 2
+    parts = 0.05 * np.random.default_rng(1).standard_normal((2, 20_000, 2))
+    first, second = np.cos(angle) + parts[0] @ [1, 1j], np.sin(angle) + parts[1] @ [1, 1j]
+    product = (first * second.conj()).real
+    expected = product / (np.abs(first) ** 2 + np.abs(second) ** 2)
+    assert kstest(drawn, expected).pvalue > 0.01
+    assert np.abs(drawn).max() <= 0.5
+    if abs(low) < 0.4:
+        information = RatioNoise().information(signal[:, :1], sigma)[0, 0]
+        assert drawn.var() * information / 0.05**2 == pytest.approx(1.0, abs=0.05)
+
+
 @pytest.mark.parametrize("phase", [None, 0.7])
-@pytest.mark.parametrize("noise", [GaussianNoise(), RicianNoise()])
+@pytest.mark.parametrize("noise", [GaussianNoise(), RicianNoise(), RatioNoise()])
 def test_drawn_noise_can_be_applied(noise, phase):
-    if phase is not None and noise.needs_magnitude:
-        pytest.skip("magnitudes are real")
+    if phase is not None and noise.depends_on_signal:
+        pytest.skip("such signals are real")
     signal = SIGNAL if phase is None else SIGNAL * np.exp(1j * phase)
     # The order of the draws: for each sample its channels one after the other.
     n = noise.n_channels if phase is None else 2
-    shape = signal.shape if n == 1 else (*signal.shape, 2)
+    shape = signal.shape if n == 1 else (*signal.shape, n)
     drawn = np.random.default_rng(3).standard_normal(shape)
     channels = [drawn] if n == 1 else list(np.moveaxis(drawn, -1, 0))
     if phase is not None:

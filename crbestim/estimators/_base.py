@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import is_frame
+from .._computed_images import computed_image, reached
 from .._measurements import Measurements
 from .._options import check_flag
 from .._threads import one_blas_thread
@@ -219,6 +220,7 @@ class BoundedRegressor(Versioned, MultiOutputMixin, RegressorMixin, BaseEstimato
                 "X, or give the model that X was measured with."
             )
         refuse_kind(X, self.model.is_complex, f"the signal of {self.model} is {{}}")
+        reached(self.model, X)
         if self.nan_policy == "omit":
             refuse_covariances(self.model)
         if y is None:
@@ -251,9 +253,9 @@ class BoundedRegressor(Versioned, MultiOutputMixin, RegressorMixin, BaseEstimato
     def _check_predict(self, X, known=None, sigma=None, return_std=False):
         """Check new data; return X and known as arrays, and which rows can be estimated.
 
-        These rows have a signal, and their known values are inside their domains. They are
-        finite where sigma is, or under nan_policy="omit" have as many finite numbers as
-        unknowns.
+        These rows have a signal that the model reaches, and their known values are inside
+        their domains. They are finite where sigma is, or under nan_policy="omit" have as
+        many finite numbers as unknowns.
         """
         check_is_fitted(self)
         check_parameters(self)
@@ -272,6 +274,8 @@ class BoundedRegressor(Versioned, MultiOutputMixin, RegressorMixin, BaseEstimato
         if known is not None:
             warn_of_unknown(known[usable], self._known_parameters)
             usable &= self._are_known(known)
+        if self._simulates_X and computed_image(self.model) is not None:
+            usable[usable] = reached(self._model_at(rows_of(known, usable)), X[usable])
         return X, known, usable
 
     def _has_signal(self, X):

@@ -8,7 +8,13 @@ from .._threads import one_blas_thread
 from .._warnings import warn
 from ..exceptions import AtBoundWarning, LowSignalWarning
 from ..least_squares.driver import evenly_spaced
-from ..noise import GaussianNoise, likelihood_of, noise_of, noise_of_data
+from ..noise import (
+    GaussianNoise,
+    RatioNoise,
+    likelihood_of,
+    noise_of,
+    noise_of_data,
+)
 from ._residuals import analyze_residuals, warn_of_noise_level
 
 # Share of a parameter's range below which a standard deviation shows that the data
@@ -32,7 +38,7 @@ def warn_of_noise(model, *, stacklevel=4):
     if (
         noise is None
         or likelihood_of(model) is not None
-        or isinstance(noise, GaussianNoise)
+        or isinstance(noise, GaussianNoise | RatioNoise)
     ):
         return
     why = "has no log_likelihood"

@@ -114,6 +114,7 @@ def analyze_residuals(model, data, theta, *, prior_precision=None, by_noise=Fals
                 voxels,
                 signal,
                 jacobian,
+                theta=theta[part],
                 noise_std=some.noise(level),
                 m0=m0[part] if model.is_complex else 1.0,
                 prior_precision=prior_precision if np.ndim(prior_precision) else None,

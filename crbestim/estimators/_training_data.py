@@ -9,7 +9,7 @@ from .._deadline import affordable
 from .._linear_algebra import norms
 from .._validation import check_sample_weight, n_samples_of, some_rows
 from .._warnings import warn
-from ..bounds import implied_snr, signal_and_bound
+from ..bounds import implied_snr, noise_of_signals, signal_and_bound
 from ..least_squares.driver import evenly_spaced
 from ..models.base import main_direction
 from ..network.arrays import KnownInputs, Network, unit_amplitude
@@ -132,7 +132,8 @@ class TrainingData:
         )
 
     def _drawing(self, model, signals, y, precision, known, snr, levels=None):
-        others = dict(snr=snr, levels=levels, amplitude=model._amplitudes(y))
+        unit = noise_of_signals(model, y, 1.0)
+        others = dict(snr=snr, levels=levels, amplitude=unit)
         return self._arrays(signals, y, precision, known, **others), dict(
             snr_is_range=self.snr is not None,
             scale_precision=self.loss.uses_bound,

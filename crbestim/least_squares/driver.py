@@ -22,8 +22,9 @@ from .variable_projection import SquaresObjective
 
 # A prior is reweighted until the noise changes by less than this share, at most this often.
 _CHANGE, _MOST_ROUNDS = 0.1, 5
-# Excess of a cost over that at a match, as a share, that is not worth another search.
-_SLACK = 1e-6
+# Excess of a cost over that at a match, as a share, that is not worth another search, and
+# residual over the data that is due to rounding, so that no step may lower it.
+_SLACK, _EXACT = 1e-6, 1e-8
 _LARGEST_CHUNK, _LARGEST_COMPILED_CHUNK = 1024, 4096
 # Values at which a model is checked to determine its parameters.
 _N_PROBES = 64
@@ -41,7 +42,8 @@ class VoxelStatus(IntEnum):
     ``CONVERGED``, ``ITERATION_LIMIT`` (the estimate is the best so far), ``EMPTY`` (no
     signal: complex and zero throughout, or a magnitude that is nowhere positive),
     ``FAILED`` (the model is not finite), ``INVALID`` (the signal has NaN or infinite
-    values, or its known values are outside their domain) or ``STALLED`` (no step lowers the
+    values, its known values are outside their domain, or it is a UNI value that MP2RAGE
+    does not reach) or ``STALLED`` (no step lowers the
     cost, though the model's derivatives say that one should; the estimate is the best so
     far). ``EMPTY``, ``FAILED`` and ``INVALID`` have NaN for an estimate.
 
@@ -293,6 +295,7 @@ class VoxelFitter:
             [VoxelStatus.FAILED, VoxelStatus.CONVERGED, VoxelStatus.STALLED],
             VoxelStatus.ITERATION_LIMIT,
         )
+        status[minima.stalled & (misfit < _EXACT)] = VoxelStatus.CONVERGED
         at_end = (places < AT_BOUND) | (places > 1 - AT_BOUND)
         at_end &= ~self.box.is_round
         column = self.model._amplitude_column
@@ -330,6 +333,7 @@ class VoxelFitter:
         return covariance_of_estimates(
             self.model,
             *self.model._simulate_voxels(theta, jacobian=True),
+            theta=theta,
             noise_std=data.noise(noise * scale),
             m0=m0 / unit,
             prior_precision=None if self.prior is None else self.prior.precision,

@@ -18,6 +18,7 @@ from .look_locker import LookLocker
 from .magnetization_transfer import MagnetizationTransfer
 from .molli import MOLLI
 from .mono_exponential import MonoExponential
+from .mp2rage import MP2RAGE
 from .mtsat import MTsat
 from .multi_echo_spin_echo import MultiEchoSpinEcho
 from .phase_cycled_ssfp import PhaseCycledSSFP
@@ -41,6 +42,7 @@ __all__ = [
     "MTsat",
     "LookLocker",
     "MOLLI",
+    "MP2RAGE",
     "MagnetizationTransfer",
     "MonoExponential",
     "MultiEchoSpinEcho",

@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 
 from crbestim import NLLSRegressor
-from crbestim.bounds import cramer_rao_bound
+from crbestim.bounds import cramer_rao_bound, noise_of_signals
 from crbestim.models import (
+    MOLLI,
+    MP2RAGE,
     ActualFlipAngle,
     BiExponential,
     BlochSiegert,
     DoubleAngle,
     FieldMap,
     InversionRecovery,
+    LookLocker,
     MonoExponential,
     MTsat,
     MultiEchoSpinEcho,
@@ -51,6 +54,21 @@ CASES = {
         [0.12, 14.0, 25.0, 11e-6, 1.0],
         14657,
     ),
+    "UNI image": (
+        MP2RAGE([0.8, 2.7], 7e-3, 6.0, np.deg2rad([4, 5]), 160),
+        [1.3],
+        1480,
+    ),
+    "train of pulses": (
+        LookLocker(0.02 + 0.15 * np.arange(20), 0.01, np.deg2rad(5), tr=4.0),
+        [0.9, 0.95],
+        985,
+    ),
+    "heart beats": (
+        MOLLI(*MOLLI.schedule("5(3)3", 0.12, 0.9), 2.7e-3, np.deg2rad(35), 64),
+        [1.2, 0.95, 1.0],
+        590,
+    ),
     "magnitudes": (
         MonoExponential(0.01 * np.arange(1, 13), signal="magnitude"),
         [0.07, 1.0],
@@ -77,7 +95,8 @@ def test_the_variance_is_the_bound(name):
     model, theta, snr = CASES[name]
     noise = noise_of_data(model)
     signals = np.repeat(model.signal([theta]), N, axis=0)
-    X = add_noise(signals, snr, np.random.default_rng(0), noise=noise)
+    sigma = noise_of_signals(model, np.array([theta]), 1 / snr)[0]
+    X = add_noise(signals, 1 / sigma, np.random.default_rng(0), noise=noise)
     errors = NLLSRegressor(model).fit(X[:1]).predict(X) - theta
     crb = cramer_rao_bound(model, [theta], 1 / snr, noise=noise)[0]
     # Four standard deviations of a variance, and of a mean.

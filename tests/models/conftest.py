@@ -6,6 +6,7 @@ from threadpoolctl import threadpool_limits
 
 from crbestim.models import (
     MOLLI,
+    MP2RAGE,
     ActualFlipAngle,
     BalancedSteadyState,
     BiExponential,
@@ -135,6 +136,7 @@ WEIGHTED_TE = [np.array([2e-3, 4e-3, 7e-3]), np.array([2e-3, 5e-3]), np.array([3
 COMPLEX = dict(signal="complex")
 AFI = np.pi / 3, [0.02, 0.1]
 CYCLES = 2 * np.pi * np.arange(6) / 6
+PAIR = [0.8, 2.7], 7e-3, 6.0, np.deg2rad([4.0, 5.0]), 160
 TRAIN = 0.02 + 0.05 * np.arange(20), 0.01, 0.1
 HEART = (*MOLLI.schedule("5(3)3", (0.12, 0.2), 0.9), 3e-3, np.deg2rad(35.0), (20, 30))
 MAGNITUDE = dict(signal="magnitude")
@@ -160,6 +162,9 @@ MODELS = {
     "Look-Locker, B1, magnitude": lambda: LookLocker(*TRAIN, b1=True, **RICIAN),
     "MOLLI": lambda: MOLLI(*HEART),
     "MOLLI, T2, B1": lambda: MOLLI(*HEART, t2=None, b1=True, signal="complex"),
+    "MP2RAGE": lambda: MP2RAGE(*PAIR),
+    "MP2RAGE, B1": lambda: MP2RAGE(*PAIR, b1=True),
+    "MP2RAGE, both images": lambda: MP2RAGE(*PAIR, b1=True, signal="complex"),
     "CPMG": lambda: MultiEchoSpinEcho(TE),
     "CPMG, T1, complex": lambda: MultiEchoSpinEcho(
         TE, refocusing=2.1, t1=None, signal="complex"
