@@ -21,7 +21,7 @@ Modules, in the order in which they build on each other:
 - :mod:`crbestim.least_squares`: the search for the minimum, voxel by voxel;
 - :mod:`crbestim.network`: losses, modules and training of networks;
 - :mod:`crbestim.estimators`: the estimators;
-- :mod:`crbestim.io`: trained estimators in files.
+- :mod:`crbestim.io`: trained estimators in files, images in, and maps out.
 """
 
 import importlib

@@ -6,6 +6,7 @@ They can be selected by name, for example to turn a warning into an error:
 
 __all__ = [
     "AtBoundWarning",
+    "ImageFileError",
     "ImplausibleValueWarning",
     "InexactJacobianWarning",
     "LowSignalWarning",
@@ -154,4 +155,15 @@ class VersionWarning(UserWarning):
     Traceback (most recent call last):
     ...
     crbestim.exceptions.VersionWarning: stored by crbestim 0.0.1
+    """
+
+
+class ImageFileError(ValueError):
+    """An image file cannot be read, or does not belong to the others.
+
+    Examples
+    --------
+    >>> from crbestim.exceptions import ImageFileError
+    >>> issubclass(ImageFileError, ValueError)
+    True
     """
