@@ -26,7 +26,12 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 
 def level(part):
-    """Return the row of a part; private modules at the top of the package are first."""
+    """Return the row of a part; private modules at the top of the package are first.
+
+    ``__main__`` is the last: it is what a user runs.
+    """
+    if part == "__main__":
+        return len(ROWS)
     return 0 if part.startswith("_") else LEVEL[part]
 
 

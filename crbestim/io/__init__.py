@@ -2,6 +2,7 @@
 
 from ._trained import describe, load, save
 from .images import ImageSeries, open_images, read_images
+from .maps import map_images
 from .voxels import Voxels
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "Voxels",
     "describe",
     "load",
+    "map_images",
     "open_images",
     "read_images",
     "save",

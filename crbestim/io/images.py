@@ -16,7 +16,8 @@ from ._nifti import Volumes, nibabel
 from ._phase import turn_of
 from .voxels import Voxels
 
-_BLOCK = 100_000
+# Numbers that are read at once, half a GiB, and voxels of a block.
+_NUMBERS, _ROWS = 2**26, 50_000
 
 
 class ImageSeries:
@@ -31,7 +32,8 @@ class ImageSeries:
     n_features : int
         Number of volumes.
     is_complex : bool
-        Whether the signals are complex.
+        Whether the signals are complex. Set it to True for signed real images and a complex
+        model.
     """
 
     def __init__(self, parts, mask, turn):
@@ -67,13 +69,13 @@ class ImageSeries:
             X[rows] = signals
         return X
 
-    def blocks(self, size=_BLOCK):
+    def blocks(self, size=_ROWS):
         """Read the signals in blocks, which together have every row once.
 
         Parameters
         ----------
-        size : int, default=100000
-            Most voxels of a block. What is read at once has as many, or one slice.
+        size : int, default=50000
+            Most voxels of a block. Files are read half a GiB at a time, or a slice.
 
         Yields
         ------
@@ -82,19 +84,36 @@ class ImageSeries:
         X : ndarray of shape (n, n_features)
             Their signals.
         """
-        size = check_count(size, "size")
-        mask = self.voxels.mask
+        size, mask = check_count(size, "size"), self.voxels.mask
         numbers = np.cumsum(mask).reshape(mask.shape) - 1
-        step = _thickness(mask.shape, size)
-        # Slices along the last axis lie together in a file.
-        for start in range(0, mask.shape[2], step):
-            chosen = mask[:, :, start : start + step]
-            if not chosen.any():
-                continue
-            rows = numbers[:, :, start : start + step][chosen]
-            X = self._signals(start, start + step, chosen)
+        for start, stop in self._slabs():
+            chosen = mask[:, :, start:stop]
+            rows = numbers[:, :, start:stop][chosen]
+            X = self._signals(start, stop, chosen) if len(rows) else None
             for first in range(0, len(rows), size):
                 yield rows[first : first + size], X[first : first + size]
+
+    def block_sizes(self, size=_ROWS):
+        """Return the numbers of voxels of the blocks.
+
+        Parameters
+        ----------
+        size : int, default=50000
+            As in `blocks`.
+
+        Returns
+        -------
+        list of int
+            One number for each.
+        """
+        counts = [np.count_nonzero(self.voxels.mask[:, :, a:b]) for a, b in self._slabs()]
+        return [min(size, n - first) for n in counts for first in range(0, n, size)]
+
+    def _slabs(self):
+        """Return the ends of what is read at once: slices, which lie together in a file."""
+        shape = self.voxels.mask.shape
+        step = _thickness(shape, _NUMBERS // self.n_features)
+        return [(start, start + step) for start in range(0, shape[2], step)]
 
     def _signals(self, start, stop, chosen):
         """Return the signals of chosen voxels in some slices."""
@@ -107,7 +126,7 @@ class ImageSeries:
             return X * np.exp(1j * read["phase"] * (2 * np.pi / self._turn))
         if "imaginary" in read:
             return X + 1j * read["imaginary"]
-        return X
+        return X.astype(complex if self.is_complex else float, copy=False)
 
 
 def open_images(paths, mask=None, *, phase=None, imaginary=None, turn=None):
@@ -290,7 +309,7 @@ def _turn_of(files, turn):
 def _ends(file):
     """Return the lowest and highest value of an image and zero, read in blocks."""
     low = high = 0.0
-    step = _thickness(file.space.shape, _BLOCK)
+    step = _thickness(file.space.shape, _NUMBERS // file.n_volumes)
     for start in range(0, file.space.shape[2], step):
         slab = file.slab(start, start + step)
         finite = slab[np.isfinite(slab)]
@@ -299,5 +318,5 @@ def _ends(file):
 
 
 def _thickness(shape, size):
-    """Return how many slices have about so many voxels."""
+    """Return how many slices have so many voxels, at least one."""
     return max(1, size // (shape[0] * shape[1]))

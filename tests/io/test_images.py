@@ -7,7 +7,8 @@ import pytest
 
 from crbestim import NLLSRegressor
 from crbestim.exceptions import ImageFileError
-from crbestim.io import open_images, read_images
+from crbestim.io import images as images_module
+from crbestim.io import map_images, open_images, read_images
 from crbestim.models import MonoExponential
 from tests.io.volumes import AFFINE, SHAPE, TE, echoes, nib, write
 
@@ -60,7 +61,9 @@ def test_integers_come_scaled(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["nii", "nii.gz"])
-def test_blocks_and_their_maps_are_the_same_bit_for_bit(ending, series, tmp_path):
+def test_blocks_and_their_maps_are_the_same_bit_for_bit(
+    ending, series, tmp_path, monkeypatch
+):
     _, data, mask = series
     rng = np.random.default_rng(0)
     noisy = (data + rng.normal(scale=20, size=data.shape)).astype(np.float32)
@@ -71,12 +74,21 @@ def test_blocks_and_their_maps_are_the_same_bit_for_bit(ending, series, tmp_path
     whole = reg.predict(X, return_std=True, sigma=20.0)
     images = open_images(path, mask)
     assert len(images) == len(X) and not images.is_complex
-    for size in (1, 7, 1000):
+    for size, numbers in ((1, 1), (7, 1), (7, 2**26), (1000, 160)):
+        # What is read at once: one slice, all of them, or two.
+        monkeypatch.setattr(images_module, "_NUMBERS", numbers)
         maps, std = np.full((2, len(X), 2), np.nan)
+        sizes = []
         for rows, block in images.blocks(size):
             assert len(rows) <= size
+            sizes.append(len(rows))
             maps[rows], std[rows] = reg.predict(block, return_std=True, sigma=20.0)
         np.testing.assert_array_equal([maps, std], whole)
+        assert images.block_sizes(size) == sizes
+        at_once = map_images(reg, images, sigma=20.0)
+        np.testing.assert_array_equal(at_once, whole)
+    of_each = map_images(reg, images, sigma=np.full(len(X), 20.0), verbose=True)
+    np.testing.assert_array_equal(of_each, whole)
     with pytest.raises(ValueError, match="size = 0; give a whole number, 1 or more"):
         next(images.blocks(0))
 

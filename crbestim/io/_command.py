@@ -1,0 +1,86 @@
+"""The command ``python -m crbestim``: its parts, its messages and its exit codes."""
+
+import argparse
+import re
+import sys
+import warnings
+from contextlib import contextmanager
+
+from .. import __version__
+from . import _info_command, _map_command
+from ._usage import UsageError
+
+_PARTS = {"map": _map_command, "info": _info_command}
+_INTERRUPTED = 130
+
+
+def main(arguments=None):
+    """Run the command, and return its exit code.
+
+    It is 0 if all went well, 2 if the command line is wrong, and 1 if something else is.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    parser = _parser(arguments)
+    try:
+        options = parser.parse_args(arguments)
+        with _plain_warnings():
+            return options.run(options)
+    except UsageError as error:
+        return _say(error, 2)
+    except KeyboardInterrupt:
+        return _say("interrupted", _INTERRUPTED)
+    except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
+        return _say(error, 1)
+
+
+def _parser(arguments):
+    parser = argparse.ArgumentParser(
+        prog="python -m crbestim",
+        description="Maps of quantitative MRI, with standard deviations.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"crbestim {__version__}")
+    parts = parser.add_subparsers(required=True, metavar="{" + ",".join(_PARTS) + "}")
+    for name, module in _PARTS.items():
+        part = parts.add_parser(
+            name,
+            help=module.__doc__.splitlines()[0],
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        module.add_arguments(part, arguments)
+        part.set_defaults(run=module.run)
+    return parser
+
+
+def _say(error, code):
+    text = str(error) or type(error).__name__
+    print(f"crbestim: {text}", file=sys.stderr)
+    return code
+
+
+@contextmanager
+def _plain_warnings():
+    """Print each warning once, without the line of code, and count those like it."""
+    told = {}
+
+    def show(message, category, *place, **more):
+        text = str(message)
+        # The same text with other numbers, of another block, is no news.
+        kind = re.sub(r"\d[\d.,e+-]*", "#", text)
+        told[kind] = told.get(kind, 0) + 1
+        if told[kind] == 1:
+            print(f"warning: {text}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show
+        try:
+            yield
+        finally:
+            for kind, count in told.items():
+                if count > 1:
+                    print(
+                        f"warning: {count - 1} more like '{kind[:60]}...'", file=sys.stderr
+                    )

@@ -1,0 +1,141 @@
+"""Models from options of a command line: arguments of a constructor by their names."""
+
+import argparse
+import inspect
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from .. import models
+from ..exceptions import ImplausibleValueWarning
+from ..models import ClosedFormModel, CompiledModel
+from ..sequences import HybridStateSequence
+from ._usage import UsageError
+
+# Other names of options, as technicians know them.
+_ALIASES = {
+    "alpha": "flip-angles",
+    "b": "b-values",
+    "te": "echo-times",
+    "ti": "inversion-times",
+    "tr": "repetition-time",
+}
+# Names of options that the data have.
+_TAKEN = {"phase"}
+_BOUNDS, _SEQUENCE, _B1 = "bounds", "sequence", "b1"
+
+
+def model_classes():
+    """Return the models that options can build, by name."""
+    found = {name: getattr(models, name) for name in models.__all__}
+    kinds = ClosedFormModel, CompiledModel
+    return {name: model for name, model in found.items() if issubclass(model, kinds)}
+
+
+def model_class(name):
+    """Return a model of this name, or say which there are."""
+    classes = model_classes()
+    if name not in classes:
+        raise UsageError(f"there is no model {name}; choose one of {', '.join(classes)}.")
+    return classes[name]
+
+
+def add_model_options(parser, name):
+    """Add the arguments of a model's constructor as options."""
+    classes = model_classes()
+    if name not in classes:
+        return
+    group = parser.add_argument_group(f"options of {name}")
+    described = _descriptions(classes[name])
+    for parameter in _parameters(classes[name]):
+        flags = [_flag(parameter.name)]
+        if parameter.name in _ALIASES:
+            flags.append(f"--{_ALIASES[parameter.name]}")
+        options = {"dest": f"model_{parameter.name}", "help": described.get(parameter.name)}
+        default = parameter.default
+        if isinstance(default, bool):
+            if parameter.name == _B1:
+                flags, options["help"] = ["--fit-b1"], "whether B1 is a parameter"
+            group.add_argument(*flags, action=argparse.BooleanOptionalAction, **options)
+        elif isinstance(default, str) or parameter.name == _SEQUENCE:
+            group.add_argument(*flags, metavar="NAME", **options)
+        else:
+            metavar = "NAME=LOW:HIGH" if parameter.name == _BOUNDS else "NUMBER"
+            group.add_argument(*flags, nargs="+", metavar=metavar, **options)
+
+
+def build_model(name, options, **settings):
+    """Return a model of the given options, and of settings that hold without an option."""
+    cls, arguments = model_class(name), {}
+    for parameter in _parameters(cls):
+        value = getattr(options, f"model_{parameter.name}", None)
+        if value is None and parameter.name in settings:
+            arguments[parameter.name] = settings[parameter.name]
+        elif value is not None:
+            arguments[parameter.name] = _value(parameter.name, value)
+        elif parameter.default is inspect.Parameter.empty:
+            raise UsageError(f"{name} needs {_flag(parameter.name)}.")
+    try:
+        with warnings.catch_warnings():
+            # What looks like milliseconds or degrees would make wrong maps.
+            warnings.simplefilter("error", ImplausibleValueWarning)
+            return cls(**arguments)
+    except (ValueError, TypeError, ImplausibleValueWarning) as error:
+        raise UsageError(f"{name}: {error}") from error
+
+
+def _flag(name):
+    return "--" + (f"model-{name}" if name in _TAKEN else name).replace("_", "-")
+
+
+def _parameters(cls):
+    return inspect.signature(cls).parameters.values()
+
+
+def _value(name, given):
+    """Return what an option means for a constructor."""
+    if isinstance(given, bool | str):
+        return HybridStateSequence.from_file(given) if name == _SEQUENCE else given
+    if name == _BOUNDS:
+        return dict(_bound(text) for text in given)
+    if len(given) == 1 and Path(given[0]).is_file():
+        return np.loadtxt(given[0])
+    numbers = [_number(text, name) for text in given]
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _number(text, name):
+    if text.lower() == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(
+            f"--{name} has {text!r}, which is no number; give numbers, or one text file "
+            "with numbers. Images come before options."
+        ) from None
+
+
+def _bound(text):
+    match = re.fullmatch(r"(\w+)=([^:]+):([^:]+)", text)
+    try:
+        return match[1], (float(match[2]), float(match[3]))
+    except (TypeError, ValueError):
+        message = f"--bounds has {text!r}; give NAME=LOW:HIGH, in SI units."
+        raise UsageError(message) from None
+
+
+def _descriptions(cls):
+    """Return the first sentence of each parameter in the docstring of a class."""
+    text = inspect.getdoc(cls) or ""
+    entries = re.findall(r"^(\w+) : .*\n((?:    .*\n?)+)", text, re.MULTILINE)
+    described = {}
+    for name, body in entries:
+        sentence = " ".join(body.split()).split(". ")[0].rstrip(".")
+        # Percent signs have a meaning for argparse; T1 stays T1.
+        is_word = sentence[1:2].islower()
+        sentence = sentence[0].lower() + sentence[1:] if is_word else sentence
+        described[name] = sentence.replace("%", "%%")
+    return described

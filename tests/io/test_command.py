@@ -1,0 +1,218 @@
+import json
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import crbestim
+from crbestim import NLLSRegressor
+from crbestim.io import read_images
+from crbestim.io._command import main
+from crbestim.io._model_options import model_classes
+from crbestim.models import MonoExponential, MultiEchoSpinEcho
+from tests.conftest import ROOT
+from tests.io.volumes import SHAPE, TE, echoes, nib, write
+
+DECAY = ["--model", "MonoExponential", "--te", *map(str, TE)]
+
+
+def read(path):
+    return np.asanyarray(nib.load(path).dataobj)
+
+
+def noisy(te=TE, scale=5.0):
+    data = echoes(te=te)[2]
+    return (data + np.random.default_rng(1).normal(scale=scale, size=data.shape)).astype(
+        "f4"
+    )
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Return a folder with noisy echoes, a mask and a map of B1 in percent."""
+    data, mask = noisy(), np.zeros(SHAPE, np.uint8)
+    mask[1:4, 1:, :2] = 1
+    data[2, 2, 1] = np.nan
+    write(tmp_path / "echoes.nii.gz", data)
+    write(tmp_path / "mask.nii", mask)
+    write(tmp_path / "b1.nii", np.linspace(80, 110, mask.size).reshape(SHAPE).astype("f4"))
+    return tmp_path
+
+
+def test_maps_of_a_new_user(files):
+    command = [sys.executable, "-m", "crbestim", "map", "echoes.nii.gz", *DECAY]
+    command += ["--mask", "mask.nii", "--sigma", "5", "--out", "maps/first"]
+    done = subprocess.run(
+        command,
+        cwd=files,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": os.environ["NUMBA_CACHE_DIR"]},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "18 voxels of 4 volumes"
+    assert lines[1].startswith("T2 ") and lines[1].endswith("1 voxels without estimate")
+    folder = files / "maps" / "first"
+    names = {"T2", "T2_std", "M0", "M0_std"}
+    assert {p.name for p in folder.iterdir()} == {
+        f"{name}{ending}" for name in names for ending in (".nii.gz", ".json")
+    }
+    X, voxels = read_images(files / "echoes.nii.gz", files / "mask.nii")
+    reg = NLLSRegressor(MonoExponential(TE, signal="magnitude")).fit(X)
+    maps, std = reg.predict(X, return_std=True, sigma=5.0)
+    for k, name in enumerate(("T2", "M0")):
+        for values, path in ((maps, f"{name}.nii.gz"), (std, f"{name}_std.nii.gz")):
+            volume = voxels.to_volume(values[:, k]).astype(np.float32)
+            np.testing.assert_array_equal(read(folder / path), volume)
+    units = [json.loads((folder / f"{n}.json").read_text())["Units"] for n in ("T2", "M0")]
+    assert units == ["s", "arbitrary"]
+    about = json.loads((folder / "T2_std.json").read_text())
+    assert about["EstimationAlgorithm"].startswith("NLLSRegressor(model=MonoExponential(")
+    assert about["Sources"] == ["echoes.nii.gz"] and about["Units"] == "s"
+    assert bytes(nib.load(folder / "T2.nii.gz").header["descrip"]).startswith(b"T2 (s)")
+
+
+def test_a_map_of_b1_and_one_of_the_noise(files, capsys):
+    te = 0.01 * np.arange(1, 7)
+    write(files / "train.nii", noisy(te))
+    write(
+        files / "sigma.nii", np.linspace(4, 6, np.prod(SHAPE)).reshape(SHAPE).astype("f4")
+    )
+    command = ["map", str(files / "train.nii"), "--model", "MultiEchoSpinEcho"]
+    command += ["--te", *map(str, te), "--b1", str(files / "b1.nii"), "--quiet"]
+    command += ["--sigma", str(files / "sigma.nii"), "--out", str(files)]
+    assert main(command) == 0
+    out, err = capsys.readouterr()
+    assert out == "" and "b1.nii has a median of 95: it is taken as percent" in err
+    X, voxels = read_images(files / "train.nii")
+    b1 = voxels.from_nifti(files / "b1.nii")[:, None] / 100
+    sigma = voxels.from_nifti(files / "sigma.nii")
+    reg = NLLSRegressor(MultiEchoSpinEcho(te).given("B1")).fit(X, known=b1)
+    expected = reg.predict(X, known=b1, sigma=sigma)[:, 0].astype(np.float32)
+    np.testing.assert_array_equal(read(files / "T2.nii.gz").ravel(), expected)
+    # In the words of the user there is nothing to tell.
+    assert main([*command, "--b1-nominal", "100"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main([*command, "--b1-nominal", "50"]) == 0
+    assert (read(files / "T2.nii.gz").ravel() != expected).any()
+
+
+def test_options_are_the_arguments_of_the_model(files, capsys):
+    signed = noisy() * np.array([-1, -1, 1, 1])
+    path = str(write(files / "signed.nii", signed.astype("f4")))
+    command = ["map", path, "--model", "InversionRecovery", "--inversion-times", "0.05"]
+    command += [
+        "0.4",
+        "1.1",
+        "2.5",
+        "--tr",
+        "6",
+        "--signal",
+        "complex",
+        "--out",
+        str(files),
+    ]
+    assert main([*command, "--bounds", "efficiency=0.7:1", "T1=0.1:4"]) == 0
+    about = json.loads((files / "T1.json").read_text())["EstimationAlgorithm"]
+    assert "tr=6.0" in about and "'T1': (0.1, 4.0)" in about
+    assert read(files / "T1.nii.gz").max() <= 4
+    (files / "te.txt").write_text("\n".join(map(str, TE)))
+    command = ["map", str(files / "echoes.nii.gz"), "--model", "MonoExponential", "--te"]
+    command += [str(files / "te.txt"), "--noise", "rician", "--offset", "--sigma", "5"]
+    assert main([*command, "--out", str(files / "rician")]) == 0
+    assert (files / "rician" / "offset_std.nii.gz").exists()
+    capsys.readouterr()
+    for name in model_classes():
+        with pytest.raises(SystemExit) as done:
+            main(["map", "--model", name, "--help"])
+        assert done.value.code == 0
+        assert f"options of {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "required: {map,info"),
+        (["map", "echoes.nii.gz"], 2, "required: --model, --out"),
+        ([*DECAY[:2], "--out", "o"], 2, "MonoExponential needs --te"),
+        (["--model", "Mono", "--out", "o"], 2, "there is no model Mono; choose one of"),
+        ([*DECAY, "0.2", "--out", "o"], 2, "have 4 volumes, .* the settings of 5"),
+        ([*DECAY[:3], "10", "30", "60", "100", "--out", "o"], 2, "te is in seconds"),
+        ([*DECAY[:3], "0.01", "x", "--out", "o"], 2, "--te has 'x', which is no number"),
+        ([*DECAY, "--noise", "white", "--out", "o"], 2, "MonoExponential: noise="),
+        ([*DECAY, "--bounds", "T2=1", "--out", "o"], 2, "give NAME=LOW:HIGH"),
+        ([*DECAY, "--sigma", "0", "--out", "o"], 2, "--sigma is 0"),
+        ([*DECAY, "--b1", "b1.nii", "--out", "o"], 2, "B1 is no parameter of Mono"),
+        ([*DECAY, "--known", "b1.nii", "--out", "o"], 2, "give NAME=MAP"),
+        ([*DECAY, "--mask", "none.nii", "--out", "o"], 1, "there is no file none.nii"),
+        (
+            [*DECAY, "--mask", "small.nii", "--out", "o"],
+            1,
+            "small.nii has 2 x 4 x 3 voxels",
+        ),
+        ([*DECAY, "--sigma", "x.nii", "--out", "o"], 1, "there is no file x.nii"),
+        ([*DECAY, "--out", "mask.nii"], 1, "mask.nii"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line(
+    arguments, code, message, files, capsys, monkeypatch
+):
+    monkeypatch.chdir(files)
+    write(files / "small.nii", np.ones((2, 4, 3), np.uint8))
+    if arguments and arguments[0] != "map":
+        arguments = ["map", "echoes.nii.gz", *arguments]
+    try:
+        found = main(arguments)
+    except SystemExit as error:
+        found = error.code
+    text = capsys.readouterr().err
+    assert found == code
+    assert re.search(message, text), text
+    assert "Traceback" not in text
+
+
+def test_an_image_without_signal_is_a_failure(files, capsys):
+    path = str(write(files / "empty.nii", np.zeros((*SHAPE, 4), np.float32)))
+    assert main(["map", path, *DECAY, "--out", str(files / "o")]) == 1
+    assert "no voxel could be estimated" in capsys.readouterr().err
+    assert not (files / "o").exists()
+
+
+def test_interrupts_and_repeated_warnings(files, capsys, monkeypatch):
+    def interrupted(*args, **options):
+        for n in (1, 2, 3):
+            crbestim._warnings.warn(f"{n} voxels are odd")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("crbestim.io._map_command.map_images", interrupted)
+    command = ["map", str(files / "echoes.nii.gz"), *DECAY, "--out", str(files)]
+    assert main(command) == 130
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: 1 voxels are odd",
+        "warning: 2 more like '# voxels are odd...'",
+        "crbestim: interrupted",
+    ]
+
+
+def test_info(files, capsys):
+    (files / "echoes.json").write_text('{"EchoTime": [0.01], "Units": "arbitrary"}')
+    names = [str(files / name) for name in ("echoes.nii.gz", "mask.nii")]
+    assert main(["info", *names]) == 0
+    text = capsys.readouterr().out
+    for line in (
+        "voxels:       5 x 4 x 3",
+        "volumes:      4",
+        "voxel size:   2 x 2.002 x 2.502 mm",
+        "numbers:      float32",
+        "not finite:   4 of 240",
+        "sidecar:      EchoTime, Units",
+        "range:        0 to 1",
+    ):
+        assert line in text
+    assert main(["info", str(files / "none.nii")]) == 1
+    assert "there is no file" in capsys.readouterr().err
