@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import ROOT, SHARED
 
 pytest.importorskip("matplotlib")
+pytest.importorskip("nibabel")
 SIZES = {
     "plot_brain_maps": ["--samples", "300", "--epochs", "1", "--fits", "16"],
     "plot_compare_estimators": ["--samples", "300", "--epochs", "1", "--test", "4"],
@@ -17,6 +18,7 @@ SIZES = {
     "plot_grid_search": ["--samples", "330", "--epochs", "1"],
     "plot_known_b1": ["--samples", "60", "--fits", "10", "--training", "300"],
     "plot_multi_echo": ["--samples", "300"],
+    "plot_nifti_maps": ["--size", "32"],
     "plot_subspace": ["--samples", "40", "--test", "20", "--components", "6", "8"],
 }
 PICTURES = {"maps_crb.png", "maps_mse.png", "training.png"}
@@ -124,6 +126,15 @@ def test_multi_echo(outcome):
     rows = [line for line in printed.splitlines() if "echo" in line or "decay" in line]
     bias = {row[:26].strip(): float(row[26:].split(",")[0]) for row in rows}
     assert bias["exponential decay"] > 5 and abs(bias["all echoes, B1 unknown"]) < 1
+
+
+def test_nifti_maps(outcome):
+    files, printed = outcome("plot_nifti_maps")
+    maps = {f"{name}{end}.nii.gz" for name in ("T2", "M0") for end in ("", "_std")}
+    assert maps | {"maps.png"} < files
+    assert "1 of 578 voxels without an estimate" in printed
+    # The spread of 500 errors is uncertain by 3 %.
+    assert 0.85 < float(printed.split()[-1]) < 1.15
 
 
 @pytest.mark.parametrize("measured", [False, True])
