@@ -7,7 +7,10 @@ or cannot be estimated is NaN. All numbers are in SI units: seconds, radians.
     python -m crbestim map echoes.nii.gz --model MonoExponential --te 0.01 0.02 0.03 \
         --mask mask.nii.gz --out maps
 
-The options of a model are listed by --model NAME --help.
+The options of a model are listed by --model NAME --help. For all subjects of a BIDS data
+set, whose sidecars have the times and flip angles:
+
+    python -m crbestim map --bids ROOT --model MonoExponential
 """
 
 import sys
@@ -17,31 +20,53 @@ import numpy as np
 
 from .. import __version__
 from ..estimators import NLLSRegressor
-from ._model_options import add_model_options, build_model, model_classes
+from ._bids_names import check_root, labels
+from ._model_options import add_model_options, build_model, model_class, model_classes
 from ._nifti import check_path
 from ._transmit_field import nominal_of
 from ._usage import UsageError
+from .acquisition import SUFFIXES
+from .bids import mask_of, open_bids, transmit_field
+from .bids_maps import write_bids
 from .images import open_images
 from .maps import map_images
 
+_HELP_B1 = "map of B1, relative or in percent; TB1map means that of a BIDS data set"
+_SUFFIX_OF = {
+    "MonoExponential": "MESE",
+    "BiExponential": "MESE",
+    "MultiEchoSpinEcho": "MESE",
+    "SpoiledGradientEcho": "VFA",
+    "InversionRecovery": "IRT1",
+}
 # Known values from which least squares takes its starts: no more, whatever the images.
 _N_STARTS = 10_000
 
 
 def add_arguments(parser, arguments):
     """Add the options, and those of the model that the command line names."""
-    parser.add_argument("images", nargs="+", metavar="IMAGES", help="image files")
+    parser.add_argument("images", nargs="*", metavar="IMAGES", help="image files")
     needed = parser.add_argument_group("needed")
     needed.add_argument(
         "--model", required=True, metavar="NAME", help=", ".join(model_classes())
     )
-    needed.add_argument("--out", required=True, metavar="DIR", help="folder for the maps")
+    needed.add_argument(
+        "--out",
+        metavar="DIR",
+        help="folder for the maps; of a BIDS data set by default ROOT/derivatives/crbestim",
+    )
+    bids = parser.add_argument_group("BIDS, in place of IMAGES")
+    bids.add_argument("--bids", metavar="ROOT", help="folder of a data set")
+    bids.add_argument("--suffix", choices=SUFFIXES, help="what to read")
+    bids.add_argument("--subject", nargs="+", metavar="LABEL", help="by default all")
     data = parser.add_argument_group("data")
-    data.add_argument("--mask", help="image of 0 and 1")
+    data.add_argument(
+        "--mask", help="image of 0 and 1; of a BIDS data set a folder of derivatives"
+    )
     data.add_argument("--phase", nargs="+", metavar="IMAGE", help="phase of the images")
     data.add_argument("--imaginary", nargs="+", metavar="IMAGE", help="imaginary parts")
     data.add_argument("--turn", type=float, help="value of a full turn of the phase")
-    data.add_argument("--b1", metavar="B1MAP", help="map of B1, relative or in percent")
+    data.add_argument("--b1", metavar="B1MAP", help=_HELP_B1)
     data.add_argument(
         "--b1-nominal",
         type=float,
@@ -73,6 +98,12 @@ def _named_model(arguments):
 
 def run(options):
     """Map the images of a command line; return the exit code."""
+    if bool(options.images) == (options.bids is not None):
+        raise UsageError("give IMAGES, or --bids ROOT, and not both.")
+    if options.bids is not None:
+        return _run_bids(options)
+    if options.out is None:
+        raise UsageError("the following arguments are required: --out")
     images = open_images(
         options.images,
         options.mask,
@@ -80,27 +111,95 @@ def run(options):
         imaginary=options.imaginary,
         turn=options.turn,
     )
+    reg, maps, std = _mapped(options, images, {}, options.b1)
+    folder = Path(options.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    about = {
+        "EstimationAlgorithm": f"{reg}, crbestim {__version__}",
+        "Sources": [Path(name).name for name in (*images.voxels.files, *_maps_of(options))],
+    }
+    for k, parameter in enumerate(reg.model.parameters):
+        for values, ending in ((maps[:, k], ""), (std[:, k], "_std")):
+            path = folder / f"{parameter.name}{ending}.nii.gz"
+            unit = _unit(parameter, reg.model)
+            images.voxels.to_nifti(values, path, unit=unit, sidecar=about)
+    _tell(options, f"maps are in {folder}")
+    return 0
+
+
+def _run_bids(options):
+    """Map all subjects of a BIDS data set; those that fail do not stop the others."""
+    root = check_root(options.bids)
+    model_class(options.model)
+    suffix = options.suffix or _SUFFIX_OF.get(options.model)
+    if options.model == "MonoExponential" and options.model_parameter == "T2star":
+        suffix = options.suffix or "MEGRE"
+    if suffix is None:
+        raise UsageError(f"{options.model} has no usual images; give --suffix.")
+    found = [
+        dict(subject=subject, session=session)
+        for subject in options.subject or labels(root, "sub")
+        for session in labels(root / f"sub-{subject}", "ses") or [None]
+    ]
+    n_failed = 0
+    for which in found:
+        who = " ".join(filter(None, which.values()))
+        _tell(options, f"subject {who}")
+        try:
+            _map_subject(options, root, suffix, which)
+        except (ValueError, OSError, UsageError) as error:
+            print(f"crbestim: subject {who}: {error}", file=sys.stderr)
+            n_failed += 1
+    if not found:
+        raise ValueError(f"{root} has no subject.")
+    _tell(
+        options, f"maps of {len(found) - n_failed} of {len(found)} are in {_out(options)}"
+    )
+    return 1 if n_failed else 0
+
+
+def _map_subject(options, root, suffix, which):
+    """Map the images of one subject and session."""
+    mask = None if options.mask is None else mask_of(options.mask, **which)
+    images, acquisition = open_bids(root, suffix=suffix, mask=mask, **which)
+    b1 = options.b1
+    if b1 == "TB1map":
+        b1, file = transmit_field(root, images.voxels, **which)
+        files = *images.voxels.files, file
+        images.voxels = images.voxels.with_details(files=files)
+    settings = acquisition.arguments(model_class(options.model))
+    reg, maps, std = _mapped(options, images, settings, b1)
+    write_bids(
+        _out(options),
+        dict(zip(reg.model.parameter_names, maps.T, strict=True)),
+        images.voxels,
+        std=dict(zip(reg.model.parameter_names, std.T, strict=True)),
+        algorithm=f"{reg}, crbestim {__version__}",
+        units={p.name: _unit(p, reg.model) for p in reg.model.parameters},
+    )
+
+
+def _out(options):
+    return Path(options.out or Path(options.bids, "derivatives", "crbestim"))
+
+
+def _unit(parameter, model):
+    return "arbitrary" if parameter.name == model.amplitude else parameter.unit
+
+
+def _mapped(options, images, settings, b1):
+    """Return the estimator of a series of images, its maps and standard deviations."""
     _tell(options, f"{len(images)} voxels of {images.n_features} volumes")
-    model, known = _model_of(options, images)
+    model, known = _model_of(options, images, settings, b1)
     reg = NLLSRegressor(model, n_jobs=options.jobs)
     sigma = _sigma_of(options.sigma, images.voxels)
     maps, std = estimate(reg, images, known, sigma, options)
     if not np.isfinite(maps).any():
         raise ValueError("no voxel could be estimated; see the mask and the images.")
-    folder = Path(options.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    about = {
-        "EstimationAlgorithm": f"{reg}, crbestim {__version__}",
-        "Sources": [Path(name).name for name in images.voxels.files],
-    }
     for k, parameter in enumerate(model.parameters):
-        unit = "arbitrary" if parameter.name == model.amplitude else parameter.unit
-        for values, ending in ((maps[:, k], ""), (std[:, k], "_std")):
-            path = folder / f"{parameter.name}{ending}.nii.gz"
-            images.voxels.to_nifti(values, path, unit=unit, sidecar=about)
+        unit = _unit(parameter, model)
         _tell(options, _summary(parameter.name, unit, maps[:, k], std[:, k]))
-    _tell(options, f"maps are in {folder}")
-    return 0
+    return reg, maps, std
 
 
 def estimate(reg, images, known, sigma, options):
@@ -122,12 +221,12 @@ def estimate(reg, images, known, sigma, options):
     return map_images(reg, images, sigma=sigma, known=known, verbose=verbose)
 
 
-def _model_of(options, images):
+def _model_of(options, images, settings, b1):
     """Return the model, and the known values of the voxels."""
     given = dict(_pair(text) for text in options.known)
-    if options.b1 is not None:
-        given["B1"] = options.b1
-    settings = {"signal": "complex" if images.is_complex else "magnitude"}
+    if b1 is not None:
+        given["B1"] = b1
+    settings = settings | {"signal": "complex" if images.is_complex else "magnitude"}
     if "B1" in given:
         settings["b1"] = True
     model = build_model(options.model, options, **settings)
@@ -150,6 +249,12 @@ def _model_of(options, images):
     return model.given(*given), np.stack(known, axis=1)
 
 
+def _maps_of(options):
+    """Return the names of all maps that the command line gives, but for the noise."""
+    given = [options.mask, options.b1, *(_pair(text)[1] for text in options.known)]
+    return [name for name in given if name is not None]
+
+
 def _pair(text):
     name, equals, path = text.partition("=")
     if not equals:
@@ -159,6 +264,8 @@ def _pair(text):
 
 def _known(name, path, voxels, options):
     """Return the values of a map; those of B1 as relative ones."""
+    if not isinstance(path, str):
+        return path
     values = _values(path, voxels)
     if name != "B1":
         return values

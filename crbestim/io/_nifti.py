@@ -200,6 +200,12 @@ def as_stored(volume, dtype):
     return stored
 
 
+def refuse_source(path, files):
+    """Refuse to write over a file that was read."""
+    if path.exists() and any(Path(f).exists() and path.samefile(f) for f in files):
+        raise ValueError(f"path is {path}, which the voxels were read from; give another.")
+
+
 def write(image, path):
     """Write an image whole or not at all."""
     draft = path.with_name(f".{os.getpid()}-{path.name}")

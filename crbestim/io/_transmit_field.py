@@ -12,7 +12,7 @@ _USUAL = 0.7, 1.3
 _CLEARLY = 1.4
 
 
-def nominal_of(values, name, *, flip_angle=None, stacklevel=2):
+def nominal_of(values, name, *, flip_angle=None, missing=None, stacklevel=2):
     """Return the value of a map of B1 that means the nominal field; say what is odd.
 
     Parameters
@@ -23,6 +23,8 @@ def nominal_of(values, name, *, flip_angle=None, stacklevel=2):
         The map, for messages.
     flip_angle : float, default=None
         Nominal flip angle in degrees, which the map may hold, if it is known.
+    missing : str, default=None
+        What a sidecar does not say; it is then always told how the map is taken.
     stacklevel : int, default=2
         As in `warnings.warn`.
 
@@ -54,9 +56,11 @@ def nominal_of(values, name, *, flip_angle=None, stacklevel=2):
             "angle."
         )
     nominal = ratios[0][1]
-    if nominal != _RELATIVE:
+    if nominal != _RELATIVE or missing:
+        because = f"{missing}, and " if missing else ""
         warn(
-            f"{name} has a median of {median:.4g}: it is taken as {units[nominal]}",
+            f"{because}{name} has a median of {median:.4g}: it is taken as "
+            f"{units[nominal]}",
             UserWarning,
             stacklevel=stacklevel + 1,
         )

@@ -1,13 +1,12 @@
 """Voxels of images: from rows back to volumes and files."""
 
-import json
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
 from .._arrays import as_array, as_numbers
-from ._nifti import Space, Volumes, as_stored, check_target, write
+from ._bids_names import write_json
+from ._nifti import Space, Volumes, as_stored, check_target, refuse_source, write
 
 _DESCRIPTION = 79  # bytes of the header
 
@@ -29,7 +28,9 @@ class Voxels:
     metadata : dict
         What sidecars of their maps say about the acquisition.
     entities : dict
-        What the names of the files say: subject, session and the like.
+        What the names of files in a BIDS data set say: sub, ses and the like.
+    root : str or None
+        Folder of the BIDS data set.
 
     Examples
     --------
@@ -54,6 +55,7 @@ class Voxels:
     files: tuple = ()
     metadata: dict = field(default_factory=dict)
     entities: dict = field(default_factory=dict)
+    root: str | None = None
 
     def __repr__(self):
         shape = " x ".join(map(str, self.mask.shape))
@@ -69,7 +71,7 @@ class Voxels:
         return self.space.affine
 
     def with_details(self, **details):
-        """Return the same voxels with other `metadata`, `entities` or `files`."""
+        """Return the same voxels with other `metadata`, `entities`, `root` or `files`."""
         return replace(self, **details)
 
     def to_volume(self, values):
@@ -127,18 +129,14 @@ class Voxels:
             numbers, or if the file is one of those that were read.
         """
         path, beside = check_target(path)
-        if path.exists() and any(Path(f).exists() and path.samefile(f) for f in self.files):
-            raise ValueError(
-                f"path is {path}, which the voxels were read from; give another."
-            )
+        refuse_source(path, self.files)
         image = self.space.image_of(as_stored(self.to_volume(values), dtype))
         name = beside.stem if unit is None else f"{beside.stem} ({unit})"
         image.header["descrip"] = name.encode()[-_DESCRIPTION:]
         write(image, path)
         content = ({} if unit is None else {"Units": unit}) | dict(sidecar or {})
         if content:
-            text = json.dumps(content, indent=2, ensure_ascii=False)
-            beside.write_text(text + "\n", encoding="utf-8")
+            write_json(beside, content)
 
     def from_nifti(self, path):
         """Read values of these voxels from another image, such as a map of B1.

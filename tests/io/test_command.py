@@ -73,7 +73,7 @@ def test_maps_of_a_new_user(files):
     assert units == ["s", "arbitrary"]
     about = json.loads((folder / "T2_std.json").read_text())
     assert about["EstimationAlgorithm"].startswith("NLLSRegressor(model=MonoExponential(")
-    assert about["Sources"] == ["echoes.nii.gz"] and about["Units"] == "s"
+    assert about["Sources"] == ["echoes.nii.gz", "mask.nii"] and about["Units"] == "s"
     assert bytes(nib.load(folder / "T2.nii.gz").header["descrip"]).startswith(b"T2 (s)")
 
 
@@ -138,7 +138,9 @@ def test_options_are_the_arguments_of_the_model(files, capsys):
     ("arguments", "code", "message"),
     [
         ([], 2, "required: {map,info"),
-        (["map", "echoes.nii.gz"], 2, "required: --model, --out"),
+        (["map", "echoes.nii.gz"], 2, "required: --model"),
+        (DECAY, 2, "required: --out"),
+        ([*DECAY, "--bids", "o", "--out", "o"], 2, "or --bids ROOT, and not both"),
         ([*DECAY[:2], "--out", "o"], 2, "MonoExponential needs --te"),
         (["--model", "Mono", "--out", "o"], 2, "there is no model Mono; choose one of"),
         ([*DECAY, "0.2", "--out", "o"], 2, "have 4 volumes, .* the settings of 5"),
