@@ -7,10 +7,10 @@ import warnings
 from contextlib import contextmanager
 
 from .. import __version__
-from . import _info_command, _map_command
+from . import _info_command, _map_command, _phantom_command
 from ._usage import UsageError
 
-_PARTS = {"map": _map_command, "info": _info_command}
+_PARTS = {"map": _map_command, "info": _info_command, "phantom": _phantom_command}
 _INTERRUPTED = 130
 
 

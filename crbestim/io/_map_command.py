@@ -43,12 +43,12 @@ _SUFFIX_OF = {
 _N_STARTS = 10_000
 
 
-def add_arguments(parser, arguments):
+def add_arguments(parser, arguments, needs_model=True):
     """Add the options, and those of the model that the command line names."""
     parser.add_argument("images", nargs="*", metavar="IMAGES", help="image files")
     needed = parser.add_argument_group("needed")
     needed.add_argument(
-        "--model", required=True, metavar="NAME", help=", ".join(model_classes())
+        "--model", required=needs_model, metavar="NAME", help=", ".join(model_classes())
     )
     needed.add_argument(
         "--out",
@@ -111,7 +111,7 @@ def run(options):
         imaginary=options.imaginary,
         turn=options.turn,
     )
-    reg, maps, std = _mapped(options, images, {}, options.b1)
+    reg, maps, std = mapped(options, images, {}, options.b1)
     folder = Path(options.out)
     folder.mkdir(parents=True, exist_ok=True)
     about = {
@@ -168,7 +168,7 @@ def _map_subject(options, root, suffix, which):
         files = *images.voxels.files, file
         images.voxels = images.voxels.with_details(files=files)
     settings = acquisition.arguments(model_class(options.model))
-    reg, maps, std = _mapped(options, images, settings, b1)
+    reg, maps, std = mapped(options, images, settings, b1)
     write_bids(
         _out(options),
         dict(zip(reg.model.parameter_names, maps.T, strict=True)),
@@ -187,7 +187,7 @@ def _unit(parameter, model):
     return "arbitrary" if parameter.name == model.amplitude else parameter.unit
 
 
-def _mapped(options, images, settings, b1):
+def mapped(options, images, settings, b1):
     """Return the estimator of a series of images, its maps and standard deviations."""
     _tell(options, f"{len(images)} voxels of {images.n_features} volumes")
     model, known = _model_of(options, images, settings, b1)

@@ -15,6 +15,7 @@ from tests.bad_inputs import (
     of_constructors,
     of_data,
     of_estimators,
+    of_images,
     of_measures,
     of_models,
     of_options,
@@ -32,6 +33,7 @@ AREAS = (
     of_transformers,
     of_estimators,
     of_options,
+    of_images,
 )
 LAB = Lab()
 
