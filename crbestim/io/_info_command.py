@@ -1,16 +1,19 @@
-"""Tell what is in an image file: shape, place, type and range of its numbers."""
+"""Tell what is in a file: an image, or a trained estimator."""
 
 import json
+from importlib import import_module
 
 import numpy as np
 
 from ._nifti import Volumes, check_path
 from .images import open_images
 
+_IMAGES = (".nii", ".img", ".hdr", ".mgh", ".mgz", ".mnc", ".par", ".PAR")
+
 
 def add_arguments(parser, arguments):
     """Add the options."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="image files")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="files")
 
 
 def run(options):
@@ -18,7 +21,11 @@ def run(options):
     for k, path in enumerate(options.files):
         if k:
             print()
-        for name, value in describe_image(check_path(path, "FILE")).items():
+        path = check_path(path, "FILE")
+        # Whatever is no image has been saved by this library, or is refused there.
+        is_image = path.name.removesuffix(".gz").endswith(_IMAGES)
+        tell = describe_image if is_image else import_module(__package__).describe
+        for name, value in tell(path).items():
             print(f"{name + ':':13} {value}")
     return 0
 

@@ -7,8 +7,9 @@ or cannot be estimated is NaN. All numbers are in SI units: seconds, radians.
     python -m crbestim map echoes.nii.gz --model MonoExponential --te 0.01 0.02 0.03 \
         --mask mask.nii.gz --out maps
 
-The options of a model are listed by --model NAME --help. For all subjects of a BIDS data
-set, whose sidecars have the times and flip angles:
+The options of a model are listed by --model NAME --help. Times and flip angles that they
+do not give come from the sidecars of dcm2niix, where each volume has one. For all subjects
+of a BIDS data set, whose sidecars have them:
 
     python -m crbestim map --bids ROOT --model MonoExponential
 """
@@ -19,11 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from .. import __version__
-from ..estimators import NLLSRegressor
 from ._bids_names import check_root, labels
-from ._model_options import add_model_options, build_model, model_class, model_classes
-from ._nifti import check_path
-from ._transmit_field import nominal_of
+from ._map_inputs import acquisition_of, estimator_of, maps_of, settings_of, sigma_of
+from ._model_options import add_model_options, model_class, model_classes
 from ._usage import UsageError
 from .acquisition import SUFFIXES
 from .bids import mask_of, open_bids, transmit_field
@@ -32,6 +31,8 @@ from .images import open_images
 from .maps import map_images
 
 _HELP_B1 = "map of B1, relative or in percent; TB1map means that of a BIDS data set"
+_HELP_ESTIMATOR = "file of a trained estimator, in place of a model"
+_HELP_TRUST = "import paths of code of your own that this file needs"
 _SUFFIX_OF = {
     "MonoExponential": "MESE",
     "BiExponential": "MESE",
@@ -39,17 +40,15 @@ _SUFFIX_OF = {
     "SpoiledGradientEcho": "VFA",
     "InversionRecovery": "IRT1",
 }
-# Known values from which least squares takes its starts: no more, whatever the images.
-_N_STARTS = 10_000
 
 
-def add_arguments(parser, arguments, needs_model=True):
+def add_arguments(parser, arguments):
     """Add the options, and those of the model that the command line names."""
     parser.add_argument("images", nargs="*", metavar="IMAGES", help="image files")
     needed = parser.add_argument_group("needed")
-    needed.add_argument(
-        "--model", required=needs_model, metavar="NAME", help=", ".join(model_classes())
-    )
+    needed.add_argument("--model", metavar="NAME", help=", ".join(model_classes()))
+    needed.add_argument("--estimator", metavar="FILE", help=_HELP_ESTIMATOR)
+    needed.add_argument("--trust", nargs="+", default=[], metavar="PATH", help=_HELP_TRUST)
     needed.add_argument(
         "--out",
         metavar="DIR",
@@ -59,7 +58,19 @@ def add_arguments(parser, arguments, needs_model=True):
     bids.add_argument("--bids", metavar="ROOT", help="folder of a data set")
     bids.add_argument("--suffix", choices=SUFFIXES, help="what to read")
     bids.add_argument("--subject", nargs="+", metavar="LABEL", help="by default all")
-    data = parser.add_argument_group("data")
+    _add_data(parser.add_argument_group("data"))
+    parser.add_argument(
+        "--no-sidecars",
+        action="store_true",
+        help="take no times and angles from .json files",
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="number of workers")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but warnings")
+    add_model_options(parser, _named_model(arguments))
+
+
+def _add_data(data):
+    """Add the options of what goes with the images."""
     data.add_argument(
         "--mask", help="image of 0 and 1; of a BIDS data set a folder of derivatives"
     )
@@ -81,9 +92,6 @@ def add_arguments(parser, arguments, needs_model=True):
         help="maps of other parameters",
     )
     data.add_argument("--sigma", metavar="S", help="noise of the images: a number or a map")
-    parser.add_argument("--jobs", type=int, metavar="N", help="number of workers")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but warnings")
-    add_model_options(parser, _named_model(arguments))
 
 
 def _named_model(arguments):
@@ -98,6 +106,8 @@ def _named_model(arguments):
 
 def run(options):
     """Map the images of a command line; return the exit code."""
+    if (options.model is None) == (options.estimator is None):
+        raise UsageError("give --model NAME, or --estimator FILE, and not both.")
     if bool(options.images) == (options.bids is not None):
         raise UsageError("give IMAGES, or --bids ROOT, and not both.")
     if options.bids is not None:
@@ -111,12 +121,13 @@ def run(options):
         imaginary=options.imaginary,
         turn=options.turn,
     )
-    reg, maps, std = mapped(options, images, {}, options.b1)
+    acquisition = acquisition_of(images.voxels.files, images.n_features)
+    reg, maps, std = mapped(options, images, acquisition, options.b1)
     folder = Path(options.out)
     folder.mkdir(parents=True, exist_ok=True)
     about = {
         "EstimationAlgorithm": f"{reg}, crbestim {__version__}",
-        "Sources": [Path(name).name for name in (*images.voxels.files, *_maps_of(options))],
+        "Sources": [Path(name).name for name in (*images.voxels.files, *maps_of(options))],
     }
     for k, parameter in enumerate(reg.model.parameters):
         for values, ending in ((maps[:, k], ""), (std[:, k], "_std")):
@@ -130,12 +141,13 @@ def run(options):
 def _run_bids(options):
     """Map all subjects of a BIDS data set; those that fail do not stop the others."""
     root = check_root(options.bids)
-    model_class(options.model)
+    if options.model is not None:
+        model_class(options.model)
     suffix = options.suffix or _SUFFIX_OF.get(options.model)
     if options.model == "MonoExponential" and options.model_parameter == "T2star":
         suffix = options.suffix or "MEGRE"
     if suffix is None:
-        raise UsageError(f"{options.model} has no usual images; give --suffix.")
+        raise UsageError(f"{options.model or 'this'} has no usual images; give --suffix.")
     found = [
         dict(subject=subject, session=session)
         for subject in options.subject or labels(root, "sub")
@@ -167,8 +179,7 @@ def _map_subject(options, root, suffix, which):
         b1, file = transmit_field(root, images.voxels, **which)
         files = *images.voxels.files, file
         images.voxels = images.voxels.with_details(files=files)
-    settings = acquisition.arguments(model_class(options.model))
-    reg, maps, std = mapped(options, images, settings, b1)
+    reg, maps, std = mapped(options, images, acquisition, b1)
     write_bids(
         _out(options),
         dict(zip(reg.model.parameter_names, maps.T, strict=True)),
@@ -187,114 +198,22 @@ def _unit(parameter, model):
     return "arbitrary" if parameter.name == model.amplitude else parameter.unit
 
 
-def mapped(options, images, settings, b1):
+def mapped(options, images, acquisition, b1):
     """Return the estimator of a series of images, its maps and standard deviations."""
     _tell(options, f"{len(images)} voxels of {images.n_features} volumes")
-    model, known = _model_of(options, images, settings, b1)
-    reg = NLLSRegressor(model, n_jobs=options.jobs)
-    sigma = _sigma_of(options.sigma, images.voxels)
-    maps, std = estimate(reg, images, known, sigma, options)
+    settings = settings_of(options, acquisition)
+    if settings:
+        _tell(options, f"from sidecars: {', '.join(settings)}")
+    reg, known = estimator_of(options, images, settings, b1)
+    sigma, model = sigma_of(options.sigma, images.voxels), reg.model
+    verbose = not options.quiet and sys.stderr.isatty()
+    maps, std = map_images(reg, images, sigma=sigma, known=known, verbose=verbose)
     if not np.isfinite(maps).any():
         raise ValueError("no voxel could be estimated; see the mask and the images.")
     for k, parameter in enumerate(model.parameters):
         unit = _unit(parameter, model)
         _tell(options, _summary(parameter.name, unit, maps[:, k], std[:, k]))
     return reg, maps, std
-
-
-def estimate(reg, images, known, sigma, options):
-    """Fit least squares to a series of images, and return maps and standard deviations."""
-    kind = complex if reg.model.is_complex else float
-    some = None
-    if known is not None:
-        usable = known[np.isfinite(known).all(axis=1)]
-        if not len(usable):
-            raise ValueError(
-                f"no voxel has a known value of {', '.join(reg.model.known_names)}."
-            )
-        some = usable[:: -(-len(usable) // _N_STARTS)]
-    n = 1 if some is None else len(some)
-    # Without targets, signals give nothing but their kind and width.
-    reg.fit(np.full((n, images.n_features), np.nan, dtype=kind), known=some)
-    images.is_complex = reg.model.is_complex
-    verbose = not options.quiet and sys.stderr.isatty()
-    return map_images(reg, images, sigma=sigma, known=known, verbose=verbose)
-
-
-def _model_of(options, images, settings, b1):
-    """Return the model, and the known values of the voxels."""
-    given = dict(_pair(text) for text in options.known)
-    if b1 is not None:
-        given["B1"] = b1
-    settings = settings | {"signal": "complex" if images.is_complex else "magnitude"}
-    if "B1" in given:
-        settings["b1"] = True
-    model = build_model(options.model, options, **settings)
-    if model.n_features != images.n_features:
-        raise UsageError(
-            f"the images have {images.n_features} volumes, and {options.model} is given "
-            f"the settings of {model.n_features}; give them for each volume, in this order."
-        )
-    if images.is_complex and not model.is_complex:
-        raise UsageError(f"the images are complex and {model} is of magnitudes.")
-    for name in given:
-        if name not in model.parameter_names:
-            raise UsageError(
-                f"{name} is no parameter of {model}; its parameters are "
-                f"{', '.join(model.parameter_names)}."
-            )
-    if not given:
-        return model, None
-    known = [_known(name, path, images.voxels, options) for name, path in given.items()]
-    return model.given(*given), np.stack(known, axis=1)
-
-
-def _maps_of(options):
-    """Return the names of all maps that the command line gives, but for the noise."""
-    given = [options.mask, options.b1, *(_pair(text)[1] for text in options.known)]
-    return [name for name in given if name is not None]
-
-
-def _pair(text):
-    name, equals, path = text.partition("=")
-    if not equals:
-        raise UsageError(f"--known has {text!r}; give NAME=MAP.")
-    return name, path
-
-
-def _known(name, path, voxels, options):
-    """Return the values of a map; those of B1 as relative ones."""
-    if not isinstance(path, str):
-        return path
-    values = _values(path, voxels)
-    if name != "B1":
-        return values
-    nominal = options.b1_nominal
-    if nominal is None:
-        nominal = nominal_of(values, path, stacklevel=1)
-    elif not nominal > 0:
-        raise UsageError(f"--b1-nominal is {nominal:g}; give a number above 0.")
-    return values / nominal
-
-
-def _values(path, voxels):
-    values = voxels.from_nifti(path)
-    if values.ndim > 1 or values.dtype.kind == "c":
-        raise ValueError(f"{path} is no map of one real value a voxel.")
-    return values
-
-
-def _sigma_of(text, voxels):
-    """Return the noise, one number or one for each voxel."""
-    if text is None:
-        return None
-    try:
-        sigma = float(text)
-    except ValueError:
-        return _values(check_path(text, "--sigma"), voxels)
-    if not 0 < sigma < np.inf:
-        raise UsageError(f"--sigma is {sigma:g}; give a number above 0.")
-    return sigma
 
 
 def _summary(name, unit, values, std):

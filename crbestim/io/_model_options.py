@@ -22,6 +22,8 @@ _ALIASES = {
     "ti": "inversion-times",
     "tr": "repetition-time",
 }
+# Times on a command line and in a sidecar are the same up to this.
+_ROUNDED = 0.01
 # Names of options that the data have.
 _TAKEN = {"phase"}
 _BOUNDS, _SEQUENCE, _B1 = "bounds", "sequence", "b1"
@@ -66,15 +68,20 @@ def add_model_options(parser, name):
             group.add_argument(*flags, nargs="+", metavar=metavar, **options)
 
 
-def build_model(name, options, **settings):
-    """Return a model of the given options, and of settings that hold without an option."""
-    cls, arguments = model_class(name), {}
+def build_model(name, options, measured, **settings):
+    """Return a model of the given options.
+
+    What sidecars say, `measured`, and other settings hold where there is no option, and
+    options must not contradict sidecars.
+    """
+    cls, arguments, settings = model_class(name), {}, settings | measured
     for parameter in _parameters(cls):
         value = getattr(options, f"model_{parameter.name}", None)
         if value is None and parameter.name in settings:
             arguments[parameter.name] = settings[parameter.name]
         elif value is not None:
             arguments[parameter.name] = _value(parameter.name, value)
+            _check_measured(parameter.name, arguments, measured)
         elif parameter.default is inspect.Parameter.empty:
             raise UsageError(f"{name} needs {_flag(parameter.name)}.")
     try:
@@ -84,6 +91,21 @@ def build_model(name, options, **settings):
             return cls(**arguments)
     except (ValueError, TypeError, ImplausibleValueWarning) as error:
         raise UsageError(f"{name}: {error}") from error
+
+
+def _check_measured(name, arguments, measured):
+    """Refuse an option that the sidecars contradict, such as echoes in another order."""
+    given, found = arguments[name], measured.get(name)
+    if given is None or found is None or np.size(found) not in (1, np.size(given)):
+        return
+    wrong = np.atleast_1d(~np.isclose(given, found, rtol=_ROUNDED, atol=0))
+    if wrong.any():
+        k = int(np.argmax(wrong))
+        said = np.broadcast_to(found, wrong.shape)[k]
+        raise UsageError(
+            f"{_flag(name)} of volume {k + 1} is {np.atleast_1d(given)[k]:g}, and its "
+            f"sidecar says {said:g}; leave {_flag(name)} out, or give --no-sidecars."
+        )
 
 
 def _flag(name):

@@ -26,7 +26,7 @@ _NAME = re.compile(r"(?<![A-Za-z0-9])(T1|T2)(map)?(?![A-Za-z0-9])")
 
 def add_arguments(parser, arguments):
     """Add the options, and those of mapping."""
-    _map_command.add_arguments(parser, arguments, needs_model=False)
+    _map_command.add_arguments(parser, arguments)
     group = parser.add_argument_group("phantom")
     group.add_argument("--rois", required=True, help="image of the numbers of spheres")
     group.add_argument(
@@ -48,7 +48,7 @@ def run(options):
     keep = labels[:, 0] > 0
     if not keep.any() or labels.shape[1] > 1:
         raise ValueError(f"{options.rois} is no image with one number of a sphere a voxel.")
-    read = _of_series if options.model else _of_maps
+    read = _of_series if options.model or options.estimator else _of_maps
     maps, std = read(options, voxels, keep)
     descending = {None: None, "ascending": False, "descending": True}[options.order]
     report = phantom_report(
@@ -111,14 +111,15 @@ def _of_series(options, voxels, keep):
     for path in options.images:
         images = open_images(path, mask)
         voxels.space.check(images.voxels.space)
-        reg, estimates, deviations = _map_command.mapped(options, images, {}, options.b1)
+        reg, estimates, deviations = _map_command.mapped(options, images, None, options.b1)
         for k, name in enumerate(reg.model.parameter_names):
             if name in ("T1", "T2"):
                 maps.setdefault(name, []).append(estimates[:, k])
                 std.setdefault(name, []).append(deviations[:, k])
     if not maps:
         raise UsageError(
-            f"{options.model} has neither T1 nor T2, which the references have."
+            f"{options.model or options.estimator} has neither T1 nor T2, which the "
+            "references have."
         )
     return ({k: np.array(v) for k, v in columns.items()} for columns in (maps, std))
 

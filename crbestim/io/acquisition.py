@@ -75,7 +75,7 @@ class Acquisition:
         found = {}
         for name, fields in _FIELDS.items():
             fields = _INVERSIONS.get(suffix, fields) if name == "tr" else fields
-            needed = name in _NEEDED[suffix]
+            needed = name in _NEEDED.get(suffix, ())
             values = [
                 _field(s, fields, n, needed) for s, n in zip(sidecars, names, strict=True)
             ]

@@ -138,8 +138,14 @@ def test_options_are_the_arguments_of_the_model(files, capsys):
     ("arguments", "code", "message"),
     [
         ([], 2, "required: {map,info"),
-        (["map", "echoes.nii.gz"], 2, "required: --model"),
+        (["map", "echoes.nii.gz"], 2, "give --model NAME, or --estimator FILE"),
         (DECAY, 2, "required: --out"),
+        (
+            ["--model", "FISPFingerprinting", "--te", "1e-3", "--alpha", *["0.1"] * 4]
+            + ["--tr", "0.01", "--out", "o"],
+            2,
+            "is of complex signals and the images are real; give --phase",
+        ),
         ([*DECAY, "--bids", "o", "--out", "o"], 2, "or --bids ROOT, and not both"),
         ([*DECAY[:2], "--out", "o"], 2, "MonoExponential needs --te"),
         (["--model", "Mono", "--out", "o"], 2, "there is no model Mono; choose one of"),
@@ -199,6 +205,66 @@ def test_interrupts_and_repeated_warnings(files, capsys, monkeypatch):
         "warning: 2 more like '# voxels are odd...'",
         "crbestim: interrupted",
     ]
+
+
+def test_sidecars_beside_images_fill_and_check_options(files, capsys):
+    data, names = noisy(), []
+    for k in (0, 1, 2, 3):
+        names.append(str(write(files / f"e{k}.nii.gz", data[..., k])))
+        (files / f"e{k}.json").write_text(json.dumps({"EchoTime": TE[k], "FlipAngle": 90}))
+    command = ["--model", "MonoExponential", "--sigma", "5", "--out", str(files)]
+    assert main(["map", *names, *command]) == 0
+    assert "from sidecars: te" in capsys.readouterr().out
+    expected = read(files / "T2.nii.gz")
+    assert main(["map", *names, *command, *DECAY]) == 0
+    np.testing.assert_array_equal(read(files / "T2.nii.gz"), expected)
+    # In the wrong order, as the shell lists e10 before e2.
+    wrong = ["map", *names[1:], names[0], *command, *DECAY]
+    assert main(wrong) == 2
+    message = "--te of volume 1 is 0.01, and its sidecar says 0.03; leave --te out, or give"
+    assert message in capsys.readouterr().err
+    assert main([*wrong, "--no-sidecars"]) == 0
+    (files / "e1.json").write_text('{"EchoTime": [0.01, 0.02]}')
+    assert main(["map", *names, *command]) == 2
+    assert "MonoExponential needs --te" in capsys.readouterr().err
+
+
+def test_a_trained_estimator_in_place_of_a_model(files, capsys, monkeypatch):
+    model = MonoExponential(TE, signal="magnitude")
+    trained = NLLSRegressor(model, bounds={"T2": (0.01, 0.1)}).fit(
+        model.signal([[0.05, 1]])
+    )
+    asked = []
+
+    def load(path, *, trusted=()):
+        asked.append((path, trusted))
+        return {"net": trained, "other": NLLSRegressor()}[path]
+
+    monkeypatch.setattr(crbestim.io, "load", load, raising=False)
+    monkeypatch.setattr(
+        crbestim.io, "describe", lambda path: {"class": path.name}, raising=False
+    )
+    echoes, out = str(files / "echoes.nii.gz"), ["--out", str(files), "--sigma", "5"]
+    assert main(["map", echoes, "--estimator", "net", "--trust", "a.b", *out]) == 0
+    assert asked == [("net", ("a.b",))]
+    X, voxels = read_images(echoes)
+    expected = trained.predict(X, sigma=5.0)[:, 0].astype(np.float32)
+    np.testing.assert_array_equal(read(files / "T2.nii.gz").ravel(), expected)
+    capsys.readouterr()
+    for more, code, message in (
+        (["other"], 1, "other holds no estimator with a model"),
+        (["net", "--model", "MonoExponential"], 2, "and not both"),
+        (["net", "--b1", str(files / "b1.nii")], 2, "needs maps of: none"),
+        (["net", "--mask", str(files / "b1.nii")], 1, "b1.nii holds"),
+    ):
+        assert main(["map", echoes, "--estimator", *more, *out]) == code
+        assert message in capsys.readouterr().err
+    single = str(write(files / "single.nii", noisy()[..., 0]))
+    assert main(["map", single, "--estimator", "net", *out]) == 1
+    assert "the images have 1 volumes, and net is for 4" in capsys.readouterr().err
+    (files / "net.crbestim").write_text("")
+    assert main(["info", str(files / "net.crbestim")]) == 0
+    assert capsys.readouterr().out == "class:        net.crbestim\n"
 
 
 def test_info(files, capsys):
