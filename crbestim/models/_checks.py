@@ -13,6 +13,7 @@ from ..noise import GaussianNoise, get_noise
 
 SIGNALS = ("complex", "magnitude")
 SECONDS = "; {0} is in seconds, for milliseconds give 1e-3 * {0}"
+ECHO_TIMES = (1e-3, 0.3, "s")
 RADIANS = "; {0} is in radians, for degrees give np.deg2rad({0})"
 
 

@@ -14,6 +14,7 @@ from ..kernels.magnetization_transfer import N_PARAMETERS
 from ..kernels.threads import in_threads
 from ..sequences import HybridStateSequence
 from ._compiled import CompiledModel
+from ._controls import arguments_of
 from ._pulses import in_chunks, prepared_pulses, rates
 
 STEADY_STATES = ("periodic", "thermal")
@@ -32,6 +33,17 @@ class HybridStateModel(CompiledModel):
     lineshape = None
     """Line shape of the semi-solid pool; None if pulses do not saturate one."""
 
+    @property
+    def controls(self):
+        """Flip angles and durations of pulses; see `SignalModel.controls`."""
+        return {
+            "alpha": (-np.pi, np.pi, "rad"),
+            "trf": (self._shortest, min(self._longest, self.sequence.tr), "s"),
+        }
+
+    _shortest, _longest = 1e-5, np.inf
+    """Limits of the durations of pulses, in s."""
+
     def __init__(self, sequence, steady_state):
         if not isinstance(sequence, HybridStateSequence):
             raise TypeError(
@@ -39,6 +51,20 @@ class HybridStateModel(CompiledModel):
             )
         self.sequence = sequence
         self.steady_state = check_choice("steady_state", steady_state, STEADY_STATES)
+
+    def _settings(self):
+        return {"alpha": self.sequence.alpha, "trf": self.sequence.trf}
+
+    @property
+    def _duration(self):
+        return self.sequence.n_pulses * self.sequence.tr
+
+    def _with_settings(self, values):
+        cuts = self.sequence.train_offsets[1:-1]
+        values = self._settings() | values
+        alpha, trf = (np.split(values[name], cuts) for name in ("alpha", "trf"))
+        sequence = HybridStateSequence(alpha, trf, self.sequence.tr)
+        return type(self)(**arguments_of(self) | {"sequence": sequence})
 
     @property
     def n_features(self):

@@ -64,6 +64,11 @@ class SignalModel(Versioned):
     amplitude = None
     """Name of the parameter that is the overall factor of a real signal, or None."""
 
+    controls = {}
+    """What :mod:`crbestim.design` may change of the acquisition: by argument of the
+    constructor, ``(low, high, unit)``, the range that is of use. A number may be an array
+    of one for each sample, or the argument a number for all."""
+
     known_parameters = ()
     """Parameters whose values are given with each sample; see :meth:`given`."""
 

@@ -14,7 +14,7 @@ from scipy import stats
 
 from ..kernels.closed_forms import bi_exponential
 from ..parameters import Parameter, truncated_normal
-from ._checks import check_echo_times
+from ._checks import ECHO_TIMES, check_echo_times
 from ._closed_form import ClosedFormModel
 from ._tissue import T2
 
@@ -70,6 +70,8 @@ class BiExponential(ClosedFormModel):
     >>> model.signal([[0.1, 0.015, 0.08]]).shape
     (1, 32)
     """
+
+    controls = {"te": ECHO_TIMES}
 
     def __init__(self, te, *, signal="complex", noise="gaussian", bounds=None):
         self.te = check_echo_times(te)

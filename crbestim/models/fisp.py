@@ -75,6 +75,16 @@ class FISPFingerprinting(CompiledModel):
     ((2, 400), (2, 400, 2))
     """
 
+    @property
+    def controls(self):
+        """Flip angles and repetition times; see `SignalModel.controls`."""
+        shortest = np.maximum(self.te, 1e-3)
+        return {"alpha": (0.0, np.pi, "rad"), "tr": (shortest, 0.1, "s")}
+
+    @property
+    def _duration(self):
+        return (self.inversion_time or 0.0) + self.tr.sum()
+
     def __init__(
         self,
         alpha,

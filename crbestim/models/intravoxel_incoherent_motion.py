@@ -59,6 +59,8 @@ class IntravoxelIncoherentMotion(ClosedFormModel):
     array([[1.   , 0.893, 0.739, 0.404]])
     """
 
+    controls = {"b": (0.0, 1e9, "s/m²")}
+
     def __init__(self, b, *, signal="magnitude", noise="gaussian", bounds=None):
         advice = "; {0} is in s/m², for s/mm² give 1e6 * {0}"
         self.b = check_samples(b, "b", "s/m²", usual=(1e7, 1e11), advice=advice)

@@ -68,6 +68,11 @@ class InversionRecovery(ClosedFormModel):
     array([[-0.896, -0.206,  0.736]])
     """
 
+    @property
+    def controls(self):
+        """Acquisition settings that a design may change; see `SignalModel.controls`."""
+        return {"ti": (1e-3, 5.0 if self.tr is None else self.tr, "s")}
+
     def __init__(self, ti, *, tr=None, signal="complex", noise="gaussian", bounds=None):
         if tr is not None:
             tr = check_number(tr, "tr", "one time above 0, in seconds", above=0)

@@ -23,8 +23,6 @@ from ._tissue import (
     transmit_field,
 )
 
-_TRF_RANGE = 50e-6, 3e-3
-
 
 def _parameters(tr, alpha, trf):
     """Return the parameters of all options, with bounds and brain distribution."""
@@ -83,6 +81,8 @@ class MagnetizationTransfer(HybridStateModel):
     ((1, 4), (1, 4, 7))
     """
 
+    _shortest, _longest = 50e-6, 3e-3
+
     def __init__(
         self,
         sequence,
@@ -104,10 +104,10 @@ class MagnetizationTransfer(HybridStateModel):
     def _check_durations(self):
         """Refuse pulses for which the saturation rate is not tabulated."""
         shortest, longest = self.sequence.trf.min(), self.sequence.trf.max()
-        if shortest < _TRF_RANGE[0] or longest > _TRF_RANGE[1]:
-            wrong = shortest if shortest < _TRF_RANGE[0] else longest
+        if shortest < self._shortest or longest > self._longest:
+            wrong = shortest if shortest < self._shortest else longest
             raise ValueError(
-                f"TRF of {wrong:g} s is outside {_TRF_RANGE[0]:g} to {_TRF_RANGE[1]:g} s, "
+                f"TRF of {wrong:g} s is outside {self._shortest:g} to {self._longest:g} s, "
                 "where the linearized semi-solid relaxation is known."
             )
         if shortest / TAU_RANGE[0] <= longest / TAU_RANGE[1] + 5e-6:

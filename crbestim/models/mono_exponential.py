@@ -12,7 +12,7 @@ from scipy import stats
 from .._options import check_choice, check_flag
 from ..kernels.closed_forms import mono_exponential
 from ..parameters import Parameter
-from ._checks import check_echo_times
+from ._checks import ECHO_TIMES, check_echo_times
 from ._closed_form import ClosedFormModel
 from ._tissue import T2, T2STAR
 
@@ -62,6 +62,8 @@ class MonoExponential(ClosedFormModel):
     >>> model.signal([[0.1, 2.0]]).round(3)
     array([[1.81 , 1.213, 0.736]])
     """
+
+    controls = {"te": ECHO_TIMES}
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ from .._options import check_flag
 from ..kernels.multi_echo import multi_echo
 from ._checks import RADIANS, check_echo_times, check_relaxation
 from ._closed_form import ClosedFormModel
+from ._controls import arguments_of
 from ._tissue import T1, T2, folded_transmit_field, transmit_field
 
 _HIGHEST_ANGLE = 1.5 * np.pi
@@ -87,6 +88,8 @@ class MultiEchoSpinEcho(ClosedFormModel):
            [0.759, 0.75 , 0.603, 0.581]])
     """
 
+    controls = {"te": (4e-3, 0.1, "s"), "refocusing": (0.1, np.pi, "rad")}
+
     def __init__(
         self,
         te,
@@ -139,6 +142,15 @@ class MultiEchoSpinEcho(ClosedFormModel):
         """The B1 at which all pulses are of 180 degrees; infinite if there is none."""
         angles = np.extract(self.refocusing, self.refocusing)
         return np.pi / angles.max() if np.ptp(angles) < _SAME else np.inf
+
+    def _settings(self):
+        # Of all echo times, the first one tells the others.
+        return {"te": self.te[-1] / len(self.te), "refocusing": self.refocusing}
+
+    def _with_settings(self, values):
+        te = values.get("te", self.te[-1] / self.n_features)
+        te = te * np.arange(1, self.n_features + 1)
+        return type(self)(**arguments_of(self) | values | {"te": te})
 
     def _knowing(self, names):
         # A map may be on either side of 180 degrees.

@@ -14,7 +14,7 @@ import numpy as np
 from .._arrays import as_settings
 from .._options import check_flag
 from ..kernels.closed_forms import spoiled_echo
-from ._checks import RADIANS, SECONDS, check_echo_times, check_samples
+from ._checks import ECHO_TIMES, RADIANS, SECONDS, check_echo_times, check_samples
 from ._closed_form import ClosedFormModel
 from ._tissue import T1, T2STAR, transmit_field
 
@@ -61,6 +61,8 @@ class SpoiledGradientEcho(ClosedFormModel):
     >>> model.signal([[1.0, 1.0]]).round(4)
     array([[0.049 , 0.0991, 0.0858]])
     """
+
+    controls = {"alpha": (0.0, np.pi, "rad"), "te": ECHO_TIMES}
 
     def __init__(
         self,
