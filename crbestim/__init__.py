@@ -19,6 +19,7 @@ Modules, in the order in which they build on each other:
 - :mod:`crbestim.datasets`: random fingerprints and a digital brain;
 - :mod:`crbestim.subspace`: transformers of signals, such as a basis that keeps the CRB;
 - :mod:`crbestim.least_squares`: the search for the minimum, voxel by voxel;
+- :mod:`crbestim.design`: sequences and protocols that are optimal by the bound;
 - :mod:`crbestim.network`: losses, modules and training of networks;
 - :mod:`crbestim.estimators`: the estimators;
 - :mod:`crbestim.io`: trained estimators in files, images in, and maps out.
@@ -38,6 +39,7 @@ __all__ = [
 _MODULES = (
     "bounds",
     "datasets",
+    "design",
     "estimators",
     "exceptions",
     "io",

@@ -16,7 +16,7 @@ ROWS = [
     ["exceptions", "parameters", "sequences", "noise"],
     ["kernels"],
     ["models", "bounds"],
-    ["metrics", "datasets", "subspace", "least_squares"],
+    ["metrics", "datasets", "subspace", "least_squares", "design"],
     ["network"],
     ["estimators"],
     ["inspection", "io"],
