@@ -125,6 +125,8 @@ def inverse_squares(columns, accuracy):
     size = _sizes(columns[rows])
     scaled, outer = columns[rows] / size[:, None, :], size[:, :, None] * size[:, None, :]
     for dtype, digits in _STAGES:
+        if not len(rows):
+            break
         factor, order = _pivoted_factor(scaled.astype(dtype))
         least = digits * np.finfo(dtype).eps
         found = _from_triangular_factor(factor, order, accuracy, least)
