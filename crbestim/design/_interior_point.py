@@ -22,7 +22,7 @@ _MOST_HALVINGS = 30
 _ROUNDING, _LEAST_SIZE, _FAR = 1e-13, 1e-3, 1e8
 # Damping keeps at least this share of the curvature of the matrix.
 _DAMPING = 0.2
-_SHRINK = 0.2
+_SHRINK = 0.3
 
 
 class Curvature:
@@ -123,7 +123,7 @@ class Search:
     mu: float = 1e-4
     least_mu: float = 1e-8
     tolerance: float = 1e-6
-    patience: int = 20
+    patience: int = 50
     status: str = field(default="running", init=False)
 
     def run(self, x):

@@ -16,6 +16,7 @@ from .._validation import check_model
 from ..bounds import crb_from_jacobian, noise_of_signals, signal_and_bound
 from ..models._controls import duration_of, settings_of, with_settings
 from ..noise import noise_of
+from ._adjoint import supports, weighted_bound
 
 OBJECTIVES = ("mean", "mean_log", "max")
 _UNWEIGHTED = ("omega0", "B1")
@@ -165,7 +166,28 @@ class Problem:
         values : dict of ndarray, the whole acquisition. Gradients are of shape
         (n_tissues, n_values), infinite or NaN where the objective is infinite.
         """
+        if supports(self.model):
+            return self._by_adjoint(values)
         return self._by_differences(values)
+
+    def _by_adjoint(self, values):
+        """Return values, and gradients in reverse mode."""
+        found = [self._of_tissue(row, values) for row in range(len(self.theta))]
+        each, gradients = zip(*found, strict=True)
+        return np.array(each), {k: np.stack([g[k] for g in gradients]) for k in values}
+
+    def _of_tissue(self, row, values):
+        """Return the objective of one tissue, and its gradients by name of control."""
+        seconds = duration_of(self.model)
+        if "tr" in values:
+            seconds += (values["tr"] - settings_of(self.model)[1]["tr"]).sum()
+        coefficients = self.noise_std**2 * self.coefficients[row]
+        model = self.model.rows([row])
+        value, _, slopes = weighted_bound(model, self.theta[row], coefficients, values)
+        slopes = {name: seconds * slope for name, slope in slopes.items()}
+        if "tr" in values:
+            slopes["tr"] += value
+        return seconds * value, slopes
 
     def bounds(self, model):
         """Return the ordinary bound of a model at the tissues."""

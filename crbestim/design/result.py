@@ -18,7 +18,7 @@ from ..parameters import wrapped_error
 from ._space import sequence_of
 
 B1 = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
-_N_STARTS, _MAX_ITER, _TOL = 8, 200, 1e-6
+_N_STARTS, _MAX_ITER, _TOL = 4, 200, 1e-6
 
 
 @dataclass(frozen=True, eq=False)

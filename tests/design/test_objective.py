@@ -13,8 +13,9 @@ from crbestim.models import (
     SpoiledGradientEcho,
 )
 from crbestim.models._controls import settings_of, with_settings
-from tests.models.conftest import mt
+from tests.models.conftest import fisp, mt
 
+WATER = np.array([[0.9, 0.07], [1.4, 0.1]])
 TISSUES = np.array(
     [[0.1, 0.7, 13.0, 30.0, 1e-5, 0.0, 1.0], [0.2, 0.9, 15, 20, 1.2e-5, 90, 0.9]]
 )
@@ -59,6 +60,12 @@ MODELS = {
     ),
     "inversion times": (InversionRecovery([0.1, 0.4, 2.0], tr=3.0), [[1.0, 0.9]]),
     "angles": (SpoiledGradientEcho([0.05, 0.3], 0.02), [[1.0]]),
+    "pulses": (mt(10), TISSUES),
+    "fingerprints": (fisp(12), WATER),
+    "known B1": (
+        mt(10).fix(T2s=1e-5).given("B1").at([[1.0], [0.8]]),
+        TISSUES[:, [0, 1, 2, 3, 5]],
+    ),
     "a train of echoes": (
         MultiEchoSpinEcho(0.01 * np.arange(1, 9), refocusing=2.6),
         [[0.08, 0.9, 1.0]],
