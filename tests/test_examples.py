@@ -15,6 +15,7 @@ SIZES = {
     "plot_brain_maps": ["--samples", "300", "--epochs", "1", "--fits", "16"],
     "plot_compare_estimators": ["--samples", "300", "--epochs", "1", "--test", "4"],
     "plot_crb_versus_mse": ["--samples", "300", "--epochs", "2", "--grid", "4"],
+    "plot_design": ["--pulses", "120", "--seconds", "4", "--realizations", "1"],
     "plot_grid_search": ["--samples", "330", "--epochs", "1"],
     "plot_known_b1": ["--samples", "60", "--fits", "10", "--training", "300"],
     "plot_multi_echo": ["--samples", "300"],
@@ -111,6 +112,15 @@ def test_grid_search(outcome):
     for name in ("efficiency of each split", "least squares", "n_neighbors", "n_steps"):
         assert name in printed
     assert "coefficients: " in printed
+
+
+def test_design(outcome):
+    pictures, printed = outcome("plot_design")
+    assert pictures == {"controls.png", "b1.png"}
+    assert "violation 0\n" in printed and "error^2 / CRB of m0s and R1" in printed
+    rows = [line for line in printed.splitlines() if line.startswith("tissue 0")]
+    library, designed = (float(row[24:].split()[0]) for row in rows)
+    assert designed < library
 
 
 def test_known_b1(outcome):
