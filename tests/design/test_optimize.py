@@ -120,7 +120,7 @@ GAMMA = 267.522e6
 @pytest.fixture(scope="module")
 def two_trains():
     """Return a model of two trains, and its design within tight limits."""
-    n = 30
+    n = 16
     ramp = np.abs(np.sin(2 * np.pi * np.arange(n) / n))
     alpha, trf = np.stack([ramp, 0.5 * ramp[::-1]]), np.full((2, n), 5e-4)
     alpha[:, 0] = np.pi
@@ -133,12 +133,12 @@ def two_trains():
 def test_trains_keep_their_limits_and_their_inversions(two_trains):
     model, result = two_trains
     sequence = result.sequence
-    assert result.violation == 0 and sequence.train_lengths == (30, 30)
+    assert result.violation == 0 and sequence.train_lengths == (16, 16)
     for (alpha, trf), (old_alpha, old_trf) in zip(
         sequence.trains, model.sequence.trains, strict=True
     ):
         assert (alpha[0], trf[0]) == (old_alpha[0], old_trf[0])
-        power = (alpha**2 / trf).sum() / (30 * 3.5e-3)
+        power = (alpha**2 / trf).sum() / (16 * 3.5e-3)
         assert np.sqrt(power) / GAMMA <= 2.6e-6 * (1 + 1e-9)
         assert (alpha / trf).max() <= GAMMA * 23.5e-6 * (1 + 1e-9)
         assert 0 <= alpha[1:].min() and alpha[1:].max() <= np.pi
