@@ -70,6 +70,8 @@ class ActualFlipAngle(ClosedFormModel):
     array([0.638, 0.767])
     """
 
+    controls = {"flip_angle": (0.05, np.pi / 2, "rad")}
+
     def __init__(
         self,
         flip_angle,

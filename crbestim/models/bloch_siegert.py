@@ -140,6 +140,11 @@ class BlochSiegert(ClosedFormModel):
         return fold
 
     @property
+    def controls(self):
+        """The peak, up to phases that differ by 2 pi; see `SignalModel.controls`."""
+        return {"b1_peak": (1e-7, 0.99 * self.b1_peak * np.sqrt(np.pi / self.shift), "T")}
+
+    @property
     def shift(self):
         """Phase at a B1 of 1, in rad."""
         kbs = self.kbs

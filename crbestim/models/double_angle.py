@@ -69,6 +69,8 @@ class DoubleAngle(ClosedFormModel):
            [0.743, 0.995]])
     """
 
+    controls = {"flip_angle": (0.05, np.pi / 2, "rad")}
+
     def __init__(
         self,
         flip_angle,

@@ -69,6 +69,8 @@ class FieldMap(ClosedFormModel):
     array([0.5])
     """
 
+    controls = {"te": (1e-4, 0.05, "s")}
+
     def __init__(self, te, *, r2s=False, bounds=None):
         self.te = check_echo_times(te)
         self.r2s = check_flag("r2s", r2s)

@@ -86,6 +86,8 @@ class LookLocker(ClosedFormModel):
     array([1.])
     """
 
+    controls = {"flip_angle": (0.01, _LARGEST, "rad")}
+
     def __init__(
         self,
         ti,
@@ -127,6 +129,10 @@ class LookLocker(ClosedFormModel):
                 "one, or None for complete recovery."
             )
         return ti
+
+    @property
+    def _duration(self):
+        return self.ti[-1] + self.tr_readout if self.tr is None else self.tr
 
     @property
     def n_features(self):

@@ -97,6 +97,8 @@ class MOLLI(ClosedFormModel):
     ('T1', 'efficiency', 'M0')
     """
 
+    controls = {"flip_angle": (0.05, np.pi / 2, "rad")}
+
     def __init__(
         self,
         ti,
@@ -191,6 +193,10 @@ class MOLLI(ClosedFormModel):
         beats = [start + np.arange(n) for start, n in zip(starts, groups, strict=True)]
         ti = [t + rr * np.arange(n) for t, n in zip(first, groups, strict=True)]
         return np.concatenate(ti), rr * np.concatenate(beats)
+
+    @property
+    def _duration(self):
+        return float(self.beats.max())
 
     @property
     def n_features(self):

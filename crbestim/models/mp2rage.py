@@ -114,6 +114,8 @@ class MP2RAGE(ClosedFormModel):
         "UNI values are -0.5 to 0.5; of scanner integers, 0 to 4095, give X / 4095 - 0.5"
     )
 
+    controls = {"flip_angles": (0.01, np.pi / 2, "rad")}
+
     def __init__(
         self,
         ti,
@@ -154,6 +156,10 @@ class MP2RAGE(ClosedFormModel):
     def is_complex(self):
         """Whether both complex images are measured, known up to a complex factor M0."""
         return not self.computes_image
+
+    @property
+    def _duration(self):
+        return self.tr_mp2rage
 
     @property
     def n_features(self):

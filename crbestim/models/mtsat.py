@@ -96,6 +96,8 @@ class MTsat(ClosedFormModel):
     array([[0.057 , 0.0859, 0.0989]])
     """
 
+    controls = {"flip_angles": (0.01, np.pi / 2, "rad"), "tr": (5e-3, 0.2, "s")}
+
     def __init__(
         self,
         flip_angles,
@@ -133,6 +135,10 @@ class MTsat(ClosedFormModel):
         if b1:
             parameters.append(transmit_field())
         super().__init__(parameters, signal, noise, bounds, te=every)
+
+    @property
+    def _duration(self):
+        return float(np.sum(np.broadcast_to(self.tr, 3)))
 
     @property
     def n_features(self):

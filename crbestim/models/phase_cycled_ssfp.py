@@ -74,6 +74,11 @@ class PhaseCycledSSFP(ClosedFormModel):
     array([[0.009, 0.136, 0.141, 0.136]])
     """
 
+    controls = {
+        "flip_angle": (0.01, np.pi / 2, "rad"),
+        "phase_increments": (-2 * np.pi, 2 * np.pi, "rad"),
+    }
+
     def __init__(self, flip_angle, tr, phase_increments, *, te=None, b1=False, bounds=None):
         self.phase_increments = _check_increments(phase_increments)
         self.flip_angle = self._check_angles(flip_angle)

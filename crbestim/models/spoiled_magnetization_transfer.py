@@ -195,6 +195,16 @@ class SpoiledMagnetizationTransfer(ClosedFormModel):
             )
 
     @property
+    def controls(self):
+        """Offsets, amplitudes where there is a pulse, and flip angles of the echoes."""
+        strongest = np.where(self.pulse_duration > 0, 3000.0, 0.0)
+        return {
+            "offsets": (300.0, 1e5, "Hz"),
+            "w1rms": (0.0, strongest, "rad/s"),
+            "flip_angles": (0.01, np.pi / 2, "rad"),
+        }
+
+    @property
     def n_features(self):
         """Number of echoes."""
         return len(self.offsets)

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from crbestim.design import Limits, bound_objective, optimize_sequence
-from crbestim.models import IntravoxelIncoherentMotion, InversionRecovery, SignalModel
+from crbestim.models import (
+    MOLLI,
+    MP2RAGE,
+    IntravoxelIncoherentMotion,
+    InversionRecovery,
+    LookLocker,
+    MTsat,
+    SignalModel,
+)
 from crbestim.models._controls import duration_of, settings_of, with_settings
 from crbestim.models.views import CompressedModel, GivenModel, WhitenedModel
 from tests.models.conftest import MODELS, fisp, mt
@@ -76,6 +84,11 @@ def test_given_parameters_stay_given():
         (fisp(40), 20e-3 + fisp(40).tr.sum()),
         (InversionRecovery([0.1, 1.0, 2.0], tr=3.0), 9.0),
         (IntravoxelIncoherentMotion([0, 1e8, 9e8]), 3),
+        (MP2RAGE([0.8, 2.7], 7e-3, 6.0, [0.07, 0.09], 160), 6.0),
+        (MTsat([0.1, 0.1, 0.4], 0.025, te=[2e-3, 5e-3]), 0.075),
+        (LookLocker([0.1, 0.2, 0.4], 0.1, 0.1, tr=4.0), 4.0),
+        (LookLocker([0.1, 0.2, 0.4], 0.1, 0.1), 0.5),
+        (MOLLI(*MOLLI.schedule("3(1)2", 0.1, 1.0), 3e-3, 0.6, 20), 5.0),
     ],
 )
 def test_duration(model, seconds):
