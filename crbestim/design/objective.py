@@ -225,12 +225,13 @@ class Problem:
         parts = [model._checked_signal(self.theta, jacobian=True) for model in models]
         s, jacobian = (np.concatenate(part) for part in zip(*parts, strict=True))
         noise = noise_of(self.model)
-        sigma = noise_of_signals(self.model, self.theta, self.noise_std)
+        # That of computed images depends on the acquisition.
+        sigma = [noise_of_signals(m, self.theta, self.noise_std) for m in models]
         needed = s if self.model.is_complex or noise.depends_on_signal else None
         crb = crb_from_jacobian(
             jacobian,
             needed,
-            noise_std=np.tile(sigma, len(models)),
+            noise_std=np.concatenate(sigma),
             noise=noise,
             accuracy=self.model.jacobian_accuracy,
         )

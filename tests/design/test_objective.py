@@ -7,6 +7,7 @@ from crbestim.bounds import cramer_rao_bound
 from crbestim.design import bound_objective
 from crbestim.design.objective import combine
 from crbestim.models import (
+    MP2RAGE,
     InversionRecovery,
     MonoExponential,
     MultiEchoSpinEcho,
@@ -139,3 +140,14 @@ def test_errors_say_what_was_given(changed, message):
     arguments = dict(model=MonoExponential([0.01, 0.05]), theta=[[0.08]]) | changed
     with pytest.raises((TypeError, ValueError), match=message):
         bound_objective(**arguments)
+
+
+def test_noise_of_computed_images_follows_the_acquisition():
+    model = MP2RAGE([0.8, 2.7], 7e-3, 6.0, [0.07, 0.09], 160)
+    slopes = bound_objective(model, [[1.1]], objective="mean")[1]
+    for k, h in ((0, 1e-5 * np.array([1, 0])), (1, 1e-5 * np.array([0, 1]))):
+        ends = [
+            with_settings(model, {"flip_angles": [0.07, 0.09] + s * h}) for s in (-1, 1)
+        ]
+        low, high = (bound_objective(m, [[1.1]], objective="mean")[0] for m in ends)
+        assert slopes[k] == pytest.approx((high - low) / 2e-5, rel=1e-5)
