@@ -24,7 +24,7 @@ class Realizations:
         low, high = check_snr(snr)
         if low != high:
             raise ValueError(f"snr = {snr!r}; give one number, the same for all samples.")
-        snr = low
+        self.snr = snr = low
         self.theta = model.check_theta(theta)
         check_memory(n_realizations, self.theta.size, "n_realizations")
         self.sigma = noise_of_signals(model, self.theta, 1 / snr)
@@ -44,35 +44,50 @@ class Realizations:
 
         X : signals of the first parameter sets, or of all of them again and again.
         """
-        given = {}
-        if self.known is not None:
-            given["known"] = np.resize(self.known, (len(X), self.known.shape[1]))
+        given = self.given(len(X))
         # Errors tell what bounds and bias do, in every realization.
         with ignored(AtBoundWarning, LowSignalWarning):
-            prediction = np.asarray(estimator.predict(X, **given))
+            prediction = np.asarray(predict_of(estimator)(X, **given))
         shape = len(X), self.theta.shape[1]
         if prediction.dtype.kind == "c":
             raise ValueError(
-                f"{COMPLEX_TARGET}: {type(estimator).__name__} predicts complex numbers; "
+                f"{COMPLEX_TARGET}: {name_of(estimator)} predicts complex numbers; "
                 "parameters are real."
             )
         if prediction.shape not in (shape, shape[:1] if shape[1] == 1 else shape):
             raise ValueError(
-                f"{type(estimator).__name__} predicts shape {prediction.shape}; the "
+                f"{name_of(estimator)} predicts shape {prediction.shape}; the "
                 f"model's parameters ask for {shape}."
             )
         return prediction.reshape(shape).astype(float)
+
+    def given(self, n):
+        """Return the known values of so many signals, as arguments of an estimator."""
+        if self.known is None:
+            return {}
+        return {"known": np.resize(self.known, (n, self.known.shape[1]))}
 
     def errors(self, predictions):
         """Return errors of predictions, (n_realizations, n_samples, n_parameters)."""
         return wrapped_error(self.theta, predictions, self.periods)
 
 
+def predict_of(estimator):
+    """Return what estimates: the method ``predict``, or the estimator as a function."""
+    return getattr(estimator, "predict", estimator)
+
+
+def name_of(estimator):
+    """Return what an estimator is called: a function by its name, others by their class."""
+    return getattr(estimator, "__name__", type(estimator).__name__)
+
+
 def check_estimator(estimator, name):
-    """Refuse what cannot predict: anything but a fitted object with ``predict``."""
-    if isinstance(estimator, type) or not callable(getattr(estimator, "predict", None)):
+    """Refuse what cannot predict: a fitted object with ``predict`` can, or a function."""
+    if isinstance(estimator, type) or not callable(predict_of(estimator)):
         raise TypeError(
-            f"{name} is {estimator!r}; give a fitted estimator, an object with predict."
+            f"{name} is {estimator!r}; give a fitted estimator, an object with predict, or "
+            "a function of X."
         )
     if hasattr(estimator, "fit") and hasattr(estimator, "__sklearn_tags__"):
         where = name.replace("%", "%%")

@@ -139,6 +139,35 @@ SUBJECTS = [
         ),
         {"estimators": [None, {}, [1], {"a": None}, {"a": MonoExponential}]},
     ),
+    every_option(
+        "compare_estimators",
+        lambda lab, **given: metrics.compare_estimators(
+            None, lab.mono, THETA["mono"], 50.0, 2, **given
+        ),
+        {
+            "estimates": [[1], "a", {"a": None}, {"a": 5.0}, {"a": "abc"}, {"a": [[1.0]]}],
+            "published": [[1], {"a": None}, {"a": (1.0, 2.0)}, {"a": ("a", "b", 9)}],
+        },
+    ),
+    every_option(
+        "compare_estimators",
+        lambda lab, standard_errors: metrics.compare_estimators(
+            {"a": lambda X: X[:, :2]},
+            lab.mono,
+            THETA["mono"],
+            50.0,
+            2,
+            standard_errors=standard_errors,
+        ),
+        {"standard_errors": [None, 1, "yes"]},
+    ),
+    Subject(
+        "BiasVariance.from_moments",
+        lambda lab, **given: metrics.BiasVariance.from_moments(**given).loss,
+        constant(bias=Y / 9, std=Y_HAT, n_realizations=9, crb=CRB),
+        only=NDARRAY,
+        bad={"n_realizations": BAD_COUNT | {"one": 1}, "std": {"negative": -Y}},
+    ),
     Subject(
         "BiasVariance.from_errors",
         lambda lab, errors, crb: metrics.BiasVariance.from_errors(errors, crb).loss,
