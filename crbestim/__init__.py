@@ -22,6 +22,7 @@ Modules, in the order in which they build on each other:
 - :mod:`crbestim.design`: sequences and protocols that are optimal by the bound;
 - :mod:`crbestim.network`: losses, modules and training of networks;
 - :mod:`crbestim.estimators`: the estimators;
+- :mod:`crbestim.inspection`: pictures of bounds, estimators, training and maps.
 - :mod:`crbestim.io`: trained estimators in files, images in, and maps out.
 """
 
@@ -42,6 +43,7 @@ _MODULES = (
     "design",
     "estimators",
     "exceptions",
+    "inspection",
     "io",
     "least_squares",
     "metrics",

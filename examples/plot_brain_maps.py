@@ -23,6 +23,7 @@ from measurements import load_model, print_table
 
 from crbestim import CRBRegressor, NLLSRegressor
 from crbestim.datasets import make_brain_phantom, make_fingerprints
+from crbestim.inspection import MapsDisplay, TrainingDisplay
 from crbestim.metrics import compare_estimators
 
 parser = argparse.ArgumentParser(description="Maps of a brain from complex signals.")
@@ -107,7 +108,7 @@ report("table done")
 # Maps
 # ----
 #
-# Relaxation times are shown instead of rates. Least squares fits some of the voxels.
+# Least squares fits some of the voxels. Units and ranges are those of the parameters.
 
 network = estimators["network, CRB loss"]
 estimate = network.predict(voxels)
@@ -116,82 +117,37 @@ chosen = np.random.default_rng(1).choice(len(voxels), arguments.fits, replace=Fa
 fits = least_squares.fit_voxels(voxels[chosen])
 report(f"{arguments.fits} voxels fitted by least squares")
 
-
-def quantities(values):
-    """Return what is shown, by name: values, unit and range."""
-    p = dict(zip(model.parameter_names, values.T, strict=True))
-    return {
-        "m0s": (p["m0s"], "", (0, 0.25)),
-        "T1": (1 / p["R1"], "s", (0.8, 3)),
-        "T2f": (1e3 / p["R2f"], "ms", (40, 120)),
-        "Rx": (p["Rx"], "1/s", (5, 45)),
-        "T2s": (1e6 * p["T2s"], "µs", (6, 18)),
-        "omega0": (p["omega0"] / (2 * np.pi), "Hz", (-100, 100)),
-        "B1": (p["B1"], "", (0.7, 1.3)),
-    }
-
-
 white = (fits.theta[:, 0] > 0.1) & (fits.relative_residual < 0.04)
 if arguments.data is None:
     white &= phantom.select("white matter")[chosen]
-by_network, by_fit = quantities(estimate[chosen]), quantities(fits.theta)
 print(f"\nWhite matter: medians over {white.sum()} voxels")
 print(f"{'':8}{'network':>10}{'NLLS':>10}{'median |difference|':>22}")
-for name, (values, unit, _) in by_network.items():
-    a, b = values[white], by_fit[name][0][white]
-    print(
-        f"{name:8}{np.median(a):10.4g}{np.median(b):10.4g}"
-        f"{np.median(np.abs(a - b)):22.3g} {unit}"
-    )
+for k, parameter in enumerate(model.parameters):
+    a, b = estimate[chosen][white, k], fits.theta[white, k]
+    numbers = f"{np.median(a):10.4g}{np.median(b):10.4g}{np.median(np.abs(a - b)):22.3g}"
+    unit = "" if parameter.unit == "1" else parameter.unit
+    print(f"{parameter.name:8}{numbers} {unit}")
 
-
-def image(values):
-    """Put voxels back where they were."""
-    out = np.full(mask.shape, np.nan)
-    out[mask] = values
-    return out
-
-
-def draw_maps(values, title):
-    """Draw all maps, each with a colour bar."""
-    figure, axes = plt.subplots(2, 4, figsize=(13, 7), layout="constrained")
-    figure.suptitle(title)
-    shown = quantities(values)
-    amplitude = np.linalg.norm(voxels, axis=1)
-    shown["signal"] = amplitude, "norm", (0, np.percentile(amplitude, 99.5))
-    for axis, (name, (data, unit, limits)) in zip(axes.flat, shown.items(), strict=True):
-        cmap = "RdBu_r" if name == "omega0" else "viridis"
-        cmap = "gray" if name == "signal" else cmap
-        picture = axis.imshow(image(data), cmap=cmap, vmin=limits[0], vmax=limits[1])
-        figure.colorbar(picture, ax=axis, shrink=0.8, extend="both")
-        axis.set_title(f"{name} ({unit})" if unit else name)
-        axis.set_axis_off()
-    return figure
-
-
-arguments.output.mkdir(parents=True, exist_ok=True)
-figures = {
-    "maps_crb": draw_maps(estimate, "Network trained with the CRB loss"),
-    "maps_mse": draw_maps(
+maps = {
+    "maps_crb": (estimate, "Network trained with the CRB loss"),
+    "maps_mse": (
         estimators["network, MSE loss"].predict(voxels),
         "Network trained with the mean squared error",
     ),
 }
 if arguments.data is None:
-    figures["maps_truth"] = draw_maps(phantom.theta, "Truth")
+    maps["maps_truth"] = phantom.theta, "Truth"
+figures = {
+    name: MapsDisplay.from_predictions(values, mask, model, title=title).figure_
+    for name, (values, title) in maps.items()
+}
 
 # %%
-# Training curves: the CRB loss is absolute; an ideal estimator has 1.
+# Training curves: the CRB loss, outliers counted linearly, is absolute; an ideal estimator
+# has 1.
 
-figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
-history = network.history_
-epochs = [record["epoch"] for record in history]
-axis.semilogy(epochs, network.loss_curve_, label="training")
-axis.semilogy(epochs, [r["validation_loss"] for r in history], label="validation")
-axis.axhline(1, color="gray", linestyle=":", label="1")
-axis.set(xlabel="epoch", ylabel="CRB loss, outliers counted linearly")
-axis.legend()
-figures["training"] = figure
+figures["training"] = TrainingDisplay.from_estimator(network).figure_
+arguments.output.mkdir(parents=True, exist_ok=True)
 for name, figure in figures.items():
     figure.savefig(arguments.output / f"{name}.png", dpi=120)
 report(f"pictures saved in {arguments.output}")

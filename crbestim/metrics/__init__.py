@@ -7,6 +7,7 @@ left out of every average; errors of a periodic parameter are taken modulo its p
 """
 
 from .comparison import compare_estimators
+from .coverage import interval_coverage
 from .efficiency import crb_loss, efficiency_score, efficiency_scorer, wrapped_error
 from .moments import BiasVariance, bias_variance
 
@@ -17,5 +18,6 @@ __all__ = [
     "crb_loss",
     "efficiency_score",
     "efficiency_scorer",
+    "interval_coverage",
     "wrapped_error",
 ]

@@ -168,6 +168,25 @@ SUBJECTS = [
         only=NDARRAY,
         bad={"n_realizations": BAD_COUNT | {"one": 1}, "std": {"negative": -Y}},
     ),
+    every_option(
+        "interval_coverage",
+        lambda lab, estimator=None, levels=(0.5,), sigma_known=True: (
+            metrics.interval_coverage(
+                estimator or lab.fitted("nlls", "magnitudes"),
+                lab.mono,
+                THETA["mono"],
+                50.0,
+                levels,
+                2,
+                sigma_known=sigma_known,
+            )
+        ),
+        {
+            "estimator": ["abc", 5],
+            "levels": ["a", 0.5, [0.0], [1.5], [], None],
+            "sigma_known": [None, 1, "yes"],
+        },
+    ),
     Subject(
         "BiasVariance.from_errors",
         lambda lab, errors, crb: metrics.BiasVariance.from_errors(errors, crb).loss,
