@@ -17,18 +17,22 @@ SIZES = {
     "plot_crb_versus_mse": ["--samples", "300", "--epochs", "2", "--grid", "4"],
     "plot_design": ["--pulses", "120", "--seconds", "4", "--realizations", "1"],
     "plot_grid_search": ["--samples", "330", "--epochs", "1"],
+    "plot_ivim_algorithms": ["--realizations", "10"],
     "plot_known_b1": ["--samples", "60", "--fits", "10", "--training", "300"],
     "plot_multi_echo": ["--samples", "300"],
     "plot_nifti_maps": ["--size", "32"],
     "plot_subspace": ["--samples", "40", "--test", "20", "--components", "6", "8"],
 }
+# Where measured data are, if not in `data`.
+FOLDERS = {"plot_ivim_algorithms": "data/external"}
 PICTURES = {"maps_crb.png", "maps_mse.png", "training.png"}
 
 
 # Each with the library's own sequence, and some with measured data.
 RUNS = [(example, False) for example in SIZES]
 RUNS += [
-    (f"plot_{name}", True) for name in ("brain_maps", "compare_estimators", "subspace")
+    (f"plot_{name}", True)
+    for name in ("brain_maps", "compare_estimators", "ivim_algorithms", "subspace")
 ]
 
 
@@ -49,9 +53,10 @@ def started(tmp_path_factory):
     """Start all examples, two at a time: they wait for each other least that way."""
     pool, runs = ThreadPoolExecutor(2), {}
     for example, measured in RUNS:
-        if not measured or SHARED.is_dir():
+        data = SHARED / FOLDERS.get(example, "data")
+        if not measured or data.is_dir():
             folder = tmp_path_factory.mktemp(example)
-            data = SHARED / "data" if measured else None
+            data = data if measured else None
             runs[example, measured] = folder, pool.submit(run, example, folder, data)
     yield runs
     pool.shutdown(cancel_futures=True)
@@ -121,6 +126,24 @@ def test_design(outcome):
     rows = [line for line in printed.splitlines() if line.startswith("tissue 0")]
     library, designed = (float(row[24:].split()[0]) for row in rows)
     assert designed < library
+
+
+@pytest.mark.parametrize("measured", [False, True])
+def test_ivim_algorithms(outcome, measured):
+    if measured and not (SHARED / FOLDERS["plot_ivim_algorithms"]).is_dir():
+        pytest.skip("needs published results, a folder beside the project")
+    pictures, printed = outcome("plot_ivim_algorithms", measured)
+    assert pictures == {"algorithms.png", "ranges.png"}
+    text = printed[printed.index("SNR 50") : printed.index("SNR 100")]
+    rows = [line for line in text.splitlines() if "±" in line]
+    losses = {row[:32].strip(): float(row[32:].split()[0]) for row in rows}
+    assert len(losses) == (22 if measured else 3)
+    assert losses["segmented fit"] > 1.2
+    if measured:
+        # Losses of f at SNR 50 that were computed independently.
+        assert losses["TCML_TechnionIIT_lsq_sls_trf"] == pytest.approx(0.97, abs=0.1)
+        assert 1.3 < losses["IAR_LU_segmented_2step"] < 1.6
+        assert losses["ETP_SRI_LinearFitting"] > 20
 
 
 def test_known_b1(outcome):
