@@ -72,6 +72,78 @@ def draw_parameters(model, n_samples, rng, distributions=None):
     return theta
 
 
+def mixture_of(model, distributions=None):
+    """Return what `draw_parameters` draws from, a mixture of kinds of tissue.
+
+    Parameters
+    ----------
+    model : SignalModel
+        Model whose parameters to draw.
+    distributions : dict, default=None
+        SciPy frozen distributions by parameter name, as in `draw_parameters`.
+
+    Returns
+    -------
+    list of tuple
+        Weight of each kind, and a distribution for each parameter, None for an amplitude
+        that has none.
+    """
+    given = check_distributions(model, distributions)
+    kinds = _kinds_to_draw(model, given)
+    if distributions is not None and len(kinds) > 1:
+        kinds = ["tissue"]
+    shares = {"tissue": 1 - FLUID_SHARE, "fluid": FLUID_SHARE}
+    return [
+        (
+            shares[kind] if len(kinds) > 1 else 1.0,
+            [
+                given.get(p.name, (kind == "fluid" and p.fluid) or p.distribution)
+                for p in model.parameters
+            ],
+        )
+        for kind in kinds
+    ]
+
+
+def log_densities(model, mixture, theta):
+    """Logarithm of the density of parameters in each kind of tissue.
+
+    Parameters
+    ----------
+    model : SignalModel
+        The model.
+    mixture : list of tuple
+        What `mixture_of` returns.
+    theta : ndarray of shape (n_samples, n_parameters)
+        Parameters.
+
+    Returns
+    -------
+    ndarray of shape (n_kinds, n_samples)
+        Log-densities with the weight of each kind, minus infinity outside of the bounds.
+        An amplitude without a distribution has the density 1/amplitude, up to a constant.
+    """
+    low, high = model.bounds.T
+    inside = ((theta >= low) & (theta <= high)).all(axis=1)
+    out = np.full((len(mixture), len(theta)), -np.inf)
+    for density, (weight, frozen) in zip(out, mixture, strict=True):
+        density[inside] = np.log(weight)
+        for parameter, column, distribution in zip(
+            model.parameters, theta[inside].T, frozen, strict=True
+        ):
+            density[inside] += _log_density(parameter, column, distribution)
+    return out
+
+
+def _log_density(parameter, values, frozen):
+    """Return the log-density of values inside the bounds."""
+    with np.errstate(divide="ignore"):
+        if frozen is None:
+            return -np.log(values)
+        low, high = parameter.bounds
+        return frozen.logpdf(values) - np.log(frozen.cdf(high) - frozen.cdf(low))
+
+
 def can_draw(model):
     """Return whether all parameters of a model have a distribution inside its bounds."""
     return not _missing(model, ()) and not all(_outside(model, ()).values())

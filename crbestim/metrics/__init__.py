@@ -9,10 +9,13 @@ left out of every average; errors of a periodic parameter are taken modulo its p
 from .comparison import compare_estimators
 from .coverage import interval_coverage
 from .efficiency import crb_loss, efficiency_score, efficiency_scorer, wrapped_error
+from .limit import BayesRisk, bayes_risk
 from .moments import BiasVariance, bias_variance
 
 __all__ = [
+    "BayesRisk",
     "BiasVariance",
+    "bayes_risk",
     "bias_variance",
     "compare_estimators",
     "crb_loss",

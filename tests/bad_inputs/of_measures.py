@@ -187,6 +187,23 @@ SUBJECTS = [
             "sigma_known": [None, 1, "yes"],
         },
     ),
+    every_option(
+        "bayes_risk",
+        lambda lab, **given: metrics.bayes_risk(
+            **{"model": lab.mono, "theta": [[0.08, 1.0]], "snr": 50.0} | given
+        ),
+        {
+            "model": NOT_MODELS,
+            "theta": ["a", [[0.08]], [[np.nan, 1.0]], [[-1.0, 1.0]]],
+            "snr": BAD_SNR | {"range": (10, 100)},
+            "distributions": [5, {"T2": 1.0}, {"T3": None}],
+            "n_draws": BAD_COUNT | {"few": 10},
+            "least_ess": NOT_NUMBERS | {"zero": 0.0},
+            "random_state": BAD_SEED,
+            "n_jobs": [0, "two"],
+        },
+        says={"theta": "theta|T2", "distributions": "distributions|distribution", **SEED},
+    ),
     Subject(
         "BiasVariance.from_errors",
         lambda lab, errors, crb: metrics.BiasVariance.from_errors(errors, crb).loss,
