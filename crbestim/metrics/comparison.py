@@ -8,6 +8,7 @@ import numpy as np
 
 from .._arrays import as_reals
 from .._options import check_flag
+from .limit import bayes_risk
 from .moments import BiasVariance
 from .realizations import Realizations, check_estimator
 
@@ -29,6 +30,7 @@ def compare_estimators(
     estimates=None,
     published=None,
     standard_errors=False,
+    limit=None,
 ):
     """Compare estimators on the same noisy signals, and with results of others.
 
@@ -61,6 +63,11 @@ def compare_estimators(
     standard_errors : bool, default=False
         Whether to add the Monte Carlo standard errors of ``crb_loss``, ``bias_ratio``,
         ``variance_ratio`` and ``outlier_share``, in columns that end with ``_se``.
+    limit : dict, default=None
+        Options of :func:`bayes_risk`, ``{}`` for its defaults: with them, rows named
+        ``limit`` give the loss of the best possible estimator for theta, which has to be
+        drawn from the distributions. It sees noise of its own; the standard error of its
+        loss includes that other theta could have been drawn.
 
     Returns
     -------
@@ -134,6 +141,8 @@ def compare_estimators(
     4.99
     """
     others = _check_results(estimates, "estimates") | _check_results(published, "published")
+    if limit is not None:
+        others["limit"] = "limit", _check_options(limit, others)
     estimators = _check_estimators(estimators, others)
     has_errors = check_flag("standard_errors", standard_errors)
     has_levels = isinstance(snr, list | np.ndarray) and np.ndim(snr) == 1 and len(snr) > 0
@@ -143,16 +152,13 @@ def compare_estimators(
     ]
     columns = {c: [] for c in ("estimator", *["snr"] * has_levels, "parameter")}
     for name in (*estimators, *others):
-        if name in estimators:
-            results = (_run(estimators[name], noisy) for noisy in levels)
-        else:
-            results = _existing(*others[name], name, levels, has_levels)
-        for noisy, (quality, lost, speed) in zip(levels, results, strict=True):
+        results = _results(name, estimators, others, levels, has_levels)
+        for noisy, result in zip(levels, results, strict=True):
             columns["estimator"] += [name] * model.n_parameters
             columns["parameter"] += list(model.parameter_names)
             if has_levels:
                 columns["snr"] += [noisy.snr] * model.n_parameters
-            for column, values in _measures(quality, lost, speed, has_errors).items():
+            for column, values in _measures(*result, has_errors).items():
                 values = np.broadcast_to(values, model.n_parameters)
                 columns.setdefault(column, []).extend(values.tolist())
     return _table(columns, ["estimator", *["snr"] * has_levels, "parameter"])
@@ -192,6 +198,47 @@ def _check_results(results, argument):
     if not isinstance(results, dict):
         raise TypeError(f"{argument} is {results!r}; give a dict of results by name.")
     return {name: (argument, result) for name, result in results.items()}
+
+
+def _check_options(limit, others):
+    """Return options of the limit, if no other result has its name."""
+    if not isinstance(limit, dict):
+        raise TypeError(
+            f"limit is {limit!r}; give a dict of options of bayes_risk, or {{}}."
+        )
+    if "limit" in others:
+        raise ValueError("'limit' names a result and the limit; rename the result.")
+    return limit
+
+
+def _results(name, estimators, others, levels, has_levels):
+    """Return quality, lost samples and speed of an estimator or result, by level."""
+    if name in estimators:
+        return (_run(estimators[name], noisy) for noisy in levels)
+    argument, result = others[name]
+    if argument == "limit":
+        return (_limit_of(noisy, result) for noisy in levels)
+    return _existing(argument, result, name, levels, has_levels)
+
+
+class _Limit:
+    """What the limit has of the measures of an estimator."""
+
+    def __init__(self, found):
+        nothing = np.full(found.risk.shape, np.nan)
+        self.loss, self._error = found.risk, found.standard_error
+        self.median_ratio = self.outlier_share = nothing
+        self.bias_ratio = self.variance_ratio = nothing
+
+    def standard_errors(self):
+        names = "bias_ratio", "variance_ratio", "outlier_share"
+        return {"loss": self._error} | dict.fromkeys(names, self.median_ratio)
+
+
+def _limit_of(noisy, options):
+    """Return the least loss, and which samples are left out."""
+    found = bayes_risk(noisy.model, noisy.theta, noisy.snr, **options)
+    return _Limit(found), np.isnan(found.estimates).any(axis=1), np.nan
 
 
 def _run(estimator, noisy):

@@ -24,7 +24,8 @@ class Realizations:
         low, high = check_snr(snr)
         if low != high:
             raise ValueError(f"snr = {snr!r}; give one number, the same for all samples.")
-        self.snr = snr = low
+        self.model, self.snr = model, low
+        snr = low
         self.theta = model.check_theta(theta)
         check_memory(n_realizations, self.theta.size, "n_realizations")
         self.sigma = noise_of_signals(model, self.theta, 1 / snr)

@@ -147,6 +147,7 @@ SUBJECTS = [
         {
             "estimates": [[1], "a", {"a": None}, {"a": 5.0}, {"a": "abc"}, {"a": [[1.0]]}],
             "published": [[1], {"a": None}, {"a": (1.0, 2.0)}, {"a": ("a", "b", 9)}],
+            "limit": [True, 5, "a", [1]],
         },
     ),
     every_option(

@@ -7,7 +7,7 @@ from scipy import stats
 
 from crbestim.bounds import cramer_rao_bound
 from crbestim.datasets.distributions import draw_parameters, log_densities, mixture_of
-from crbestim.metrics import bayes_risk
+from crbestim.metrics import bayes_risk, compare_estimators, comparison
 from crbestim.models import MonoExponential, SignalModel
 from crbestim.noise import Noise
 from tests.metrics.lines import Line
@@ -136,6 +136,26 @@ def test_voxels_with_few_effective_draws_are_left_out_and_counted(of_lines):
     )
     assert few.n_left_out == 6 and np.isnan(few.risk).all()
     assert np.isnan(few.estimates).all()
+
+
+def test_the_limit_stands_beside_estimators_on_request(of_lines, monkeypatch):
+    theta, found = of_lines
+    monkeypatch.setattr(comparison, "_LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(comparison, "find_spec", lambda name: None)
+
+    def truth(X):
+        return np.resize(theta, (len(X), 2))
+
+    options = dict(distributions=PRIOR, random_state=0, n_draws=1000)
+    table = compare_estimators(
+        {"truth": truth}, Affine(), theta, 4, 2, limit=options, standard_errors=True
+    )
+    assert table["estimator"] == ["truth"] * 2 + ["limit"] * 2
+    assert table["crb_loss"] == [0, 0, *found.risk]
+    assert table["crb_loss_se"] == [0, 0, *found.standard_error]
+    assert np.isnan(table["bias_ratio"][2:]).all() and table["lost_share"][2] == 0
+    with pytest.raises(TypeError, match="limit is True; give a dict of options"):
+        compare_estimators({"truth": truth}, Affine(), theta, 4, 2, limit=True)
 
 
 def test_draws_that_miss_the_bounds_start_again():
