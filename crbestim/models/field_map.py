@@ -6,23 +6,16 @@ r"""Off-resonance from the phase of gradient echoes: a map of B0.
 IEEE TMI 2008, doi 10.1109/TMI.2008.923956).
 """
 
-from scipy import stats
+from dataclasses import replace
 
 from .._options import check_flag
 from ..kernels.field_maps import turning_echo
-from ..parameters import Parameter, truncated_normal
 from ._checks import check_echo_times
 from ._closed_form import ClosedFormModel, off_resonance_of
+from ._tissue import R2S
 
-_R2S = Parameter(
-    "R2s",
-    bounds=(0.0, 500.0),
-    domain=(0.0, 1e4),
-    unit="1/s",
-    symbol="R_2^*",
-    distribution=truncated_normal(22.0, 8.0, 5.0, 100.0),
-    fluid=stats.uniform(1.0, 4.0),
-)
+# Echoes may not decay at all, or within a millisecond.
+_R2S = replace(R2S, bounds=(0.0, 500.0), domain=(0.0, 1e4))
 
 
 class FieldMap(ClosedFormModel):
