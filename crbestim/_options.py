@@ -1,5 +1,6 @@
 """Checks of options: one number, yes or no, one of several, names, values by name."""
 
+import os
 from collections.abc import Mapping
 
 import numpy as np
@@ -21,6 +22,22 @@ def check_flag(name, value):
     if not isinstance(value, bool | np.bool_):
         raise ValueError(f"{name} = {value!r}; give True or False.")
     return bool(value)
+
+
+def check_path(path):
+    """Return the path of a file, or raise an error if it is something else.
+
+    Examples
+    --------
+    >>> from crbestim._options import check_path
+    >>> check_path(3)
+    Traceback (most recent call last):
+    ...
+    TypeError: path is 3; give the path of a file, as text or a Path.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path is {path!r}; give the path of a file, as text or a Path.")
+    return path
 
 
 def check_choice(name, value, allowed):

@@ -4,15 +4,13 @@ Angles are in rad and durations in s. A sequence is one train of pulses, or seve
 that are played in separate cycles; pulse 0 of each train is its inversion pulse.
 """
 
-import os
-
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from ._arrays import as_settings
-from ._options import check_number
+from ._options import check_number, check_path
 from ._representation import constructor_call
-from ._sequence_files import read_sequence_file
+from ._sequence_files import read_hybrid_state, read_sequence_file, write_hybrid_state
 from ._warnings import warn
 from .exceptions import ImplausibleValueWarning, SequenceFileError
 
@@ -164,11 +162,7 @@ class HybridStateSequence:
         ...     HybridStateSequence.from_file(path, tr=3.5e-3)
         HybridStateSequence(alpha=[3.14, 0.5, 0.7], trf=[0.0005, 0.0003, 0.0004], tr=0.0035)
         """
-        if not isinstance(path, str | os.PathLike):
-            raise TypeError(
-                f"path is {path!r}; give the path of a file, as text or a Path."
-            )
-        alpha, trf, file_tr = read_sequence_file(path)
+        alpha, trf, file_tr = read_sequence_file(check_path(path))
         if tr is None and file_tr is None:
             raise SequenceFileError(f"{path} has no TR; give tr, in seconds")
         tr = file_tr if tr is None else tr
@@ -176,6 +170,104 @@ class HybridStateSequence:
             return cls(alpha, trf, tr)
         except ValueError as error:
             raise SequenceFileError(f"{path}: {error}") from error
+
+    @classmethod
+    def from_pulseq(cls, path):
+        """Read a sequence from a Pulseq file of version 1.5.
+
+        Pulses and their purpose are those of the file: each inversion begins a train, and
+        excitations are its other pulses, which have to be rectangular and on resonance,
+        with one TR between all centres, phases that differ by multiples of pi, and
+        balanced gradients. A phase that alternates gives positive flip angles; an opposite
+        one, negative ones. A rectangular inversion has the angle of its integral; any other
+        is adiabatic and has pi. What else a file plays has no model and is refused, with
+        the number of its block. Samples are not needed; those that follow a pulse must have
+        their echo at TR/2. The model has a sample of every pulse, also where the file has
+        none.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A ``.seq`` file, read by pypulseq: ``python -m pip install "crbestim[pulseq]"``.
+
+        Returns
+        -------
+        sequence : HybridStateSequence
+            The sequence.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        SequenceFileError
+            If the file cannot be read, or plays anything else.
+        ImportError
+            If pypulseq is not installed.
+
+        Warns
+        -----
+        ImplausibleValueWarning
+            If an inversion is not rectangular: the saturation of a semi-solid pool by it is
+            then that of a rectangle of the same duration.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from crbestim.sequences import HybridStateSequence
+        >>> sequence = HybridStateSequence([3.14, 0.5, 0.7], [5e-4, 3e-4, 4e-4], tr=3.5e-3)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     sequence.to_pulseq(Path(folder, "train.seq"))
+        ...     again = HybridStateSequence.from_pulseq(Path(folder, "train.seq"))
+        >>> again.alpha.round(5), again.trf, again.tr
+        (array([3.14, 0.5 , 0.7 ]), array([0.0005, 0.0003, 0.0004]), 0.0035)
+        """
+        alpha, trf, tr, is_shaped = read_hybrid_state(check_path(path))
+        if is_shaped:
+            warn(
+                f"{path}: an inversion is not rectangular; it is taken as one by pi of its "
+                "duration, whose saturation of a semi-solid pool is another",
+                ImplausibleValueWarning,
+                stacklevel=2,
+            )
+        try:
+            return cls(alpha, trf, tr)
+        except ValueError as error:
+            raise SequenceFileError(f"{path}: {error}") from error
+
+    def to_pulseq(self, path, *, system=None):
+        """Write the sequence to a Pulseq file of version 1.5.
+
+        Each repetition is a block with a rectangular pulse, whose phase alternates, and
+        four samples around the echo, TR/2 after its centre. Pulse 0 of a train is an
+        inversion, by its ``use``. Trains follow one another. Gradients are not part of the
+        sequence: add those of readout and slab, and the crushers around inversions.
+        Durations are rounded to 1 us, and angles kept to six digits.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file, which ends in ``.seq``.
+        system : pypulseq.Opts, default=None
+            Dead times and rasters of the scanner; by default those of pypulseq.
+
+        Raises
+        ------
+        ValueError
+            If pypulseq finds the timing impossible, or TR is no multiple of its raster,
+            by default 10 us.
+        ImportError
+            If pypulseq is not installed: ``python -m pip install "crbestim[pulseq]"``.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from crbestim.sequences import HybridStateSequence
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     HybridStateSequence.default().to_pulseq(Path(folder, "default.seq"))
+        """
+        write_hybrid_state(check_path(path), self.trains, self.tr, system)
 
     @property
     def alpha(self):

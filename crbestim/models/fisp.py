@@ -9,7 +9,8 @@ the code, in ``crbestim/kernels/extended_phase_graph.py``.
 import numpy as np
 
 from .._arrays import as_settings
-from .._options import check_flag, check_number
+from .._options import check_flag, check_number, check_path
+from .._sequence_files import read_fisp
 from .._validation import check_count
 from ..kernels.extended_phase_graph import N_PARAMETERS, Pulses, simulate
 from ..kernels.interpolation import ROWS
@@ -110,6 +111,50 @@ class FISPFingerprinting(CompiledModel):
         self._check()
         parameters = (T1, T2, *([transmit_field(_HIGHEST_B1)] if b1 else []))
         self._choose_parameters(parameters, bounds)
+
+    @classmethod
+    def from_pulseq(cls, path, *, b1=False, n_states=None, bounds=None):
+        """Build the model of a train of pulses in a Pulseq file of version 1.5.
+
+        Pulses and their purpose are those of the file. Flip angles and phases are those of
+        the integrals of the excitations, which have to be on resonance and to keep their
+        axis; TR is from centre to centre, and TE from there to the sample that is closest
+        to the centre of k-space. An inversion, adiabatic or by pi, may come before all.
+        Whatever else a file plays, such as saturation or T2 preparation, has no model and
+        is refused with the number of its block, as are gradients that are balanced or
+        change from repetition to repetition. Slice profiles are not simulated.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A ``.seq`` file, read by pypulseq: ``python -m pip install "crbestim[pulseq]"``.
+        b1, n_states, bounds
+            As of the class.
+
+        Returns
+        -------
+        model : FISPFingerprinting
+            The model. Its last TR, on which no sample depends, is that before it.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        SequenceFileError
+            If the file cannot be read, or plays anything else.
+        ImportError
+            If pypulseq is not installed.
+
+        Examples
+        --------
+        >>> from crbestim.models import FISPFingerprinting
+        >>> FISPFingerprinting.from_pulseq("mrf.seq")
+        Traceback (most recent call last):
+        ...
+        FileNotFoundError: there is no sequence file mrf.seq
+        """
+        train = read_fisp(check_path(path))
+        return cls(**train, b1=b1, n_states=n_states, bounds=bounds)
 
     def _check(self):
         _refuse(np.abs(self.alpha) > 2 * np.pi, "alpha", self.alpha, " rad",

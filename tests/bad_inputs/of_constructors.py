@@ -434,5 +434,17 @@ SUBJECTS = [
         ),
         {"estimator": [5, "text"], "path": [None, 5], "training_state": [None, 1, "a"]},
     ),
+    every_option(
+        "HybridStateSequence.from_pulseq",
+        lambda lab, path: HybridStateSequence.from_pulseq(path),
+        {"path": [None, 5, "nowhere.seq", 1.5]},
+        says={"path": "path|file"},
+    ),
+    every_option(
+        "FISPFingerprinting.from_pulseq",
+        lambda lab, path: models.FISPFingerprinting.from_pulseq(path),
+        {"path": [None, 5, "nowhere.seq", 1.5]},
+        says={"path": "path|file"},
+    ),
 ]
 ROWS = []
