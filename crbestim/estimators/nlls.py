@@ -414,8 +414,15 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
         found = in_parallel(tasks, self.n_jobs, **options)
         sizes = [len(data.X[c]) for c in parts]
         found = with_progress(found, sizes, "voxels", self.verbose)
-        for rows, part in zip(parts, found, strict=True):
-            fits.put(numbers[rows], part)
+        try:
+            for rows, part in zip(parts, found, strict=True):
+                fits.put(numbers[rows], part)
+        except BaseException as error:
+            error.fits = fits
+            error.add_note(
+                "Its attribute `fits` holds the voxels fitted before; others are NaN."
+            )
+            raise
 
     def _advice_where(self, fits, known):
         """Return what helps where searches stalled, after a check of the Jacobian there."""
