@@ -48,6 +48,14 @@ def all_ignored():
 
 
 @contextmanager
+def collected():
+    """Hold back warnings of this library, and give them as a list of text and category."""
+    told = []
+    with _kept(lambda *warning: told.append(warning) or True):
+        yield told
+
+
+@contextmanager
 def told_to_caller(stacklevel=2):
     """Let warnings of what a method calls point to the line that called the method."""
     told = []

@@ -1,6 +1,7 @@
 """Estimators: assemble models, bounds and networks behind scikit-learn's interface."""
 
 from ._base import BoundedRegressor
+from ._blocks import predict_blocks
 from ._linear_calibration import LinearCalibration, LinearModel
 from ._matching import BallTree, BallTreeCells
 from ._residuals import Residuals
@@ -23,6 +24,7 @@ __all__ = [
     "Residuals",
     "VoxelFits",
     "VoxelStatus",
+    "predict_blocks",
 ]
 
 # help() and pickles name these classes by what users import.
