@@ -1,5 +1,6 @@
 """Work on a cluster of dask has the same results, whatever becomes of its workers."""
 
+import importlib
 import os
 import pickle
 import re
@@ -21,6 +22,7 @@ from crbestim.metrics import compare_estimators
 from crbestim.models import BalancedSteadyState, FunctionModel, MonoExponential
 from crbestim.sequences import HybridStateSequence
 from crbestim.subspace import SubspaceProjection
+from tests.conftest import ROOT
 from tests.slow_tasks import block
 
 distributed = pytest.importorskip("distributed")
@@ -29,7 +31,7 @@ MODEL = MonoExponential([0.01, 0.03, 0.06], signal="magnitude")
 
 @pytest.fixture(scope="module")
 def client():
-    options = dict(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    options = dict(n_workers=2, threads_per_worker=1, dashboard_address=":0")
     settings = {"distributed.scheduler.allowed-failures": 1}
     with (
         distributed.worker.dask.config.set(settings),
@@ -79,6 +81,18 @@ def test_results_are_those_of_one_process(client):
         found = work()
     for one, other in zip(expected, found, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_the_example_runs(on_dask, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    example = importlib.import_module("cluster")
+    # Two pools take too long to compile.
+    monkeypatch.setattr(example, "load_model", lambda: MODEL)
+    sizes = "--samples 300 --epochs 1 --voxels 60 --fits 8 --chunk 30".split()
+    example.work(example.parser.parse_args(sizes))
+    shown = capsys.readouterr().out
+    for name in ("simulation: 60", "network: 60", "one step: 60", "least squares: 8"):
+        assert f"{name} voxels in" in shown
 
 
 def blocks(n=8, seconds=0.05, **options):
