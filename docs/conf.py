@@ -1,6 +1,7 @@
 """Settings of the documentation. Nothing here needs the network."""
 
 import configparser
+import importlib.util
 import os
 from pathlib import Path
 
@@ -19,6 +20,8 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
 templates_path = ["_templates"]
@@ -31,11 +34,22 @@ autosummary_ignore_module_all = False
 autosummary_imported_members = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
+toc_object_entries_show_parents = "hide"
 
 html_theme = "pydata_sphinx_theme"
 html_title = "crbestim"
 html_show_sourcelink = False
-html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
+html_sidebars = {"index": [], "contributing": []}
+html_theme_options = {"secondary_sidebar_items": ["page-toc"], "show_nav_level": 2}
+
+# One file of MathJax, glyphs included, from a package: readers need no network.
+package = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent
+html_static_path = ["_static", str(package / "static" / "mathjax" / "tex-svg.js")]
+html_css_files = ["site.css"]
+mathjax_path = "tex-svg.js"
+
+# Outputs and prompts are not copied.
+copybutton_exclude = ".linenos, .gp, .go"
 
 # The examples train networks. CRBESTIM_GALLERY=0, or -D plot_gallery=0, shows their
 # code without running it. A string, because what -D gives is one.

@@ -27,6 +27,8 @@ BUILT = DOCS / "contributing.rst"
 EXAMPLES = DOCS / "contributing_examples.py"
 # Pages by the code that they show.
 CODE = {
+    DOCS / "nine_lines.py": DOCS / "index.rst",
+    GUIDE / "compare.py": GUIDE / "compare.rst",
     GUIDE / "own_model.py": GUIDE / "own_model.rst",
     GUIDE / "multi_echo.py": GUIDE / "models.rst",
     GUIDE / "field_maps.py": GUIDE / "models.rst",
@@ -34,6 +36,36 @@ CODE = {
     GUIDE / "inversion.py": GUIDE / "models.rst",
     EXAMPLES: BUILT,
 }
+
+
+def test_nine_lines(capsys):
+    names = runpy.run_path(str(DOCS / "nine_lines.py"))
+    code = (DOCS / "nine_lines.py").read_text("utf-8").split("# begin lines\n")[1]
+    assert len([line for line in code.splitlines() if line and line[0] != "#"]) == 9
+    # The mean of 1000 errors of each of two columns, and three of its standard deviations.
+    assert float(capsys.readouterr().out) == pytest.approx(1, abs=0.2)
+    assert names["maps"].shape == names["std"].shape == names["low"].shape == (1000, 2)
+
+
+def test_the_figure_of_the_landing_page_says_what_is_so():
+    figures = runpy.run_path(str(DOCS / "figures.py"))
+    _, errors = figures["measure"](figures["fitted"](max_iter=25), 8, 200)
+    square, bound, least = ((bias**2 + sd**2).mean() for bias, sd in errors.values())
+    assert least == pytest.approx(1, abs=0.15)
+    assert least < bound < square / 2
+    for theme in ("light", "dark"):
+        drawn = (DOCS / "_static" / f"idea-{theme}.svg").read_text("utf-8")
+        assert all(name in drawn for name in errors)
+
+
+def test_estimators_of_the_page_on_comparisons():
+    names = runpy.run_path(str(GUIDE / "compare.py"))
+    columns = "crb_loss", "median_ratio", "outlier_share", "bias_ratio", "variance_ratio"
+    measured = [np.asarray(names["table"][name]) for name in columns]
+    shown = [[1.01, 2.91], [1.02, 1.67], [0.00, 0.02], [0.00, 1.91], [1.00, 1.00]]
+    np.testing.assert_allclose(measured, shown, atol=0.0051)
+    assert min(names["theirs"]["crb_loss"]) > 100
+    assert names["scores"].shape == (3,)
 
 
 @pytest.fixture(scope="module")
