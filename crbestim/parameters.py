@@ -185,7 +185,7 @@ class Parameter:
     period: float = np.inf
     distribution: object = None
     fluid: object = None
-    usual: tuple = None
+    usual: tuple | None = None
 
     def __post_init__(self):
         """Check what it is made of, and that the limits are in order."""

@@ -42,6 +42,8 @@ def test_nine_lines(capsys):
     names = runpy.run_path(str(DOCS / "nine_lines.py"))
     code = (DOCS / "nine_lines.py").read_text("utf-8").split("# begin lines\n")[1]
     assert len([line for line in code.splitlines() if line and line[0] != "#"]) == 9
+    code = code.split("# end lines")[0]
+    assert f"```python\n{code}```\n" in (ROOT / "README.md").read_text("utf-8")
     # The mean of 1000 errors of each of two columns, and three of its standard deviations.
     assert float(capsys.readouterr().out) == pytest.approx(1, abs=0.2)
     assert names["maps"].shape == names["std"].shape == names["low"].shape == (1000, 2)

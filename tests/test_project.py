@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -222,9 +223,36 @@ def test_only_a_model_and_its_views_import_each_other():
     assert circles(FILES) == {frozenset({"crbestim.models.base", "crbestim.models.views"})}
 
 
-def test_version_is_the_one_in_the_metadata():
+@pytest.fixture
+def metadata():
+    """Return setup.cfg."""
+    found = configparser.ConfigParser()
+    found.read(ROOT / "setup.cfg", encoding="utf-8")
+    return found
+
+
+def test_version_is_the_one_in_the_metadata(metadata):
     import crbestim
 
-    metadata = configparser.ConfigParser()
-    metadata.read(ROOT / "setup.cfg", encoding="utf-8")
     assert crbestim.__version__ == metadata["metadata"]["version"]
+    for name in ("CITATION.cff", "conda/meta.yaml"):
+        text = (ROOT / name).read_text("utf-8")
+        versions = re.findall(r"^ *version: (.*)$", text, re.MULTILINE)
+        assert versions == [crbestim.__version__]
+
+
+def test_the_recipe_has_the_requirements_of_the_package(metadata):
+    text = (ROOT / "conda/meta.yaml").read_text("utf-8")
+    run = text.split("  run:\n")[1].split("\n\n")[0]
+    recipe = {line.strip("- ").replace(" ", "") for line in run.splitlines()}
+    ours = set(metadata["options"]["install_requires"].strip().splitlines())
+    ours |= {f"python{metadata['options']['python_requires']}"}
+    assert {name.replace("pytorch", "torch") for name in recipe} == ours
+
+
+def test_the_package_says_that_it_has_hints():
+    import crbestim.parameters
+
+    hints = crbestim.parameters.Parameter.__annotations__
+    assert (PACKAGE / "py.typed").is_file()
+    assert hints["usual"] == tuple | None

@@ -47,7 +47,7 @@ class Progress:
     history: list = field(default_factory=list)
     best_loss: float = math.inf
     best_iter: int = 0
-    best_state: dict = None
+    best_state: dict | None = None
     reference_loss: float = math.nan
     interrupted: bool = False
 
