@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import is_frame
 from .._computed_images import computed_image, reached
+from .._documentation import Documented
 from .._measurements import Measurements
 from .._options import check_flag
 from .._threads import one_blas_thread
@@ -29,7 +30,6 @@ from .._validation import (
     warn_of_no_noise,
     warn_of_unknown,
 )
-from .._version import Versioned
 from .._warnings import told_to_caller, warn
 from ..noise import likelihood_of
 from ._dictionary import rows_of
@@ -38,7 +38,7 @@ from ._scores import efficiency_of
 from ._sub_estimators import learns_from, silent_reports
 
 
-class BoundedRegressor(Versioned, MultiOutputMixin, RegressorMixin, BaseEstimator):
+class BoundedRegressor(Documented, MultiOutputMixin, RegressorMixin, BaseEstimator):
     """Regressor whose errors are measured in units of the Cramér-Rao bound.
 
     The base of all estimators here, and of your own: a subclass has the constructor

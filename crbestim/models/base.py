@@ -15,6 +15,7 @@ from ._amplitude import find_amplitude
 from ._checks import choose_parameters
 from ._differences import differentiate
 from ._hooks import as_hook, checked
+from ._html import parameter_table
 
 # Errors of derivatives above this fraction of the norm of a column raise a warning.
 _INEXACT = 1e-4
@@ -132,6 +133,8 @@ class SignalModel(Versioned):
 
     def __repr__(self):
         return self._text()
+
+    _repr_html_ = parameter_table
 
     def __str__(self):
         # For messages: short, unless a subclass has a text of its own.

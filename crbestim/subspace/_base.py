@@ -5,14 +5,14 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import COMPLEX_TARGET, as_array, as_numbers, is_complex
+from .._documentation import Documented
 from .._validation import check_features
-from .._version import Versioned
 from .._warnings import warn
 from ..kernels.products import row_products
 from ._spectrum import blocks
 
 
-class SignalTransformer(Versioned, TransformerMixin, BaseEstimator):
+class SignalTransformer(Documented, TransformerMixin, BaseEstimator):
     """Transformer of real or complex signals, one voxel a row.
 
     Single precision is kept. Rows that are not finite are left out of ``fit``, with a
