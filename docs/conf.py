@@ -63,3 +63,24 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "show_memory": False,
 }
+
+
+def find_estimator(app, env, node, contnode):
+    """Resolve the short name of an estimator, crbestim.X, which the pages use."""
+    package, _, name = node.get("reftarget", "").partition(".")
+    if node.get("refdomain") != "py" or package != "crbestim":
+        return None
+    return env.get_domain("py").resolve_xref(
+        env,
+        node["refdoc"],
+        app.builder,
+        node["reftype"],
+        f"crbestim.estimators.{name}",
+        node,
+        contnode,
+    )
+
+
+def setup(app):
+    """Let the short names of estimators be links."""
+    app.connect("missing-reference", find_estimator)
