@@ -7,6 +7,8 @@ them holds for its views as well, but for one that is whitened, whose noise is g
 
 import numpy as np
 
+from ._warnings import warn
+
 # Values beyond the ends by rounding errors, and such as no computed image has.
 _ROUNDING, _NOT_AN_IMAGE = 1e-9, 1.0
 
@@ -29,6 +31,16 @@ def noise_scale(model, theta):
     return image._noise_scale(theta)
 
 
+def check_scale(model, X):
+    """Refuse values that computed images cannot have, such as a scanner's integers."""
+    image = computed_image(model)
+    if image is None:
+        return
+    largest = np.abs(np.where(np.isfinite(X), X, 0.0)).max(initial=0.0)
+    if largest > _NOT_AN_IMAGE:
+        raise ValueError(f"X reaches {largest:.6g}; {image._scale_of_values}.")
+
+
 def reached(model, X):
     """Return which rows of X a model can have, up to rounding.
 
@@ -36,14 +48,25 @@ def reached(model, X):
     ------
     ValueError
         If values of computed images have another scale.
+
+    Warns
+    -----
+    UserWarning
+        If several values are exactly 0, which measured ones hardly ever are.
     """
     image = computed_image(model)
     if image is None:
         return np.ones(len(X), dtype=bool)
+    check_scale(model, X)
+    n_empty = np.count_nonzero(~X.any(axis=1))
+    if n_empty > 1:
+        warn(
+            f"X is exactly 0 in {n_empty} voxels, as masks leave them; 0 is also the value "
+            "of a tissue, and they get its estimate: leave voxels without signal out",
+            UserWarning,
+            stacklevel=4,
+        )
     finite = np.where(np.isfinite(X), X, 0.0)
-    largest = np.abs(finite).max(initial=0.0)
-    if largest > _NOT_AN_IMAGE:
-        raise ValueError(f"X reaches {largest:.6g}; {image._scale_of_values}.")
     low, high = _ends(model, image, len(X))
     return ((finite >= low - _ROUNDING) & (finite <= high + _ROUNDING)).all(axis=1)
 

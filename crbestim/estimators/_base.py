@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._arrays import is_frame
-from .._computed_images import computed_image, reached
+from .._computed_images import check_scale, computed_image, reached
 from .._documentation import Documented
 from .._measurements import Measurements
 from .._options import check_flag
@@ -220,7 +220,7 @@ class BoundedRegressor(Documented, MultiOutputMixin, RegressorMixin, BaseEstimat
                 "X, or give the model that X was measured with."
             )
         refuse_kind(X, self.model.is_complex, f"the signal of {self.model} is {{}}")
-        reached(self.model, X)
+        check_scale(self.model, X)
         if self.nan_policy == "omit":
             refuse_covariances(self.model)
         if y is None:

@@ -24,9 +24,9 @@ def learns_from(estimator, X):
 @contextmanager
 def silent_reports(of_data=False):
     """Leave warnings of estimates, and of data, to the method that uses them."""
-    of_negatives = (UserWarning,) if of_data else ()
+    of_values = (UserWarning,) if of_data else ()
     with ignored(AtBoundWarning, LowSignalWarning):
-        with ignored(*of_negatives, pattern="X has .*negative values"):
+        with ignored(*of_values, pattern="X (has .*negative|is exactly 0)"):
             yield
 
 

@@ -215,3 +215,14 @@ def test_what_is_explained_up_to_rounding_has_converged():
     X = measured([1.3], n=20_000)
     fits = NLLSRegressor(MODEL).fit(X[:1]).fit_voxels(X, sigma=SIGMA)
     assert (fits.status == VoxelStatus.CONVERGED).all()
+
+
+@pytest.mark.parametrize("kind", [NLLSRegressor, DictionaryRegressor, OneStepRegressor])
+def test_voxels_that_a_mask_has_emptied_are_told(kind):
+    reg = OneStepRegressor(model=MODEL) if kind is OneStepRegressor else kind(MODEL)
+    reg.fit(np.zeros((3, 1)))
+    assert np.isfinite(reg.predict([[0.0], [0.2]], sigma=SIGMA)).all()
+    message = "exactly 0 in 2 voxels, as masks leave"
+    with pytest.warns(UserWarning, match=message) as told:
+        reg.predict([[0.0], [0.2], [0.0]], sigma=SIGMA)
+    assert len(told) == 1
