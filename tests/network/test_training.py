@@ -255,3 +255,17 @@ def test_validation_with_noise_is_the_same_at_each_call():
 def test_progress_bar(capsys):
     run(verbose=True)
     assert "validation_loss=nan" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("limits", "n_steps"),
+    [
+        (dict(), 8),
+        (dict(least_steps=12), 16),
+        (dict(most_steps=5.5), 5),
+        (dict(least_steps=12, most_steps=12), 12),
+    ],
+)
+def test_limits_of_the_steps_of_an_epoch(limits, n_steps):
+    loop, _ = run(max_iter=2, batch_size=8, **limits)
+    assert loop.optimizer.n_steps == 2 * n_steps
