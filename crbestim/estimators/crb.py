@@ -137,7 +137,9 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
     validation_fraction : float, default=0.1
         Share of rows held out.
     n_iter_no_change : int, default=50
-        Epochs without improvement after which training stops.
+        Epochs without improvement after which training ends: at once with a constant rate;
+        with "cosine", when the rate has fallen to zero over as many epochs more, as a
+        lower rate often improves what a high one does not.
     tol : float, default=0.0
         Least decrease of the validation loss that counts as improvement.
     warm_start : bool, default=False

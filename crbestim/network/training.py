@@ -57,6 +57,33 @@ class Progress:
         return now() - self.start
 
 
+class Course:
+    """How much of a run is over: its epochs, the last of which may come closer.
+
+    Parameters
+    ----------
+    n_epochs : int
+        Epochs of the run.
+    """
+
+    def __init__(self, n_epochs):
+        self.n_epochs = n_epochs
+        self._start, self._share = 0.0, 0.0
+        self.is_shortened = False
+
+    def fraction(self, epoch):
+        """Return how much of the run is over after so many epochs, 0 to 1."""
+        done = (epoch - self._start) / (self.n_epochs - self._start)
+        return self._share + (1 - self._share) * done
+
+    def shorten(self, epoch, n_left):
+        """Let the run end `n_left` epochs from now at the latest, at the same pace to 1."""
+        self.is_shortened = True
+        if epoch + n_left < self.n_epochs:
+            self._share, self._start = self.fraction(epoch), epoch
+            self.n_epochs = epoch + n_left
+
+
 class DivergedError(RuntimeError):
     """The loss is no longer finite."""
 
@@ -100,16 +127,17 @@ class Trainer:
         self.settings, self.generator = settings, generator
         self.parameters = list(network.parameters())
         self.optimizer = Soap(self.parameters, settings.alpha)
-        self.progress = Progress()
+        self.progress, self.course = Progress(), Course(settings.max_iter)
         self._map = parallel_map
 
     def fit(self, on_epoch=None):
         """Train until a limit is reached, and return the progress, with its history.
 
-        With validation data, the network ends with the weights of the best epoch,
-        otherwise with those of the last. `on_epoch` is called with each record; if it
-        returns True, training ends. An interrupt ends it, too, unless it comes before the
-        end of the first epoch: then it is raised.
+        Where nothing improves, a falling rate runs out within the epochs of patience, and
+        a constant one ends training. With validation data, the network ends with the
+        weights of the best epoch, otherwise with those of the last. `on_epoch` is called
+        with each record; if it returns True, training ends. An interrupt ends it, too,
+        unless it comes before the end of the first epoch: then it is raised.
         """
         settings, progress = self.settings, self.progress
         progress.reference_loss = self._evaluate_references()
@@ -155,7 +183,7 @@ class Trainer:
         batches = batches[: int(min(settings.most_steps, len(batches)))]
         total, seen, start = 0.0, 0, self.progress.elapsed
         for i, rows in enumerate(batches):
-            fraction = (epoch + i / len(batches)) / settings.max_iter
+            fraction = self.course.fraction(epoch + i / len(batches))
             fraction = max(fraction, self.progress.elapsed / settings.max_time)
             rate = settings.learning_rate * learning_rate_factor(
                 min(fraction, 1.0), settings.schedule
@@ -283,10 +311,16 @@ class Trainer:
             progress.best_state = deepcopy(self.network.state_dict())
 
     def _is_done(self, is_told_to_stop):
-        progress, settings = self.progress, self.settings
-        patience = len(progress.history) - progress.best_iter
-        is_stuck = self.validation is not None and patience >= settings.n_iter_no_change
-        return is_told_to_stop or is_stuck or progress.elapsed > settings.max_time
+        progress, settings, course = self.progress, self.settings, self.course
+        n, patience = len(progress.history), settings.n_iter_no_change
+        is_stuck = self.validation is not None and n - progress.best_iter >= patience
+        # What a high rate no longer improves, a falling one does.
+        if is_stuck and settings.schedule == "cosine":
+            is_stuck = False
+            if not course.is_shortened:
+                course.shorten(n, patience)
+        is_over = progress.elapsed > settings.max_time or n >= course.n_epochs
+        return is_told_to_stop or is_stuck or is_over
 
     def _check_finite(self, value, name):
         value = float(value)

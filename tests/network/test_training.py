@@ -132,8 +132,23 @@ def test_best_weights_are_kept():
 
 def test_stops_without_improvement():
     validation = line(targets=-line().targets)
-    _, progress = run(validation=validation, max_iter=50, n_iter_no_change=3)
+    options = dict(validation=validation, max_iter=50, n_iter_no_change=3)
+    _, progress = run(**options, schedule="constant")
     assert len(progress.history) == progress.best_iter + 3 < 50
+
+
+def test_a_falling_rate_runs_out_when_nothing_improves():
+    validation = line(targets=-line().targets)
+    _, progress = run(validation=validation, max_iter=50, n_iter_no_change=5)
+    rates = [record["learning_rate"] for record in progress.history]
+    assert len(rates) == progress.best_iter + 5 + 5 < 50
+    assert min(rates[1:5]) > 0.9 * max(rates) and rates[-1] < 0.05 * max(rates)
+    assert rates[5:] == sorted(rates[5:], reverse=True)
+    # A run that ends within as many epochs is as it was.
+    _, short = run(validation=validation, max_iter=8, n_iter_no_change=5)
+    _, patient = run(validation=validation, max_iter=8, n_iter_no_change=99)
+    seconds = dict(time=0.0)
+    assert [r | seconds for r in short.history] == [r | seconds for r in patient.history]
 
 
 def test_tolerance_stops_earlier():
