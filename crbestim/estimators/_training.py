@@ -9,11 +9,15 @@ from .._arrays import as_reals
 from .._options import check_number
 from .._validation import check_sigma
 from .._warnings import warn
+from ..network.losses import CRBLoss
 from ..noise import check_snr
 from ._training_data import layers_of
 
 # Number of epochs below which nobody expects a network to have learned.
 _TRIAL = 10
+# Validation loss with a Huber threshold of a network whose errors are, by and large, beyond
+# two standard deviations of the bound.
+_FAR_FROM_IDEAL = 4.0
 
 
 def check_gaps(X, sigma, usable):
@@ -176,17 +180,28 @@ def check_something_counts(train, held_out, weights):
             )
 
 
-def warn_of_no_success(progress, stacklevel=4):
-    """Warn if plain estimates do better on held-out rows than the network."""
+def warn_of_no_success(progress, loss, stacklevel=4):
+    """Warn if plain estimates do better on held-out rows, or an ideal one far better."""
     best, reference, n = progress.best_loss, progress.reference_loss, len(progress.history)
     # Without held-out rows, nothing is known of either; a few epochs are but a trial.
-    if progress.best_state is None or best <= reference or n < _TRIAL:
+    if progress.best_state is None or n < _TRIAL:
+        return
+    # Without a threshold, a few errors make a loss as large as this.
+    is_absolute = isinstance(loss, CRBLoss) and loss.huber_threshold is not None
+    if best > reference:
+        rival = (
+            "that of a linear regression, or of the mean of the targets, is "
+            f"{reference:.3g}"
+        )
+    elif is_absolute and best > _FAR_FROM_IDEAL:
+        rival = "that of an ideal estimator is about 1"
+    else:
         return
     warn(
         f"the network has not learned: after {n} epochs its validation loss is "
-        f"{best:.3g}, and that of a linear regression, or of the mean of the targets, "
-        f"{reference:.3g}; train for longer (max_iter, n_iter_no_change, max_time), with "
-        "more fingerprints, or at another learning_rate_init, and look for outliers",
+        f"{best:.3g}, and {rival}; train for longer (max_iter, n_iter_no_change, "
+        "max_time), with more fingerprints, or at another learning_rate_init, and look "
+        "for outliers",
         ConvergenceWarning,
         stacklevel=stacklevel + 1,
     )

@@ -335,8 +335,9 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         Warns
         -----
         ConvergenceWarning
-            If `max_time` is too short for all rows of X, or to train at all. If a linear
-            regression does better on held-out rows after ten epochs or more.
+            If `max_time` is too short for all rows of X, or to train at all. If, after ten
+            epochs or more, a linear regression does better on held-out rows, or the CRB
+            loss with a Huber threshold is above 4 there.
         """
         deadline = Deadline(self.max_time)
         context = self._init_callback_context(max_subtasks=self.max_iter)
@@ -540,7 +541,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
             **options,
         )
         self._store(progress)
-        warn_of_no_success(progress)
+        warn_of_no_success(progress, loss)
         probes = (held_rows if len(held_rows) else train_rows)[:n_probes]
         self.apparent_snr_range_, self.std_factors_ = calibrate_whatever_comes(
             self, y[probes], rows_of(known, probes), deadline, progress

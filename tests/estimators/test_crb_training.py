@@ -164,10 +164,15 @@ def test_a_network_that_has_not_learned_says_so(model, fingerprints, recwarn):
     with pytest.warns(ConvergenceWarning, match=message) as told:
         small(model, max_iter=10, learning_rate_init=1e-6).fit(X, y, crb=crb)
     assert told[0].filename == __file__
+    with pytest.warns(ConvergenceWarning, match="not learned: .* ideal estimator"):
+        small(model, max_iter=10).fit(X, y, crb=crb / 1e4)
     recwarn.clear()
     small(model, max_iter=60, n_iter_no_change=60).fit(X, y, crb=crb)
     small(model, max_iter=10, learning_rate_init=1e-6, early_stopping=False).fit(X, y)
     small(model, max_iter=9, learning_rate_init=1e-6).fit(X, y)
+    # An outlier or two make a loss without a threshold as large as they please.
+    pure = dict(huber_threshold=None, max_iter=10)
+    assert small(model, **pure).fit(X, y, crb=crb / 1e4).best_loss_ > 100
     assert not [w for w in recwarn if "not learned" in str(w.message)]
 
 
