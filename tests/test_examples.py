@@ -5,6 +5,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 from tests.conftest import ROOT, SHARED
@@ -14,7 +15,7 @@ pytest.importorskip("nibabel")
 SIZES = {
     "plot_brain_maps": ["--samples", "300", "--epochs", "1", "--fits", "16"],
     "plot_compare_estimators": ["--samples", "300", "--epochs", "1", "--test", "4"],
-    "plot_crb_versus_mse": ["--samples", "300", "--epochs", "2", "--grid", "4"],
+    "plot_crb_versus_mse": "--samples 300 --epochs 1 --test 40 --fits 32 --jobs 1".split(),
     "plot_design": ["--pulses", "120", "--seconds", "4", "--realizations", "1"],
     "plot_grid_search": ["--samples", "330", "--epochs", "1"],
     "plot_ivim_algorithms": ["--realizations", "10"],
@@ -26,13 +27,20 @@ SIZES = {
 # Where measured data are, if not in `data`.
 FOLDERS = {"plot_ivim_algorithms": "data/external"}
 PICTURES = {"maps_crb.png", "maps_mse.png", "training.png"}
+LOSSES = ["CRB", "CRB, Huber", "MSE, scaled", "MSE, SI units"]
 
 
 # Each with the library's own sequence, and some with measured data.
 RUNS = [(example, False) for example in SIZES]
 RUNS += [
     (f"plot_{name}", True)
-    for name in ("brain_maps", "compare_estimators", "ivim_algorithms", "subspace")
+    for name in (
+        "brain_maps",
+        "compare_estimators",
+        "crb_versus_mse",
+        "ivim_algorithms",
+        "subspace",
+    )
 ]
 
 
@@ -89,11 +97,24 @@ def test_brain_maps_of_measured_data(outcome):
     assert "18951 voxels of 13 coefficients" in printed
 
 
-def test_three_losses(outcome):
-    pictures, printed = outcome("plot_crb_versus_mse")
-    assert pictures == {"training.png", "T1_m0s.png", "T1_T2f.png"}
-    for name in ("\nCRB: ", "\nMSE, scaled: ", "\nMSE, SI units: ", "T1_m0s: root mean"):
+@pytest.mark.parametrize("measured", [False, True])
+def test_claims_of_the_paper(outcome, measured):
+    pictures, printed = outcome("plot_crb_versus_mse", measured)
+    assert pictures == {"training.png", "efficiency.png", "maps.png"}
+    parts = {}
+    for title in ("CRB loss, tissue", "bias^2/CRB, tissue", "variance/CRB, tissue"):
+        lines = printed[printed.index(title) :].splitlines()[2:6]
+        assert [line[:14].strip() for line in lines] == LOSSES
+        parts[title] = [
+            [float(cell.split()[-1]) for cell in line[14:].split(" ± ")[:-1]]
+            for line in lines
+        ]
+    loss, bias, variance = map(np.array, parts.values())
+    # Printed with three digits.
+    assert loss == pytest.approx(bias + variance, rel=0.02)
+    for name in ("Claim 4", "white matter", "gray matter", "Stanisz et al."):
         assert name in printed
+    assert ("least squares" if measured else "truth") in printed
 
 
 @pytest.mark.parametrize("measured", [False, True])
