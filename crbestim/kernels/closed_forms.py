@@ -13,6 +13,8 @@ bi_exponential          f, T2short, T2long      te              f e^(-te / T2sho
                                                                 + (1 - f) e^(-te / T2long)
 inversion_recovery      T1, eta                 ti, tr          1 - (1 + eta) e^(-ti / T1)
                                                                 + eta e^(-tr / T1)
+spin_lock               T1rho, T1               tsl, tr, alpha  Ernst's formula, of which
+                                                                e^(-tsl / T1rho) is kept
 spoiled_echo            T1, B1, T2star          alpha, tr, te   Ernst's formula, decayed
 saturation_weighted     R1, MTsat, R2s, B1      alpha, tr,      Helms's formula, decayed
                                                 saturates,
@@ -72,6 +74,31 @@ def inversion_recovery(settings, theta, s, ds):
             if np.isfinite(tr):
                 ds[0, f] += efficiency * whole * (tr * rate)
             ds[1, f] = whole - after
+    measure(settings, theta, s, ds)
+
+
+@borrowing
+def spin_lock(settings, theta, s, ds):
+    """Write the signal and its derivatives."""
+    t1rho, t1 = theta[0], theta[1]
+    for f in range(settings.shape[1]):
+        tsl, tr, angle = settings[0, f], settings[1, f], settings[2, f]
+        sine, half = np.sin(angle), np.sin(angle / 2)
+        kept = np.exp(-tsl / t1rho)
+        # Without a repetition time, tr is infinite: the recovery is complete.
+        remaining, recovered, exponent = 0.0, 1.0, 0.0
+        if np.isfinite(tr):
+            exponent = (tr - tsl) / t1
+            remaining, recovered = np.exp(-exponent), -np.expm1(-exponent)
+        # 1 - kept cos(angle), and 1 - kept E cos(angle), without cancellation.
+        tipped = 2 * half * half
+        loss = -np.expm1(-tsl / t1rho) + kept * tipped
+        denominator = recovered + remaining * loss
+        s[f] = sine * kept * recovered / denominator
+        if len(ds):
+            share = sine * kept / (denominator * denominator)
+            ds[0, f] = share * recovered * (tsl / t1rho**2)
+            ds[1, f] = -share * loss * remaining * (exponent / t1)
     measure(settings, theta, s, ds)
 
 

@@ -22,6 +22,7 @@ from .mp2rage import MP2RAGE
 from .mtsat import MTsat
 from .multi_echo_spin_echo import MultiEchoSpinEcho
 from .phase_cycled_ssfp import PhaseCycledSSFP
+from .spin_lock import SpinLock
 from .spoiled_gradient_echo import SpoiledGradientEcho
 from .spoiled_magnetization_transfer import SpoiledMagnetizationTransfer
 from .views import CompressedModel, GivenModel, LinearView, ModelView, WhitenedModel
@@ -48,6 +49,7 @@ __all__ = [
     "MultiEchoSpinEcho",
     "PhaseCycledSSFP",
     "SignalModel",
+    "SpinLock",
     "SpoiledGradientEcho",
     "SpoiledMagnetizationTransfer",
     "WhitenedModel",

@@ -251,6 +251,19 @@ SUBJECTS = [
         says={"tr": "tr|ti"},
     ),
     constructor(
+        "SpinLock",
+        clean=constant(tsl=np.array([0.01, 0.02, 0.04]), tr=np.array([0.5, 0.6, 0.5])),
+        theta=[[0.08, 1.0]],
+        more={"tsl": ("negative",), "tr": ("negative", "zero", "more rows")},
+        bad={
+            "tsl": {"one": [0.01], "equal": [0.01] * 2, "no": [], "None": None},
+            "tr": GIVEN | {"short": 0.03, "zero": 0.0},
+            "flip_angle": NOT_NUMBERS | {"zero": 0.0, "degrees": 20.0, "vector": [1.0]},
+            "t1": GIVEN | {"zero": 0.0, "in ms": 900.0, "vector": [1.0, 1.0]},
+        },
+        says={"tsl": "tsl|tr", "tr": "tr|tsl"},
+    ),
+    constructor(
         "LookLocker",
         clean=lambda lab: {
             "ti": np.array([0.1, 0.5, 1.0, 2.0]),

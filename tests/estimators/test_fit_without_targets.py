@@ -20,6 +20,7 @@ from crbestim.models import (
     IntravoxelIncoherentMotion,
     InversionRecovery,
     MonoExponential,
+    SpinLock,
     SpoiledGradientEcho,
 )
 from tests.estimators.siblings import ESTIMATORS
@@ -27,6 +28,7 @@ from tests.estimators.siblings import ESTIMATORS
 TE = 0.01 * np.arange(1, 13)
 TI = [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.0, 5.5]
 B = 1e6 * np.array([0, 10, 20, 30, 50, 75, 100, 150, 250, 400, 600, 800, 1000])
+TSL = [0.0, 0.01, 0.02, 0.04, 0.06, 0.1]
 ANGLES = np.deg2rad([2, 5, 10, 15, 20, 30])
 CLOSED_FORMS = {
     "T2": lambda **k: MonoExponential(TE, **k),
@@ -35,6 +37,7 @@ CLOSED_FORMS = {
     "two T2": lambda **k: BiExponential(0.01 * np.arange(1, 33), **k),
     "T1": lambda **k: InversionRecovery(TI, **k),
     "T1, TR": lambda **k: InversionRecovery(TI, tr=6.0, **k),
+    "T1rho": lambda **k: SpinLock(TSL, tr=1.5, flip_angle=0.6, **k),
     "SPGR": lambda **k: SpoiledGradientEcho(ANGLES, 0.015, **k),
     "SPGR, T2*": lambda **k: SpoiledGradientEcho(
         np.tile(ANGLES, 2), 0.015, te=np.repeat([2e-3, 8e-3], 6), **k

@@ -27,6 +27,7 @@ from crbestim.models import (
     MTsat,
     MultiEchoSpinEcho,
     PhaseCycledSSFP,
+    SpinLock,
     SpoiledGradientEcho,
     SpoiledMagnetizationTransfer,
 )
@@ -34,6 +35,7 @@ from crbestim.models.base import with_amplitude
 
 TE = 0.01 * np.arange(1, 9)
 TI = np.array([0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2])
+TSL = np.array([0.0, 0.01, 0.02, 0.04, 0.06, 0.1])
 B = 1e6 * np.array([0, 10, 20, 40, 60, 80, 100, 150, 200, 400, 600, 800, 1000.0])
 ALPHA = np.deg2rad([3, 8, 15, 25, 90])
 SPOILED = SpoiledGradientEcho(ALPHA, 0.02, b1=True, signal="magnitude")
@@ -97,6 +99,7 @@ MODELS = {
     "two": BiExponential(TE, signal="magnitude"),
     "recovery": InversionRecovery(TI, signal="magnitude"),
     "repeated": InversionRecovery(TI, tr=5.0),
+    "locked": SpinLock(TSL, tr=0.8, flip_angle=0.5, t1=None).given("T1"),
     "motion": IntravoxelIncoherentMotion(B),
     "spin_echoes": MultiEchoSpinEcho(TE, refocusing=2.6),
     "weighted": MTsat(ALPHA[1:4], 0.02, te=TE[:3]),
@@ -120,7 +123,7 @@ def measurements(model, noise, seed=0):
     """Return signals of amplitude 1000 as (model at known values, data, starts)."""
     rng = np.random.default_rng(seed)
     if model.known_parameters:
-        one = {"B1": (0.8, 1.2), "M0": (800, 1200)}[model.known_names[0]]
+        one = {"B1": (0.8, 1.2), "M0": (800, 1200), "T1": (0.8, 1.2)}[model.known_names[0]]
         model = model.at(rng.uniform(*one, (N, 1)))
     box = search_box(model, resolve_bounds(model, None))
     places = rng.uniform(0.15, 0.85, (3, N, len(box.low)))

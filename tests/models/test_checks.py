@@ -18,6 +18,7 @@ from crbestim.models import (
     MTsat,
     MultiEchoSpinEcho,
     PhaseCycledSSFP,
+    SpinLock,
     SpoiledGradientEcho,
 )
 from tests.models.conftest import (
@@ -28,6 +29,7 @@ from tests.models.conftest import (
     TE,
     TI,
     TRS,
+    TSL,
     WEIGHTED,
     WEIGHTED_TE,
     B,
@@ -59,6 +61,7 @@ CLOSED_FORMS = {
     "T2*": gradient_echoes,
     "two T2": lambda **options: BiExponential(TE, **options),
     "T1": lambda **options: InversionRecovery(TI, tr=3.0, **options),
+    "T1rho": lambda **options: SpinLock(TSL, tr=1.5, t1=None, **options),
     "CPMG": lambda **options: MultiEchoSpinEcho(TE, t1=None, **options),
     "SPGR": lambda **options: SpoiledGradientEcho(ALPHA, 0.02, **options),
     "SPGR, B1, T2*": multi_echo,
@@ -181,6 +184,8 @@ def test_the_text_of_a_model_shows_its_options(make):
         (lambda: MultiEchoSpinEcho(TE), "T2 B1 M0"),
         (lambda: MultiEchoSpinEcho(TE, b1=False, signal="complex"), "T2"),
         (lambda: MultiEchoSpinEcho(TE, t1=None), "T2 T1 B1 M0"),
+        (lambda: SpinLock(TSL), "T1rho M0"),
+        (lambda: SpinLock(TSL, tr=1.0, t1=None, signal="complex"), "T1rho T1"),
         (lambda: DoubleAngle(1.0), "B1 M0"),
         (lambda: DoubleAngle(1.0, tr=1.0, t1=None, signal="complex"), "T1 B1"),
         (lambda: ActualFlipAngle(*AFI), "B1 M0"),
@@ -288,6 +293,25 @@ def test_an_acquisition_cannot_be_changed():
             lambda: IntravoxelIncoherentMotion([0.0, -1e9]),
             r"b\[1\] = -1e\+09 s/m²; give numbers of 0 or more, finite",
         ),
+        (lambda: SpinLock([0.02] * 2), "tsl is 0.02 s in all samples.*two different durat"),
+        (lambda: SpinLock([0.0, 0.1], tr=[0, 1.0]), "tr is 0 s; give repetition times abo"),
+        (
+            lambda: SpinLock([0.02, 0.3], tr=0.2),
+            r"tr = 0.2 s ends before the spin lock of 0.3 s, tsl\[1\]; give a longer one",
+        ),
+        (
+            lambda: SpinLock(TSL, tr=[1.0, 2.0]),
+            r"tr has shape \(2,\) for 6 spin locks; give one time, or one for each, \(6,\)",
+        ),
+        (
+            lambda: SpinLock(TSL, flip_angle=20.0),
+            "flip_angle = 20; give one angle above 0, up to 1.571 rad",
+        ),
+        (
+            lambda: SpinLock(TSL, tr=1.0, t1=900.0),
+            "t1 = 900; give one time of 0.001 to 100 s, or None",
+        ),
+        (lambda: SpinLock(TSL, t1=None), "without tr the recovery is complete and the sig"),
         (
             lambda: DoubleAngle(60.0),
             "flip_angle = 60; give one angle above 0, up to 1.571 rad",
@@ -342,6 +366,8 @@ def test_acquisitions_that_cannot_be(make, message):
         (lambda: IntravoxelIncoherentMotion(1e-6 * B), "b is 1000 s/m², .* give 1e6 \\* b"),
         (lambda: SpoiledGradientEcho(ALPHA, 20.0), "largest tr is 20 s, .*1e-3 \\* tr"),
         (lambda: SpoiledGradientEcho(ALPHA, 0.1, te=1e3 * SPGR_TE), "largest te is 20 s"),
+        (lambda: SpinLock(1e3 * TSL), "the largest tsl is 100 s, .* give 1e-3 \\* tsl"),
+        (lambda: SpinLock(TSL, tr=5e3), "the largest tr is 5000 s, .* give 1e-3 \\* tr"),
         (lambda: DoubleAngle(1.0, tr=5e3), "largest tr is 5000 s, .* give 1e-3 \\* tr"),
         (lambda: ActualFlipAngle(1.0, [20.0, 100.0]), "largest tr is 100 s"),
         (
