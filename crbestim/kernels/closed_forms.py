@@ -13,6 +13,8 @@ bi_exponential          f, T2short, T2long      te              f e^(-te / T2sho
                                                                 + (1 - f) e^(-te / T2long)
 inversion_recovery      T1, eta                 ti, tr          1 - (1 + eta) e^(-ti / T1)
                                                                 + eta e^(-tr / T1)
+saturation_recovery     T1, beta                ts, tr          1 - beta e^(-ts / T1)
+                                                                - (1 - beta) e^(-tr / T1)
 spin_lock               T1rho, T1               tsl, tr, alpha  Ernst's formula, of which
                                                                 e^(-tsl / T1rho) is kept
 spoiled_echo            T1, B1, T2star          alpha, tr, te   Ernst's formula, decayed
@@ -73,6 +75,24 @@ def inversion_recovery(settings, theta, s, ds):
             ds[0, f] = -(1 + efficiency) * after * (ti * rate)
             if np.isfinite(tr):
                 ds[0, f] += efficiency * whole * (tr * rate)
+            ds[1, f] = whole - after
+    measure(settings, theta, s, ds)
+
+
+@borrowing
+def saturation_recovery(settings, theta, s, ds):
+    """Write the signal and its derivatives."""
+    t1, efficiency = theta[0], theta[1]
+    rate = 1 / t1**2
+    for f in range(settings.shape[1]):
+        ts, tr = settings[0, f], settings[1, f]
+        # Without a repetition time, tr is infinite: the recovery is complete.
+        after, whole = np.exp(-ts / t1), np.exp(-tr / t1)
+        s[f] = 1 - efficiency * after - (1 - efficiency) * whole
+        if len(ds):
+            ds[0, f] = -efficiency * after * (ts * rate)
+            if np.isfinite(tr):
+                ds[0, f] -= (1 - efficiency) * whole * (tr * rate)
             ds[1, f] = whole - after
     measure(settings, theta, s, ds)
 

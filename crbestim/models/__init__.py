@@ -22,6 +22,7 @@ from .mp2rage import MP2RAGE
 from .mtsat import MTsat
 from .multi_echo_spin_echo import MultiEchoSpinEcho
 from .phase_cycled_ssfp import PhaseCycledSSFP
+from .saturation_recovery import SaturationRecovery
 from .spin_lock import SpinLock
 from .spoiled_gradient_echo import SpoiledGradientEcho
 from .spoiled_magnetization_transfer import SpoiledMagnetizationTransfer
@@ -48,6 +49,7 @@ __all__ = [
     "MonoExponential",
     "MultiEchoSpinEcho",
     "PhaseCycledSSFP",
+    "SaturationRecovery",
     "SignalModel",
     "SpinLock",
     "SpoiledGradientEcho",

@@ -25,8 +25,7 @@ class InversionRecovery(ClosedFormModel):
     Parameters are T1 and efficiency (1 inverts completely, 0 saturates); for magnitudes
     also M0. A magnitude has a kink at the inversion time at which the signal is zero:
     its derivatives are those of the signal on one side of it, their negatives on the other,
-    and zero at the kink. For saturation recovery give bounds of the efficiency next to 0,
-    such as (0, 0.2).
+    and zero at the kink. For pulses that saturate there is :class:`SaturationRecovery`.
 
     Parameters
     ----------

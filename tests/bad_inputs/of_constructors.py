@@ -251,6 +251,14 @@ SUBJECTS = [
         says={"tr": "tr|ti"},
     ),
     constructor(
+        "SaturationRecovery",
+        clean=constant(ts=np.array([0.1, 0.5, 1.0, 2.0])),
+        theta=[[1.0, 0.9]],
+        more={"ts": ("negative",)},
+        bad={"tr": GIVEN | {"short": 0.2, "zero": 0.0}},
+        says={"tr": "tr|ts"},
+    ),
+    constructor(
         "SpinLock",
         clean=constant(tsl=np.array([0.01, 0.02, 0.04]), tr=np.array([0.5, 0.6, 0.5])),
         theta=[[0.08, 1.0]],

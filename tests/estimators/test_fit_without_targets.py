@@ -20,6 +20,7 @@ from crbestim.models import (
     IntravoxelIncoherentMotion,
     InversionRecovery,
     MonoExponential,
+    SaturationRecovery,
     SpinLock,
     SpoiledGradientEcho,
 )
@@ -37,6 +38,7 @@ CLOSED_FORMS = {
     "two T2": lambda **k: BiExponential(0.01 * np.arange(1, 33), **k),
     "T1": lambda **k: InversionRecovery(TI, **k),
     "T1, TR": lambda **k: InversionRecovery(TI, tr=6.0, **k),
+    "SR": lambda **k: SaturationRecovery(TI, **k),
     "T1rho": lambda **k: SpinLock(TSL, tr=1.5, flip_angle=0.6, **k),
     "SPGR": lambda **k: SpoiledGradientEcho(ANGLES, 0.015, **k),
     "SPGR, T2*": lambda **k: SpoiledGradientEcho(

@@ -22,6 +22,7 @@ from crbestim.models import (
     MTsat,
     MultiEchoSpinEcho,
     PhaseCycledSSFP,
+    SaturationRecovery,
     SignalModel,
     SpinLock,
     SpoiledGradientEcho,
@@ -124,6 +125,7 @@ def orthonormal(n, n_components, seed=0, dtype=float):
 TE = 0.01 * np.arange(1, 13)
 IRREGULAR_TE = np.array([0.0, 2e-3, 5e-3, 9.1e-3, 0.03])
 TI = np.array([0.0, 0.05, 0.15, 0.4, 0.9, 1.8, 3.0])
+TS = np.array([0.1, 0.25, 0.5, 0.8, 1.2, 2.0])
 TSL = np.array([0.0, 0.01, 0.02, 0.04, 0.06, 0.1])
 ALPHA = np.deg2rad([0.0, 3.0, 8.0, 15.0, 60.0, 120.0])
 TRS, SPGR_TE = np.tile([5e-3, 0.03], 3), np.repeat([2e-3, 5e-3, 0.02], 2)
@@ -167,6 +169,8 @@ MODELS = {
     "MP2RAGE": lambda: MP2RAGE(*PAIR),
     "MP2RAGE, B1": lambda: MP2RAGE(*PAIR, b1=True),
     "MP2RAGE, both images": lambda: MP2RAGE(*PAIR, b1=True, signal="complex"),
+    "SR": lambda: SaturationRecovery(TS),
+    "SR, TR, magnitude": lambda: SaturationRecovery(TS, tr=2.5, **RICIAN),
     "T1rho": lambda: SpinLock(TSL),
     "T1rho, TR": lambda: SpinLock(TSL, tr=1.5, flip_angle=0.4, **COMPLEX),
     "T1rho, T1": lambda: SpinLock(TSL, tr=TSL + 0.8, flip_angle=1.2, t1=None, **RICIAN),

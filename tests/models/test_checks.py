@@ -18,6 +18,7 @@ from crbestim.models import (
     MTsat,
     MultiEchoSpinEcho,
     PhaseCycledSSFP,
+    SaturationRecovery,
     SpinLock,
     SpoiledGradientEcho,
 )
@@ -29,6 +30,7 @@ from tests.models.conftest import (
     TE,
     TI,
     TRS,
+    TS,
     TSL,
     WEIGHTED,
     WEIGHTED_TE,
@@ -61,6 +63,7 @@ CLOSED_FORMS = {
     "T2*": gradient_echoes,
     "two T2": lambda **options: BiExponential(TE, **options),
     "T1": lambda **options: InversionRecovery(TI, tr=3.0, **options),
+    "SR": lambda **options: SaturationRecovery(TS, tr=3.0, **options),
     "T1rho": lambda **options: SpinLock(TSL, tr=1.5, t1=None, **options),
     "CPMG": lambda **options: MultiEchoSpinEcho(TE, t1=None, **options),
     "SPGR": lambda **options: SpoiledGradientEcho(ALPHA, 0.02, **options),
@@ -293,6 +296,11 @@ def test_an_acquisition_cannot_be_changed():
             lambda: IntravoxelIncoherentMotion([0.0, -1e9]),
             r"b\[1\] = -1e\+09 s/m²; give numbers of 0 or more, finite",
         ),
+        (
+            lambda: SaturationRecovery([1.0, 4.0], tr=3.0),
+            r"ts\[1\] = 4 s; give numbers of 0 to 3 s \(up to tr\); ts is in seconds",
+        ),
+        (lambda: SaturationRecovery(TS, tr=0), "tr = 0; give one time above 0, in seconds"),
         (lambda: SpinLock([0.02] * 2), "tsl is 0.02 s in all samples.*two different durat"),
         (lambda: SpinLock([0.0, 0.1], tr=[0, 1.0]), "tr is 0 s; give repetition times abo"),
         (
@@ -366,6 +374,7 @@ def test_acquisitions_that_cannot_be(make, message):
         (lambda: IntravoxelIncoherentMotion(1e-6 * B), "b is 1000 s/m², .* give 1e6 \\* b"),
         (lambda: SpoiledGradientEcho(ALPHA, 20.0), "largest tr is 20 s, .*1e-3 \\* tr"),
         (lambda: SpoiledGradientEcho(ALPHA, 0.1, te=1e3 * SPGR_TE), "largest te is 20 s"),
+        (lambda: SaturationRecovery(1e3 * TS), "largest ts is 2000 s, .* give 1e-3 \\* ts"),
         (lambda: SpinLock(1e3 * TSL), "the largest tsl is 100 s, .* give 1e-3 \\* tsl"),
         (lambda: SpinLock(TSL, tr=5e3), "the largest tr is 5000 s, .* give 1e-3 \\* tr"),
         (lambda: DoubleAngle(1.0, tr=5e3), "largest tr is 5000 s, .* give 1e-3 \\* tr"),
