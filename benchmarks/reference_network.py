@@ -27,6 +27,7 @@ from torch import nn
 
 from crbestim import CRBRegressor
 from crbestim.datasets import make_fingerprints
+from crbestim.estimators._scores import assumed_noise
 from crbestim.estimators._training_data import TrainingData, batches_of
 from crbestim.exceptions import SingularInformationWarning
 from crbestim.metrics import bias_variance, wrapped_error
@@ -95,7 +96,7 @@ class TrainedReference:
         self.ours = ours
         network = ours.network_
         recipe = TrainingData(
-            network, CRBLoss(2.0), ours.target_variance_, ours.noise_std, ours.snr
+            network, CRBLoss(2.0), ours.target_variance_, assumed_noise(ours), ours.snr
         )
         self.data = network._fingerprints(recipe.simulated(ours.model, y, crb, None), "cpu")
         signals = torch.as_tensor(unit_amplitude(X))

@@ -65,7 +65,7 @@ report(f"{len(X)} fingerprints of {X.shape[1]} coefficients")
 #
 # A transformer puts the complex signal together, and an estimator follows. Each computes
 # the bound for its score from its model, at the noise ``noise_std``: 1/SNR, by default
-# 0.01.
+# 0.01, or that of ``snr`` if a network is given one.
 
 
 def to_complex(columns):

@@ -13,8 +13,30 @@ from .._validation import (
 from .._warnings import warn
 from ..bounds import cramer_rao_bound
 from ..metrics import efficiency_score
+from ..noise import check_snr
 from ._dictionary import rows_of
 from ._residuals import relative_noise
+
+_NOISE_STD = 0.01
+
+
+def assumed_noise(estimator, implied_snr=None):
+    """Return ``noise_std``, or that of ``snr``, of a range of implied ratios, or 0.01."""
+    if estimator.noise_std is not None:
+        return estimator.noise_std
+    snr = getattr(estimator, "snr", None)
+    if snr is not None:
+        return 1 / _middle(snr)
+    if implied_snr is None or np.isnan(implied_snr).any():
+        return _NOISE_STD
+    # Bounds of the same noise imply ratios that differ by less than the third digit.
+    return 1 / float(f"{_middle(implied_snr):.3g}")
+
+
+def _middle(snr):
+    """Return the ratio at the root mean square of the noise of a uniform range."""
+    low, high = check_snr(snr)
+    return low if low == high else np.sqrt(low * high)
 
 
 def bound_of(estimator, y, crb, known=None, noise_std=None, stacklevel=3):
@@ -23,7 +45,8 @@ def bound_of(estimator, y, crb, known=None, noise_std=None, stacklevel=3):
         return check_crb(crb, y.shape)
     if estimator.model is not None:
         model = estimator._model_at(known)
-        noise_std = estimator.noise_std if noise_std is None else noise_std
+        if noise_std is None:
+            noise_std = assumed_noise(estimator, getattr(estimator, "snr_range_", None))
         return cramer_rao_bound(model, y, noise_std=noise_std)
     if estimator.fitted_with_crb_:
         raise ValueError(

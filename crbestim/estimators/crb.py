@@ -20,7 +20,7 @@ from ._calibration import (
 from ._intervals import IntervalMixin
 from ._reports import warn_of_predictions
 from ._residuals import analyze_residuals
-from ._scores import bound_of
+from ._scores import assumed_noise, bound_of
 from ._training import (
     check_first_part,
     check_gaps,
@@ -96,13 +96,17 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         parameters. Layers of equal width have residual connections.
     activation : {"gelu", "silu", "relu", "tanh"}, default="gelu"
         Activation of the hidden layers.
-    noise_std : float, default=0.01
+    noise_std : float, default=None
         Standard deviation of the noise per channel for M0 = 1, where ``crb`` is not
-        given: for the bound of held-out rows, and for ``score``.
+        given: for the bound of held-out rows, and for ``score``. By default 1 / `snr`, of a
+        range (low, high) the root mean square 1 / sqrt(low high), at which an efficient
+        estimator of such data scores 1. Without `snr`, it is 0.01 in ``fit``, and
+        in ``score`` that of `snr_range_` in the same way, to three digits: the noise that a
+        ``crb`` of ``fit`` implied.
     snr : float or tuple of float, default=None
         abs(M0)/sigma of the noise that training draws with a model: a number, or a
         range to draw from uniformly. By default the ratios that ``crb`` implies for the
-        rows of X, or ``1 / noise_std`` where it is not given.
+        rows of X, or ``1 / noise_std`` (100 by default) where it is not given.
     resample_noise : bool, default=True
         Whether to draw fresh noise in every epoch, which needs a model; otherwise the
         network learns from X as given.
@@ -212,7 +216,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         "output_weights": [None, dict, "array-like"],
         "hidden_layer_sizes": [StrOptions({"auto"}), "array-like"],
         "activation": [StrOptions({"gelu", "silu", "relu", "tanh"})],
-        "noise_std": [_POSITIVE],
+        "noise_std": [None, _POSITIVE],
         "snr": [None, _POSITIVE, "array-like"],
         "resample_noise": ["boolean"],
         "alpha": [Interval(Real, 0, None, closed="left")],
@@ -245,7 +249,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         output_weights=None,
         hidden_layer_sizes="auto",
         activation="gelu",
-        noise_std=0.01,
+        noise_std=None,
         snr=None,
         resample_noise=True,
         alpha=1e-4,
@@ -543,9 +547,8 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         self._store(progress)
         warn_of_no_success(progress, loss)
         probes = (held_rows if len(held_rows) else train_rows)[:n_probes]
-        self.apparent_snr_range_, self.std_factors_ = calibrate_whatever_comes(
-            self, y[probes], rows_of(known, probes), deadline, progress
-        )
+        given = y[probes], rows_of(known, probes), deadline, progress
+        self.apparent_snr_range_, self.std_factors_ = calibrate_whatever_comes(self, *given)
         raise_interrupt(self, progress)
 
     def _training_sets(self, loss, data, parts, deadline):
@@ -554,7 +557,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
             network=self.network_,
             loss=loss,
             target_variance=self.target_variance_,
-            noise_std=self.noise_std,
+            noise_std=assumed_noise(self),
             snr=None if self.snr is None else check_snr(self.snr),
         )
 
@@ -563,7 +566,8 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
             if is_simulated:
                 found = recipe.simulated(self._model_at(known), y, crb, known)
             else:
-                bound = bound_of(self, y, crb, known) if loss.uses_bound else None
+                noise = recipe.noise_std
+                bound = bound_of(self, y, crb, known, noise) if loss.uses_bound else None
                 found = recipe.measured(X, y, bound, known)
             return found[0] | {"weights": weight}, found[1]
 
@@ -582,8 +586,8 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         self.history_ = self.history_ + [
             {**record, "epoch": first + record["epoch"]} for record in progress.history
         ]
-        self.loss_curve_ = [record["loss"] for record in self.history_]
-        self.n_iter_ = len(self.history_)
+        losses = [record["loss"] for record in self.history_]
+        self.loss_curve_, self.n_iter_ = losses, len(losses)
         self.best_loss_ = progress.best_loss if progress.best_state else np.nan
 
     def _estimate(self, X, known, sigma=None, *, limits=True):

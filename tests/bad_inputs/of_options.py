@@ -118,7 +118,7 @@ OPTIONS = {
         "output_weights": OUTPUT_WEIGHTS,
         "hidden_layer_sizes": LAYERS,
         "activation": [None, "sine"],
-        "noise_std": NOT_POSITIVE,
+        "noise_std": [value for value in NOT_POSITIVE if value is not None],
         "snr": SNR,
         "resample_noise": NOT_BOOL,
         "alpha": [-1.0, "a"],

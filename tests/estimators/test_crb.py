@@ -13,6 +13,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from crbestim import CRBRegressor
 from crbestim.bounds import cramer_rao_bound
+from crbestim.datasets import make_fingerprints
 from crbestim.metrics import efficiency_score
 from crbestim.models import SignalModel
 
@@ -141,6 +142,42 @@ def test_noise_std_changes_training_and_score(model, fingerprints):
     score = reference.score(X, y)
     reference.set_params(noise_std=0.005)
     assert reference.score(X, y) == pytest.approx(score / 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "noise"),
+    [
+        ({}, 0.01),
+        ({"snr": 20}, 1 / 20),
+        ({"snr": (5, 80)}, 1 / 20),
+        ({"snr": 20, "noise_std": 0.3}, 0.3),
+        ({"snr": 20, "resample_noise": False}, 1 / 20),
+    ],
+)
+def test_score_takes_its_noise_from_snr_unless_it_is_given(
+    model, fingerprints, options, noise
+):
+    X, y, _ = fingerprints
+    reg = small(model, max_iter=1, **options).fit(X, y)
+    crb = cramer_rao_bound(model, y, noise_std=noise)
+    assert reg.score(X, y) == pytest.approx(reg.score(X, y, crb=crb))
+    assert clone(reg).get_params()["noise_std"] == options.get("noise_std")
+
+
+def test_score_takes_its_noise_from_the_bounds_that_fit_was_given(model, fingerprints):
+    X, y, _ = fingerprints
+    crb = cramer_rao_bound(model, y, noise_std=1 / 20)
+    reg = small(model).fit(X, y, crb=crb)
+    assert reg.score(X, y) == pytest.approx(reg.score(X, y, crb=crb))
+    # A later fit starts from its own arguments alone.
+    again = reg.fit(X, y)
+    assert again.snr_range_ == (100.0, 100.0)
+
+
+def test_held_out_rows_are_judged_at_the_noise_of_snr(model):
+    X, y = make_fingerprints(model, 300, snr=20, random_state=0)
+    own, given = (small(model, snr=20, noise_std=n).fit(X, y) for n in (None, 1 / 20))
+    assert own.best_loss_ == given.best_loss_
 
 
 def test_stopping_parameters(model, fingerprints):
