@@ -459,7 +459,8 @@ def noise_of(model, noise=None):
     if noise.needs_magnitude and not model.is_magnitude:
         raise ValueError(
             f"noise={noise.label!r} is that of magnitudes, and the signal of {model} is "
-            "not one (is_magnitude is False); choose noise='gaussian'."
+            "not one (is_magnitude is False); choose noise='gaussian', or make the model "
+            "with signal='magnitude' (a class of your own has is_magnitude = True)."
         )
     if noise.depends_on_signal and model.is_complex:
         raise ValueError(

@@ -17,12 +17,12 @@ ECHO_TIMES = (1e-3, 0.3, "s")
 RADIANS = "; {0} is in radians, for degrees give np.deg2rad({0})"
 
 
-def check_noise(noise, is_magnitude):
+def check_noise(noise, is_magnitude, kind="complex"):
     """Return the noise of a model, if it fits the signal."""
     found = get_noise(noise)
     if found.needs_magnitude and not is_magnitude:
         raise ValueError(
-            f"noise={found.label!r} is that of magnitudes, and the signal is complex; give "
+            f"noise={found.label!r} is that of magnitudes, and the signal is {kind}; give "
             "signal='magnitude' or noise='gaussian'."
         )
     return noise

@@ -11,18 +11,21 @@ from ..kernels.pointers import FORM, Pointer
 
 # Cached by function and not in the model: copies share it, and pickles do not hold it.
 @lru_cache(maxsize=64)
-def form_of_functions(f, jacobian, is_complex):
+def form_of_functions(f, jacobian, is_complex, is_magnitude=False):
     """Return the signal of one voxel, of the signature `kernels.pointers.FORM`.
 
     f and jacobian are of one sample. Without the latter, derivatives are differences, and
     the settings have a row for each parameter. Where a function raises, or returns another
-    number of values, the signal is NaN.
+    number of values, the signal is NaN. `is_complex` says what they return, and
+    `is_magnitude` whether the signal is its magnitude.
     """
     signal = _writer(f, is_complex)
     if jacobian is None:
         form = _with_differences(signal)
     else:
         form = _with_jacobian(signal, _writer(jacobian, is_complex), is_complex)
+    if is_magnitude:
+        form = _of_magnitudes(form, is_complex)
     return Pointer(form, FORM)
 
 
@@ -94,3 +97,25 @@ def _with_differences(signal):
                 moved[k] = theta[k]
 
     return form
+
+
+def _of_magnitudes(form, is_complex):
+    """Return the form of the magnitudes of another, as `_magnitude.magnitude` does."""
+    n_parts = 2 if is_complex else 1
+
+    @numba.njit(error_model="numpy")
+    def magnitudes(settings, theta, s, ds):
+        z, dz = np.empty(len(s) * n_parts), np.empty((len(ds), len(s) * n_parts))
+        form(settings, theta, z, dz)
+        for f in range(len(s)):
+            square = 0.0
+            for part in range(n_parts):
+                square += z[f * n_parts + part] ** 2
+            s[f] = np.sqrt(square)
+            for k in range(len(ds)):
+                along = 0.0
+                for part in range(n_parts):
+                    along += z[f * n_parts + part] * dz[k, f * n_parts + part]
+                ds[k, f] = 0.0 if s[f] == 0 else along / s[f]
+
+    return magnitudes

@@ -1,7 +1,5 @@
 """A signal model from a function."""
 
-from functools import partial
-
 import numpy as np
 from numba.extending import is_jitted
 
@@ -11,8 +9,10 @@ from .._representation import constructor_call
 from ..parameters import Parameter
 from ._amplitude import find_amplitude
 from ._backends import by_numba, by_torch, differentiate_by_torch, is_vectorized
+from ._checks import SIGNALS, check_noise
 from ._compiled_form import CompiledForm
 from ._differences import setting
+from ._magnitude import direction, magnitude
 from ._user_forms import form_of_functions
 from .base import SignalModel
 
@@ -55,6 +55,13 @@ class FunctionModel(SignalModel):
         eliminate it, so that data may have any scale; its bounds may be (0, inf).
     distributions : dict, default=None
         SciPy frozen distributions by name, for `make_fingerprints`; only with names.
+    signal : {"auto", "complex", "magnitude"}, default="auto"
+        What is measured: the values of `f`, real or complex as they are; complex values,
+        known up to a complex factor M0; or their magnitudes, whose amplitude, if it is
+        unknown, is one of the parameters. `f` and `jacobian` are those of the signal before
+        the magnitude is taken, which may change its sign, or of the magnitude itself.
+    noise : {"gaussian", "rician"} or Noise, default="gaussian"
+        Noise that bounds and fits assume: "rician" is for magnitudes only.
     name : str, default=None
         Name of the model in errors; by default that of `f`.
 
@@ -93,6 +100,8 @@ class FunctionModel(SignalModel):
         difference="central",
         amplitude=None,
         distributions=None,
+        signal="auto",
+        noise="gaussian",
         name=None,
     ):
         if not callable(f):
@@ -104,13 +113,20 @@ class FunctionModel(SignalModel):
         self.f, self.jacobian = f, jacobian
         self.difference = check_choice("difference", difference, _DIFFERENCES)
         self.name = _name(f) if name is None else name
-        self._options = {"vectorized": vectorized, "backend": backend}
+        check_choice("signal", signal, ("auto", *SIGNALS))
+        self._options = {"vectorized": vectorized, "backend": backend, "signal": signal}
+        if signal == "magnitude":
+            self.is_magnitude = True
         self.parameters = _parameters(parameter_names, bounds, distributions)
         self.parameter_names = tuple(p.name for p in self.parameters)
         self.bounds = np.array([p.bounds for p in self.parameters], dtype=float)
         self.backend = self._choose_backend(backend)
         self.vectorized = self._choose_vectorized(vectorized)
         self._try_out()
+        kind = "complex" if self.is_complex else "real"
+        # Subclasses may have set both.
+        self.noise = self.noise if noise == "gaussian" else noise
+        check_noise(self.noise, self.is_magnitude, kind)
         self.amplitude = amplitude
         find_amplitude(self)
 
@@ -148,7 +164,8 @@ class FunctionModel(SignalModel):
         for n_rows in (n + 1, n + 2) if self.vectorized else (1,):
             theta = np.tile(self._finite_bounds.mean(axis=1), (n_rows, 1))
             signal = self._call("f", self.f, theta.copy())
-            self._dtype = np.result_type(signal.dtype, float)
+            least = complex if self._options["signal"] == "complex" else float
+            self._dtype = np.result_type(signal.dtype, least)
             if m == "n_features" and signal.ndim == 2:
                 m = signal.shape[1]
             self._n_features = self._checked("f", signal, theta, (m,)).shape[1]
@@ -173,7 +190,8 @@ class FunctionModel(SignalModel):
             names, bounds, drawn = list(self.parameters), None, None
         name = None if self.name == _name(self.f) else self.name
         given = {"parameter_names": names, "bounds": bounds, "distributions": drawn or None}
-        return given | {"name": name, **self._options}
+        signal = {"signal": "magnitude"} if self.is_magnitude else {}
+        return given | {"name": name, "signal": "auto"} | self._options | signal
 
     @property
     def _label(self):
@@ -187,7 +205,7 @@ class FunctionModel(SignalModel):
     @property
     def is_complex(self):
         """Whether the signal is complex, and so known up to a complex factor M0."""
-        return self._dtype.kind == "c"
+        return self._dtype.kind == "c" and not self.is_magnitude
 
     @property
     def _has_own_jacobian(self):
@@ -195,18 +213,42 @@ class FunctionModel(SignalModel):
         return super()._has_own_jacobian and is_given
 
     def _simulate(self, theta, jacobian=False):
+        if jacobian and self.jacobian is None and self.backend != "torch":
+            values = self._of_f(theta)
+            s = magnitude(values) if self.is_magnitude else values
+            simulate = self._along(values)
+            return s, self._jacobian_by_differences(simulate, theta, s)
+        out = self._of_f(theta, jacobian)
+        if not self.is_magnitude:
+            return out
+        return magnitude(*out) if jacobian else magnitude(out)
+
+    def _of_f(self, theta, jacobian=False):
+        """Return the values of f, and its own derivatives."""
         shapes = (self.n_features,), (self.n_features, self.n_parameters)
-        if jacobian and self.jacobian is None and self.backend == "torch" and len(theta):
+        if jacobian and self.jacobian is None and len(theta):
             both = differentiate_by_torch(self.f, theta.copy(), self.vectorized)
             parts = zip(both, shapes, strict=True)
             return tuple(self._checked("f", part, theta, shape) for part, shape in parts)
         s = self._values("f", self.f, theta, shapes[0])
         if not jacobian:
             return s
-        if self.jacobian is None:
-            own = partial(FunctionModel._simulate, self)
-            return s, self._jacobian_by_differences(own, theta, s)
         return s, self._values("jacobian", self.jacobian, theta, shapes[1])
+
+    def _along(self, values):
+        """Return what has the derivatives of the signal where f has these values.
+
+        Magnitudes have kinks at zero; the part along the sign or phase there has none.
+        """
+        if not self.is_magnitude:
+            return self._of_f
+        towards = direction(values)
+        return lambda theta: (towards * self._of_f(theta)).real
+
+    def _differences(self, simulate, theta, signal):
+        if self.is_magnitude and self._hook is FunctionModel._simulate:
+            simulate = self._along(self._of_f(theta))
+        return super()._differences(simulate, theta, signal)
 
     def _compiled_form(self):
         is_own = self._hook is FunctionModel._simulate and self.has_jacobian
@@ -215,7 +257,9 @@ class FunctionModel(SignalModel):
             return None
         n, step = self.n_parameters, self.difference_step
         return CompiledForm(
-            form_of_functions(self.f, self.jacobian, self.is_complex),
+            form_of_functions(
+                self.f, self.jacobian, self._dtype.kind == "c", self.is_magnitude
+            ),
             np.array([setting(p, step) for p in self.parameters]),
             self.n_features,
             self.is_complex,
@@ -263,7 +307,7 @@ class FunctionModel(SignalModel):
             raise TypeError(
                 f"{what} of {self._label} returned {values.dtype}; it must return numbers."
             )
-        if values.dtype.kind == "c" and not self.is_complex:
+        if values.dtype.kind == "c" and self._dtype.kind != "c":
             raise ValueError(
                 f"{what} of {self._label} returned complex numbers, but the signal is real "
                 "in the middle of the bounds; let f return complex numbers everywhere."

@@ -67,6 +67,28 @@ parameters = [
 with_units = FunctionModel(two_waters_of_many, parameters)
 # end parameters
 
+# begin magnitude
+ti = np.array([0.05, 0.2, 0.5, 1.0, 3.0])  # s
+
+
+def recovery(theta):
+    """Return an inversion recovery, negative at first."""
+    m0, t1 = theta
+    return m0 * (1 - 2 * np.exp(-ti / t1))
+
+
+magnitudes = FunctionModel(
+    recovery,
+    ["M0", "T1"],
+    [(0.0, np.inf), (0.1, 5.0)],
+    amplitude="M0",
+    signal="magnitude",
+    noise="rician",
+)
+print("standard deviations of magnitudes at SNR 50:")
+print(np.sqrt(cramer_rao_bound(magnitudes, [[1.0, 0.9]], noise_std=1 / 50)))
+# end magnitude
+
 # begin numba
 import numba
 

@@ -413,6 +413,8 @@ SUBJECTS = [
             "backend": [None, "jax", np.array([1, 0])],
             "difference": [None, "forward", np.array([1, 0])],
             "amplitude": ["x", 5, ["a"], np.array(["a", "b"])],
+            "signal": [None, "real", 5, np.array([1, 0])],
+            "noise": [None, "rice", 5, "rician"],
             "distributions": [5, "normal", [1], {"x": None}, {1: None}, {"a": "normal"}],
             "name": [5, ["a"]],
         },

@@ -30,7 +30,7 @@ from crbestim.models import (
 )
 from crbestim.sequences import HybridStateSequence
 from tests.models import functions
-from tests.models.functions import biexponential
+from tests.models.functions import biexponential, magnitudes_of
 
 
 class Biexponential(SignalModel):
@@ -250,6 +250,8 @@ MODELS = {
     ),
     "numba": lambda: biexponential(functions.compiled),
     "torch": lambda: biexponential(functions.of_tensor, backend="torch"),
+    "magnitude of a function": magnitudes_of,
+    "magnitude by numba": lambda: magnitudes_of(functions.turning_recovery),
     "user's, complex basis": lambda: Recovery().compress(orthonormal(5, 3, 0, complex)),
 }
 

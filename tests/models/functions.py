@@ -70,3 +70,37 @@ def draw(n, seed=0):
     theta = np.random.default_rng(seed).uniform(low, high, (n, 3))
     theta[-1] = low
     return theta
+
+
+INVERSION_TIMES = np.array([0.05, 0.2, 0.5, 1.0, 3.0])
+
+
+def recovery(theta):
+    """Return an inversion recovery, which changes its sign."""
+    m0, t1 = theta
+    return m0 * (1 - 2 * np.exp(-INVERSION_TIMES / t1))
+
+
+@numba.njit
+def turning_recovery(theta):
+    m0, t1 = theta
+    signs = 1 - 2 * np.exp(-INVERSION_TIMES / t1)
+    return m0 * signs * np.exp(7j * INVERSION_TIMES)
+
+
+def recovery_of_tensor(theta):
+    import torch
+
+    m0, t1 = theta
+    return m0 * (1 - 2 * torch.exp(-torch.from_numpy(INVERSION_TIMES) / t1))
+
+
+def jacobian_of_recovery(theta):
+    m0, t1 = theta
+    decay = np.exp(-INVERSION_TIMES / t1)
+    return np.stack((1 - 2 * decay, -2 * m0 * INVERSION_TIMES / t1**2 * decay), axis=-1)
+
+
+def magnitudes_of(f=recovery, **options):
+    options = dict(signal="magnitude", noise="rician", amplitude="M0") | options
+    return FunctionModel(f, ["M0", "T1"], [(0.0, np.inf), (0.1, 5.0)], **options)

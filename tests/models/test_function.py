@@ -13,10 +13,10 @@ from scipy import stats
 from crbestim.bounds import cramer_rao_bound
 from crbestim.datasets import make_fingerprints
 from crbestim.exceptions import InexactJacobianWarning, MissingJacobianError
-from crbestim.models import FunctionModel, SignalModel
+from crbestim.models import FunctionModel, InversionRecovery, SignalModel
 from crbestim.parameters import Parameter
 from tests.models import functions
-from tests.models.functions import BOUNDS, NAMES, biexponential, draw
+from tests.models.functions import BOUNDS, NAMES, biexponential, draw, magnitudes_of
 
 WAYS = {
     "of many": (functions.of_many, {}),
@@ -382,3 +382,80 @@ def test_doubtful_derivatives_are_told_in_one_warning():
     with pytest.warns(InexactJacobianWarning, match="respect to S0, R2 is unc") as record:
         model.signal([[1.0, 20.0], [1.5, 40.0]], jacobian=True)
     assert len(record) == 1
+
+
+MAGNITUDES = {
+    "real": (functions.recovery, {}),
+    "complex": (functions.turning_recovery.py_func, {}),
+    "with Jacobian": (functions.recovery, {"jacobian": functions.jacobian_of_recovery}),
+    "numba": (numba.njit(functions.recovery), {}),
+    "numba, complex": (functions.turning_recovery, {}),
+    "numba, with Jacobian": (
+        numba.njit(functions.recovery),
+        {"jacobian": numba.njit(functions.jacobian_of_recovery)},
+    ),
+    "torch": (functions.recovery_of_tensor, {"backend": "torch"}),
+}
+
+
+@pytest.mark.parametrize(("f", "options"), MAGNITUDES.values(), ids=MAGNITUDES)
+def test_magnitudes_of_functions_are_those_of_the_library(f, options):
+    ours = InversionRecovery(functions.INVERSION_TIMES, signal="magnitude", noise="rician")
+    ours = ours.fix(efficiency=1.0)
+    model = magnitudes_of(f, **options)
+    # The last one is zero at the third inversion time, where the derivative is zero.
+    theta = np.array([[1.0, 0.9], [2.0, 3.0], [0.5, 0.5 / np.log(2)]])
+    s, jacobian = model.signal(theta, jacobian=True)
+    expected, derivatives = ours.signal(theta[:, ::-1], jacobian=True)
+    np.testing.assert_allclose(s, expected, rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(jacobian, derivatives[..., ::-1], rtol=1e-9, atol=1e-9)
+    assert model.jacobian_error(theta).max() < 1e-9
+    form = model._compiled_form()
+    assert (form is not None) == (model.backend == "numba")
+    if form is not None:
+        for found, wanted in zip(form.simulate(theta, True), (s, jacobian), strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9)
+    bound = cramer_rao_bound(model, theta, noise_std=0.05)
+    wanted = cramer_rao_bound(ours, theta[:, ::-1], noise_std=0.05)[:, ::-1]
+    np.testing.assert_allclose(bound, wanted, rtol=1e-7)
+    given, theirs = model.given("T1"), ours.given("T1")
+    known = theta[:, 1:]
+    np.testing.assert_allclose(
+        cramer_rao_bound(given.at(known), theta[:, :1], noise_std=0.05),
+        cramer_rao_bound(theirs.at(known), theta[:, :1], noise_std=0.05),
+        rtol=1e-7,
+    )
+
+
+def test_magnitudes_are_in_the_text_and_in_copies():
+    model = magnitudes_of()
+    assert repr(model).endswith("amplitude='M0', signal='magnitude', noise='rician')")
+    twin = pickle.loads(pickle.dumps(model))
+    assert (twin.is_magnitude, twin.is_complex, twin.noise) == (True, False, "rician")
+    theta = [[1.0, 0.9]]
+    np.testing.assert_array_equal(model.signal(theta), np.abs([functions.recovery(*theta)]))
+    for view in (model.fix(T1=0.9), model.given("T1")):
+        assert view.is_magnitude and view.noise == "rician"
+    for way in (lambda: model.compress(np.eye(5)[:, :3]), lambda: model.whiten(2.0)):
+        with pytest.raises(ValueError, match="has Rician noise"):
+            way()
+
+
+def test_a_real_function_is_complex_if_the_signal_is():
+    model = FunctionModel(
+        functions.recovery, ["a", "b"], [(0.5, 1.0)] * 2, signal="complex"
+    )
+    assert model.is_complex and model.n_unknowns == 4
+    assert "signal='complex'" in repr(model)
+
+
+def test_noise_of_magnitudes_asks_for_them():
+    with pytest.raises(ValueError, match="and the signal is real; give signal='magnitude'"):
+        magnitudes_of(signal="auto")
+    with pytest.raises(ValueError, match="signal='real' is unknown; choose .*'magnitude'"):
+        magnitudes_of(signal="real")
+    model = magnitudes_of(signal="auto", noise="gaussian")
+    model.noise = "rician"
+    message = "choose noise='gaussian', or make the model with signal='magnitude'"
+    with pytest.raises(ValueError, match=message):
+        cramer_rao_bound(model, [[1.0, 0.9]], noise_std=0.05)
