@@ -15,7 +15,7 @@ from .._options import check_by_name, check_choice, check_number
 from .._validation import check_model
 from ..bounds import crb_from_jacobian, noise_of_signals, signal_and_bound
 from ..models._controls import duration_of, settings_of, with_settings
-from ..noise import noise_of
+from ..noise import RatioNoise, noise_of
 from ._adjoint import supports, weighted_bound
 
 OBJECTIVES = ("mean", "mean_log", "max")
@@ -24,7 +24,7 @@ _UNWEIGHTED = ("omega0", "B1")
 _STEP = 1e-5
 
 
-def bound_objective(model, theta, *, weights=None, objective="mean_log", noise_std=1.0):
+def bound_objective(model, theta, *, weights=None, objective="mean_log", noise_std=None):
     """Objective of a design and its gradient, at the model's own acquisition.
 
     Parameters
@@ -39,8 +39,9 @@ def bound_objective(model, theta, *, weights=None, objective="mean_log", noise_s
         which have 0.
     objective : {"mean_log", "mean", "max"}, default="mean_log"
         What is made of the values of several tissues.
-    noise_std : float, default=1.0
-        Standard deviation of the noise per channel, for M0 = 1.
+    noise_std : float, default=None
+        Standard deviation of the noise per channel, for M0 = 1. By default 1; it must be
+        given where it changes which acquisition is best, as Rician noise does.
 
     Returns
     -------
@@ -54,8 +55,8 @@ def bound_objective(model, theta, *, weights=None, objective="mean_log", noise_s
     Raises
     ------
     ValueError
-        If the model is compressed or whitened, a weight is of no parameter or negative, or
-        a bound with a weight is infinite.
+        If the model is compressed or whitened, a weight is of no parameter or negative, a
+        bound with a weight is infinite, or Rician noise lacks `noise_std`.
     TypeError
         If the model has no controls.
 
@@ -143,7 +144,7 @@ class Problem:
         if not len(theta):
             raise ValueError("theta has no rows; give at least one tissue.")
         check_choice("objective", objective, OBJECTIVES)
-        noise_std = check_number(noise_std, "noise_std", "one number above 0", above=0)
+        noise_std = _check_noise_std(model, noise_std)
         weights = _check_weights(model, weights)
         width = np.array([p.width for p in model.parameters])
         relative = (theta == 0) | np.isfinite(model.periods)
@@ -256,6 +257,20 @@ class Problem:
             f"acquisition does not determine it; give it the weight 0, leave out the "
             "tissue, or start from another acquisition."
         )
+
+
+def _check_noise_std(model, noise_std):
+    """Return the noise, which must be given if bounds do not scale with its square."""
+    if noise_std is not None:
+        return check_number(noise_std, "noise_std", "one number above 0", above=0)
+    noise = noise_of(model)
+    if noise.depends_on_signal and not isinstance(noise, RatioNoise):
+        raise ValueError(
+            f"noise_std is not given, and with {noise.label} noise the best acquisition "
+            "depends on it; give noise_std, which is 1/SNR of a signal of amplitude 1, for "
+            "instance 1 / 50."
+        )
+    return 1.0
 
 
 def _check_weights(model, weights):

@@ -37,7 +37,7 @@ def optimize_sequence(
     limits=None,
     objective="mean_log",
     parametrization="free",
-    noise_std=1.0,
+    noise_std=None,
     n_starts=1,
     max_time=60,
     n_jobs=None,
@@ -71,8 +71,9 @@ def optimize_sequence(
         mean, or the largest.
     parametrization : {"free"}, default="free"
         How controls are parametrized: each value on its own.
-    noise_std : float, default=1.0
-        Standard deviation of the noise per channel, for M0 = 1.
+    noise_std : float, default=None
+        Standard deviation of the noise per channel, for M0 = 1. By default 1; it must be
+        given where it changes which acquisition is best, as Rician noise does.
     n_starts : int, default=1
         Number of searches, the first from the model's own acquisition, the others from
         random ones.
@@ -95,7 +96,8 @@ def optimize_sequence(
     ------
     ValueError
         If limits contradict each other or name no control, an option is unknown, a bound
-        with a weight is infinite at the start, or the model is compressed.
+        with a weight is infinite at the start, the model is compressed, or Rician noise
+        lacks `noise_std`.
     TypeError
         If the model has no controls.
 

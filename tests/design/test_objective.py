@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crbestim.bounds import cramer_rao_bound
-from crbestim.design import bound_objective
+from crbestim.design import bound_objective, optimize_sequence
 from crbestim.design.objective import combine
 from crbestim.models import (
     MP2RAGE,
@@ -151,3 +151,22 @@ def test_noise_of_computed_images_follows_the_acquisition():
         ]
         low, high = (bound_objective(m, [[1.1]], objective="mean")[0] for m in ends)
         assert slopes[k] == pytest.approx((high - low) / 2e-5, rel=1e-5)
+
+
+@pytest.mark.parametrize("design", [bound_objective, optimize_sequence])
+def test_rician_noise_must_be_given(design):
+    """The best acquisition depends on it, unlike with Gaussian noise, or that of ratios."""
+    model = MonoExponential([0.01, 0.05], signal="magnitude", noise="rician")
+    message = (
+        "noise_std is not given, and with rician noise the best acquisition depends on"
+    )
+    with pytest.raises(ValueError, match=message):
+        design(model, [[0.08, 1.0]])
+    for other in (
+        MonoExponential([0.01, 0.05], signal="magnitude"),
+        MP2RAGE([0.8, 2.7], 7e-3, 6.0, [0.07, 0.09], 160),
+    ):
+        theta = [[1.1, 1.0][: other.n_parameters]]
+        values = [bound_objective(other, theta, noise_std=n)[0] for n in (None, 1.0, 0.1)]
+        assert values[0] == values[1]
+        assert values[2] == pytest.approx(values[1] + np.log(0.01))
