@@ -16,6 +16,7 @@ from ..noise import (
     noise_of_data,
 )
 from ._residuals import analyze_residuals, warn_of_noise_level
+from ._training import trained_outputs
 
 # Share of a parameter's range below which a standard deviation shows that the data
 # determine it.
@@ -59,7 +60,9 @@ def warn_of_predictions(network, model, X, y, *, stacklevel=3):
     if network._simulates_X:
         most = min(max(_LEAST_JUDGED, int(_JUDGED * len(X))), _MOST_OF_NETWORK)
         data = Measurements(X)
-        warn_at_bounds(model, data, y, most=most, stacklevel=stacklevel + 1)
+        at_bound = _at_bound(model, y) & trained_outputs(network)
+        options = dict(most=most, stacklevel=stacklevel + 1)
+        warn_at_bounds(model, data, y, at_bound, model.bounds, **options)
     if np.isfinite(network.apparent_snr_range_).all():
         ranges = network.apparent_snr_range_, network.snr_range_
         warn_of_noise_level(model, X, y, *ranges, stacklevel=stacklevel + 1)
@@ -77,7 +80,7 @@ def warn_at_bounds(
     """
     if at_bound is None:
         bounds = model.bounds
-        at_bound = (y == bounds.T[:, None]).any(axis=0) & np.isinf(model.periods)
+        at_bound = _at_bound(model, y)
     rows = np.flatnonzero(at_bound.any(axis=1) & np.isfinite(y).all(axis=1))
     if not rows.size or (data.sigma is None and noise_of(model).needs_sigma):
         return
@@ -114,6 +117,11 @@ def warn_at_bounds(
             AtBoundWarning,
             stacklevel=stacklevel + 1,
         )
+
+
+def _at_bound(model, y):
+    """Return which estimates equal a bound of the model."""
+    return (y == model.bounds.T[:, None]).any(axis=0) & np.isinf(model.periods)
 
 
 def warn_of_low_magnitudes(model, data, y, at_bound=None, *, stacklevel=3):

@@ -16,6 +16,7 @@ from ..metrics import efficiency_score
 from ..noise import check_snr
 from ._dictionary import rows_of
 from ._residuals import relative_noise
+from ._training import trained_outputs
 
 _NOISE_STD = 0.01
 
@@ -94,10 +95,11 @@ def efficiency_of(estimator, X, predictions, y, sample_weight, crb, known, sigma
         X = check_features(estimator, X, reset=False)
         data = Measurements.of(X[found], check_sigma(sigma, X, found)[found])
         noise_std = relative_noise(estimator._model_at(known), data, y)
+    bound = bound_of(estimator, y, crb, known, noise_std, stacklevel=4)
     return efficiency_score(
         y,
         predictions[found],
-        bound_of(estimator, y, crb, known, noise_std, stacklevel=4),
+        np.where(trained_outputs(estimator), bound, np.inf),
         sample_weight=sample_weight[found],
         periods=estimator._periods,
     )

@@ -103,6 +103,12 @@ def check_output_weights(estimator, n_outputs):
     return weights.astype(float)
 
 
+def trained_outputs(estimator):
+    """Return which outputs were trained: those of a network with a weight above 0."""
+    weights = getattr(estimator, "_output_weights", None)
+    return np.ones(estimator.n_outputs_, dtype=bool) if weights is None else weights > 0
+
+
 def check_settings(estimator, loss, X):
     """Check X and the settings of CRBRegressor, beyond their types."""
     filled, model = (X != 0).any(axis=1), estimator.model

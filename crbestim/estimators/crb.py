@@ -90,7 +90,8 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         to bound above which it counts.
     output_weights : dict or array-like, default=None
         Weights of the parameters in the loss, by name (1 for those left out) or one per
-        column of y. Zero leaves a parameter untrained.
+        column of y. Zero leaves a parameter untrained: what ``predict`` returns for it
+        means nothing, and ``score`` leaves it out.
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Widths of the hidden layers. "auto" is 10 times 128, or 6 times 64 for up to four
         parameters. Layers of equal width have residual connections.

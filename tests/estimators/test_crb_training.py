@@ -7,7 +7,9 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from crbestim import CRBRegressor
 from crbestim.datasets import make_fingerprints
+from crbestim.estimators._reports import warn_of_predictions
 from crbestim.estimators._training_data import batches_of, information_of, rate_of
+from crbestim.exceptions import AtBoundWarning
 from crbestim.metrics import crb_loss
 from crbestim.models import MonoExponential
 from crbestim.network import Loss
@@ -39,6 +41,31 @@ def test_weights_by_name_shift_the_loss(model, fingerprints):
     plain, focused = (losses_by_column(reg, fingerprints) for reg in (plain, focused))
     assert focused[b1] < plain[b1]
     assert focused[:b1].mean() > 2 * plain[:b1].mean()
+
+
+def test_what_is_not_trained_is_left_out_of_score_and_reports(model, fingerprints):
+    X, y, crb = fingerprints
+    reg = small(model, output_weights={"m0s": 0.0, "T2s": 0.0}).fit(X, y, crb=crb)
+    weights = [0.0 if name in ("m0s", "T2s") else 1.0 for name in model.parameter_names]
+    counted = np.where(weights, crb, np.inf)
+    assert reg.score(X, y, crb=crb) == reg.score(X, y, crb=counted)
+    each = losses_by_column(reg, fingerprints)
+    assert reg.score(X, y, crb=crb) == pytest.approx(1 / np.average(each, weights=weights))
+    assert np.isfinite(reg.predict(X)).all()
+
+
+def test_an_output_that_is_not_trained_is_not_reported_at_a_bound():
+    model = MonoExponential([0.01, 0.03, 0.06, 0.1], bounds={"T2": (0.02, 0.2)})
+    X, y = make_fingerprints(model, 300, snr=1000, random_state=0)
+    reg = small(model, output_weights=[1.0]).fit(X, y)
+    # The noise of the signals is not the question here.
+    reg.apparent_snr_range_ = (np.nan, np.nan)
+    at_bound = np.full((8, 1), 0.2)
+    signals = model.signal(at_bound)
+    with pytest.warns(AtBoundWarning, match="T2 at its upper bound"):
+        warn_of_predictions(reg, model, signals, at_bound)
+    reg._output_weights = np.zeros(1)
+    warn_of_predictions(reg, model, signals, at_bound)
 
 
 def test_weights_by_name_and_by_column_agree(model, fingerprints):
