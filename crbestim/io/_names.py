@@ -127,8 +127,10 @@ def _imported(path):
         return pkgutil.resolve_name(path)
     except (ImportError, AttributeError, ValueError) as error:
         raise SavedFileError(
-            f"it names {path}, which cannot be imported ({error}); make its module "
-            "importable, or pass the object itself in trusted"
+            f"it names {path}, which cannot be imported ({error}); what it needs must have "
+            f"this import path here: put a file {path.partition('.')[0]}.py with it where "
+            "Python finds modules. An object of the same name in another module, passed in "
+            "trusted, does not stand for it"
         ) from error
 
 

@@ -183,8 +183,16 @@ class Unpacker:
         if unknown:
             raise SavedFileError(
                 f"it needs {', '.join(unknown)}, which loading imports and so runs; if you "
-                f"trust what is there, load(path, trusted={unknown})"
+                f"trust what is there, load(path, trusted={unknown})" + self._like(unknown)
             )
+
+    def _like(self, unknown):
+        """Return what errors say of trusted objects that have another import path."""
+        ends = {name.rpartition(".")[2] for name in unknown}
+        others = [name for name in self.trusted if name.rpartition(".")[2] in ends]
+        if not others:
+            return ""
+        return f". {', '.join(others)} in trusted is another import path, and not the same"
 
     def _part(self, part):
         if not isinstance(part, list):

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from .._options import check_flag
 from .._version import __version__, warn_of_version
+from .._warnings import warn
 from ..exceptions import SavedFileError
 from ._container import FORMAT, as_path, read, write
 
@@ -40,6 +41,12 @@ def save(estimator, path, *, training_state=False):
     SavedFileError
         If the object holds something that no import path finds, such as a lambda, or that
         is not made of numbers, such as a tree of scikit-learn.
+
+    Warns
+    -----
+    UserWarning
+        If a function or class is defined in the script that runs, where other scripts do
+        not find it.
 
     See Also
     --------
@@ -71,6 +78,15 @@ def save(estimator, path, *, training_state=False):
     packer = Packer(training_state=training_state)
     if not packer.whole(estimator):
         raise TypeError(f"estimator is {estimator!r}; give an estimator or a model.")
+    local = [name for name in sorted(packer.foreign) if name.startswith("__main__.")]
+    if local:
+        warn(
+            f"{', '.join(local)} is defined in the script or notebook that runs, where no "
+            "other one finds it: to load the file elsewhere, define it in a module of its "
+            "own, import it from there, and save again",
+            UserWarning,
+            stacklevel=2,
+        )
     write(path, _summary(estimator, packer), packer.entries, packer.blobs)
 
 
@@ -86,8 +102,9 @@ def load(path, *, trusted=()):
         The file.
     trusted : sequence of str, or of functions and classes, default=()
         Import paths of functions and classes that are not of this library or of
-        scikit-learn, such as ``"my_module.my_model"``, or they themselves. Loading imports
-        their modules, which runs them. The error without it, and :func:`describe`, tell
+        scikit-learn, such as ``"my_module.my_model"``, or they themselves, which must have
+        the import path that they had when they were saved. Loading imports their modules,
+        which runs them. The error without it, and :func:`describe`, tell
         which ones a file needs.
 
     Returns

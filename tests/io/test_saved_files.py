@@ -153,8 +153,34 @@ def test_a_trusted_module_is_imported_and_others_are_not(path, monkeypatch):
     assert load(path, trusted=["my_functions.f"]).func is sys.modules["my_functions"].f
     Path("my_functions.py").write_text("")
     del sys.modules["my_functions"]
-    with pytest.raises(SavedFileError, match="my_functions.f, which cannot be imported"):
+    message = (
+        "f, which cannot be imported .* must have this import path here: put a file my_f"
+    )
+    with pytest.raises(SavedFileError, match=message):
         load(path, trusted=["my_functions.f"])
+
+
+def test_an_object_of_the_same_name_does_not_stand_for_another(path):
+    save(FunctionTransformer(functions.of_one), path)
+    rewrite(path, lambda _, entries: entries.__setitem__(0, ["name", "theirs.of_one"]))
+    message = (
+        "trusted=.'theirs.of_one'..*tests.models.functions.of_one in trusted is another"
+    )
+    with pytest.raises(SavedFileError, match=message):
+        load(path, trusted=[functions.of_one])
+
+
+def test_functions_of_the_script_that_runs_are_told(path):
+    code = f"""if True:
+        import sys; sys.path[0] = {str(ROOT)!r}
+        from crbestim.io import save
+        from sklearn.preprocessing import FunctionTransformer
+        def own(X): return X
+        save(FunctionTransformer(own), {str(path)!r})
+    """
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "UserWarning: __main__.own is defined in the script or notebook" in result.stderr
 
 
 @pytest.mark.parametrize("kind", ["name", "instance"])
