@@ -14,7 +14,8 @@ from .._arrays import as_reals
 from .._options import check_by_name, check_choice, check_number
 from .._validation import check_model
 from ..bounds import crb_from_jacobian, noise_of_signals, signal_and_bound
-from ..models._controls import duration_of, settings_of, with_settings
+from ..models import FunctionModel
+from ..models._controls import bare, duration_of, settings_of, with_settings
 from ..noise import RatioNoise, noise_of
 from ._adjoint import supports, weighted_bound
 
@@ -134,11 +135,7 @@ class Problem:
         check_model(model)
         controls = settings_of(model)[0]
         if not controls:
-            raise TypeError(
-                f"{model} has no controls; set the attribute `controls` of its class, for "
-                "instance {'te': (1e-3, 0.3, 's')}: arguments of the constructor that a "
-                "design may change, with (low, high, unit)."
-            )
+            _refuse_without_controls(model)
         model.require_jacobian("A design")
         theta = model.check_theta(theta)
         if not len(theta):
@@ -257,6 +254,21 @@ class Problem:
             f"acquisition does not determine it; give it the weight 0, leave out the "
             "tissue, or start from another acquisition."
         )
+
+
+def _refuse_without_controls(model):
+    """Say what a model lacks that has no acquisition to change."""
+    needed = (
+        "the attribute `controls` of its class, for instance {'te': (1e-3, 0.3, 's')}: "
+        "arguments of the constructor that a design may change, with (low, high, unit)."
+    )
+    if isinstance(bare(model), FunctionModel):
+        raise TypeError(
+            f"{model} has no controls: a function of the parameters has no acquisition to "
+            "change. Write a subclass of SignalModel, which takes the acquisition, and "
+            f"set {needed}"
+        )
+    raise TypeError(f"{model} has no controls; set {needed}")
 
 
 def _check_noise_std(model, noise_std):

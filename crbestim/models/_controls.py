@@ -24,7 +24,7 @@ def settings_of(model):
     >>> settings_of(MonoExponential([0.01, 0.05]))
     ({'te': (0.001, 0.3, 's')}, {'te': array([0.01, 0.05])})
     """
-    whole = _bare(model)
+    whole = bare(model)
     if hasattr(whole, "_settings"):
         found = whole._settings()
     else:
@@ -69,7 +69,7 @@ def duration_of(model):
     >>> duration_of(InversionRecovery([0.1, 1.0]))
     2.0
     """
-    whole = _bare(model)
+    whole = bare(model)
     if hasattr(whole, "_duration"):
         return whole._duration
     tr = getattr(whole, "tr", None)
@@ -78,7 +78,7 @@ def duration_of(model):
 
 def has_duration(model):
     """Return whether a measurement has a duration in s."""
-    whole = _bare(model)
+    whole = bare(model)
     return hasattr(whole, "_duration") or getattr(whole, "tr", None) is not None
 
 
@@ -98,7 +98,7 @@ def arguments_of(model):
     return found
 
 
-def _bare(model):
+def bare(model):
     """Return the model behind given parameters; refuse other views."""
     while isinstance(model, GivenModel):
         model = model.model

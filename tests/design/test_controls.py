@@ -7,6 +7,7 @@ from crbestim.design import Limits, bound_objective, optimize_sequence
 from crbestim.models import (
     MOLLI,
     MP2RAGE,
+    FunctionModel,
     IntravoxelIncoherentMotion,
     InversionRecovery,
     LookLocker,
@@ -115,6 +116,15 @@ def test_what_cannot_be_designed_says_why():
 
     with pytest.raises(TypeError, match=r"no controls; set the attribute `controls`"):
         bound_objective(Bare([0.01, 0.05]), [[20.0]])
+    times = np.array([1.0, 2.0])
+    model = FunctionModel(lambda theta: np.exp(-theta * times), ["R"], [(0.1, 1.0)])
+    two = FunctionModel(
+        lambda x: x[0] * np.exp(-x[1] * times), ["a", "R"], [(0.1, 1.0)] * 2
+    )
+    for view in (model, two.given("a").at([[0.5]])):
+        message = "a function of the parameters has no acquisition to change. Write a sub"
+        with pytest.raises(TypeError, match=message):
+            bound_objective(view, [[0.5]])
     forgets = Forgets([0.01, 0.05])
     with pytest.raises(TypeError, match=r"argument power.* store it as self.power"):
         with_settings(forgets, {"te": [0.01]})
