@@ -137,7 +137,7 @@ class BoundedRegressor(Documented, MultiOutputMixin, RegressorMixin, BaseEstimat
                     "known has no row inside the domains of "
                     f"{', '.join(self.model.known_names)}; check its units."
                 )
-        self._remember(X, np.zeros((1, self.model.n_parameters)), 2)
+        self._remember(X, np.full((1, self.model.n_parameters), np.nan), 2)
         self.fitted_with_crb_ = False
         return X, None, None, known
 
@@ -199,8 +199,8 @@ class BoundedRegressor(Documented, MultiOutputMixin, RegressorMixin, BaseEstimat
 
     def _remember(self, X, y, y_ndim):
         self._fitted_model = self.model
-        self.y_ndim_ = y_ndim
-        self.n_outputs_ = y.shape[1]
+        self.y_ndim_, self.n_outputs_ = y_ndim, y.shape[1]
+        self.target_range_ = np.stack([y.min(axis=0), y.max(axis=0)])
         varies = np.ptp(y, axis=0) > 0
         self.target_variance_ = np.where(varies, y.var(axis=0), 1.0)
         self.is_complex_ = X.dtype.kind == "c"

@@ -186,6 +186,8 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
     std_factors_ : dict of ndarray
         Calibration of standard deviations: ``snr``, and for each a ``factor`` per
         parameter.
+    target_range_ : ndarray of shape (2, n_outputs)
+        Least and largest training targets.
     prior_precision_ : ndarray of shape (n_outputs, n_outputs)
         Inverse covariance of the training targets.
     n_features_in_ : int

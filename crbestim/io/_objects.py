@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from .._version import without_version
 from ..estimators import CRBRegressor
 from ..exceptions import SavedFileError
-from ..models import SignalModel
+from ..models import FunctionModel, SignalModel
 from ..sequences import HybridStateSequence
 from ._arrays import can_store, from_bytes, to_bytes
 from ._forms import FORMS, form_of
@@ -24,6 +24,8 @@ from ._names import find, is_free, path_of
 _PLAIN = (bool, int, str, type(None))
 # What further training starts from, and nothing else needs; who is told of a fit.
 _TRAINING_STATE, _CALLBACKS = "optimizer_", "_skl_callbacks"
+# What a file is described by.
+_FIRSTS = dict(model=SignalModel, sequence=HybridStateSequence, network=CRBRegressor)
 _ALLOWED = (
     "is neither data, nor of a class that is an object of this library, an estimator of "
     "scikit-learn or a class of your own, made of its attributes alone"
@@ -42,7 +44,7 @@ class Packer:
     foreign : set of str
         Import paths that must be trusted.
     firsts : dict
-        The first model and the first sequence.
+        The first model, sequence and network.
     """
 
     def __init__(self, *, training_state):
@@ -111,7 +113,7 @@ class Packer:
     def _instance(self, value):
         """Return the entry of an object that is made of its class and attributes."""
         kind = type(value)
-        for name, wanted in (("model", SignalModel), ("sequence", HybridStateSequence)):
+        for name, wanted in _FIRSTS.items():
             if isinstance(value, wanted):
                 self.firsts.setdefault(name, value)
         try:
@@ -175,6 +177,14 @@ class Unpacker:
             )
         (value,) = self._made[-1]
         return value
+
+    def changes(self):
+        """Return what functions of models do now that they did not when they were saved."""
+        models = [made for made in self._made if isinstance(made, FunctionModel)]
+        unique = {id(model): (model, model._change()) for model in models}.values()
+        return [
+            f"the signal of {model._label} {change}" for model, change in unique if change
+        ]
 
     def _check_names(self):
         """Refuse all names that are not trusted, before anything is imported."""

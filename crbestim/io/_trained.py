@@ -4,6 +4,7 @@ What makes objects imports all of the library, and so waits until it is needed: 
 a file takes a fraction of a second.
 """
 
+import math
 import platform
 import re
 from contextlib import contextmanager
@@ -127,6 +128,8 @@ def load(path, *, trusted=()):
         If the file is from an older version of the library.
     sklearn.exceptions.InconsistentVersionWarning
         If an estimator of scikit-learn in it is from another version of scikit-learn.
+    UserWarning
+        If the function of a model gives another signal than when it was saved.
 
     Examples
     --------
@@ -147,8 +150,16 @@ def load(path, *, trusted=()):
     with _named(path):
         summary, entries, content = read(path)
         _check_version(summary["crbestim"])
-        value = Unpacker(entries(), content, trusted).value()
+        unpacker = Unpacker(entries(), content, trusted)
+        value, changes = unpacker.value(), unpacker.changes()
     warn_of_version(path.name, summary["crbestim"], stacklevel=2)
+    for change in changes:
+        warn(
+            f"{path.name} was saved with a function that has changed: {change} (at the "
+            "middle of the bounds), and what was fitted then may not fit now",
+            UserWarning,
+            stacklevel=2,
+        )
     return value
 
 
@@ -163,9 +174,10 @@ def describe(path):
     Returns
     -------
     dict of str
-        Texts: ``class``; ``model``, ``parameters`` and ``sequence`` if there are any;
-        ``trusted``, the import paths that :func:`load` must be told to trust, if there
-        are any; when it was ``saved``, and the versions of ``crbestim`` and other
+        Texts: ``class``; ``model``, ``parameters``, ``signal``, ``noise`` and ``sequence``
+        if there are any; ``snr`` and ``targets`` of a network, the ranges that it was
+        trained with; ``trusted``, the import paths that :func:`load` must be told to trust,
+        if there are any; when it was ``saved``, and the versions of ``crbestim`` and other
         libraries.
 
     Raises
@@ -202,14 +214,20 @@ def _summary(estimator, packer):
     import scipy
     import sklearn
 
+    from ..noise import get_noise
     from ._names import path_of
 
     summary = {"class": path_of(type(estimator)) or type(estimator).__name__}
     model = packer.firsts.get("model")
     if model is not None:
         summary |= {"model": str(model), "parameters": ", ".join(model.parameter_names)}
+        real = "magnitude" if model.is_magnitude else "real"
+        summary["signal"] = "complex" if model.is_complex else real
+        summary["noise"] = get_noise(model.noise).label
     if "sequence" in packer.firsts:
         summary["sequence"] = str(packer.firsts["sequence"])
+    if "network" in packer.firsts:
+        summary |= _training_of(packer.firsts["network"])
     if packer.foreign:
         summary["trusted"] = ", ".join(sorted(packer.foreign))
     return summary | {
@@ -221,6 +239,29 @@ def _summary(estimator, packer):
         "scipy": scipy.__version__,
         "python": platform.python_version(),
     }
+
+
+def _training_of(network):
+    """Return the ranges that a network was trained with, as far as it tells."""
+    found, model = {}, network.model
+    snr = getattr(network, "snr_range_", (math.nan, math.nan))
+    if not math.isnan(snr[0]):
+        found["snr"] = _range(*snr)
+    if hasattr(network, "target_range_"):
+        names = [f"column {k}" for k in range(network.n_outputs_)]
+        parts = zip(names, *network.target_range_.tolist(), strict=True)
+        if model is not None:
+            parts = zip(model.parameter_names, *network.target_range_.tolist(), strict=True)
+            # Networks are trained at one amplitude, and estimate any.
+            parts = [part for part in parts if part[0] != model.amplitude]
+        found["targets"] = ", ".join(f"{name} {_range(*ends)}" for name, *ends in parts)
+    return found
+
+
+def _range(low, high):
+    """Return the text of a range."""
+    texts = f"{low:.4g}", f"{high:.4g}"
+    return texts[0] if texts[0] == texts[1] else " to ".join(texts)
 
 
 def _check_version(version):

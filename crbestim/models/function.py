@@ -18,6 +18,8 @@ from .base import SignalModel
 
 _BACKENDS = ("auto", "numpy", "numba", "torch")
 _DIFFERENCES = ("central", "none")
+# Difference of signals, relative to them, that other versions of libraries may make.
+_SAME = 1e-6
 
 
 class FunctionModel(SignalModel):
@@ -168,7 +170,9 @@ class FunctionModel(SignalModel):
             self._dtype = np.result_type(signal.dtype, least)
             if m == "n_features" and signal.ndim == 2:
                 m = signal.shape[1]
-            self._n_features = self._checked("f", signal, theta, (m,)).shape[1]
+            signal = self._checked("f", signal, theta, (m,))
+            # By which a file tells whether the function is still the same.
+            self._n_features, self._example = signal.shape[1], signal[0]
             if not self._n_features:
                 raise ValueError(
                     f"f of {self._label} returned no samples; give one or more."
@@ -177,6 +181,26 @@ class FunctionModel(SignalModel):
                 # In Python, because a compiled loop checks only the number of values.
                 jacobian = self._call("jacobian", self.jacobian, theta.copy())
                 self._checked("jacobian", jacobian, theta, (m, n))
+
+    def _change(self):
+        """Return how f differs from the function that the model was made with, or None."""
+        if not hasattr(self, "_example"):
+            return None
+        theta = self._finite_bounds.mean(axis=1)[None]
+        try:
+            found = self._call("f", self.f, np.repeat(theta, 1 + self.vectorized, axis=0))[
+                0
+            ]
+        except Exception as error:
+            return f"fails with {type(error).__name__}: {error}"
+        if found.shape != self._example.shape:
+            return f"has {found.size} samples and not {self._example.size}"
+        atol = _SAME**2 * np.nanmax(np.abs(self._example), initial=0.0)
+        wrong = ~np.isclose(found, self._example, rtol=_SAME, atol=atol, equal_nan=True)
+        if not wrong.any():
+            return None
+        i = int(np.argmax(wrong))
+        return f"is {found[i]:.6g} and not {self._example[i]:.6g} in sample {i}"
 
     def _text(self, short=False):
         bare = ("f", "parameter_names")

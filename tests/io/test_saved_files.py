@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from benchmarks import damaged_objects
 from benchmarks.damaged_files import mutant
+from crbestim import CRBRegressor
+from crbestim.datasets import make_fingerprints
 from crbestim.exceptions import SavedFileError, VersionWarning
 from crbestim.io import _container, describe, load, save
 from crbestim.models import FunctionModel, MonoExponential
@@ -249,6 +252,41 @@ def test_small_files_do_not_become_large_objects(path):
     for n_bytes in (10**7, 10 * len(packed)):
         with pytest.raises(SavedFileError, match="it holds"):
             _container.unpack(packed, n_bytes)
+
+
+def test_a_function_that_has_changed_is_told(path, monkeypatch):
+    text = "import numpy as np\nb = np.array([{}])\ndef f(x):\n    return np.exp(-b * x)\n"
+    Path("my_signal.py").write_text(text.format("0.0, 1.0, 2.0"))
+    monkeypatch.syspath_prepend(".")
+    import my_signal
+
+    save(FunctionModel(my_signal.f, ["D"], [(0.0, 2.0)]), path)
+    # One signal of the file is that of the function, to rounding.
+    load(path, trusted=[my_signal.f])
+    for changed, message in (
+        ("0.0, 1.0, 2.1", "is 0.122456 and not 0.135335 in sample 2 .at the middle"),
+        ("0.0, 1.0", "has 2 samples and not 3"),
+        ("'a'", "fails with"),
+    ):
+        monkeypatch.setattr(my_signal, "b", eval(f"np.array([{changed}])"))
+        with pytest.warns(UserWarning, match=f"'f' {message}") as told:
+            load(path, trusted=[my_signal.f])
+        assert told[0].filename == __file__
+
+
+def test_networks_tell_what_they_were_trained_with(path):
+    model = MonoExponential([0.01, 0.03, 0.06, 0.1], signal="magnitude", noise="rician")
+    X, y = make_fingerprints(model, 200, snr=(20, 80), random_state=0)
+    y[0, 0], y[1, 0] = 0.01, 2.5
+    options = dict(hidden_layer_sizes=(4,), max_iter=1, random_state=0)
+    save(make_pipeline(CRBRegressor(model, snr=(20, 80), **options).fit(X, y)), path)
+    found = describe(path)
+    assert (found["signal"], found["noise"]) == ("magnitude", "rician")
+    assert (found["snr"], found["targets"]) == ("20 to 80", "T2 0.01 to 2.5")
+    save(CRBRegressor(model), path)
+    assert not {"snr", "targets"} & set(describe(path))
+    save(FunctionModel(functions.of_one, functions.NAMES, functions.BOUNDS), path)
+    assert describe(path)["signal"] == "complex"
 
 
 def test_describe_makes_nothing_and_prints_plainly(path, monkeypatch):
