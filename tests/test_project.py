@@ -235,14 +235,14 @@ def test_version_is_the_one_in_the_metadata(metadata):
     import crbestim
 
     assert crbestim.__version__ == metadata["metadata"]["version"]
-    for name in ("CITATION.cff", "conda/meta.yaml"):
+    for name in ("CITATION.cff", "conda/recipe.yaml"):
         text = (ROOT / name).read_text("utf-8")
         versions = re.findall(r"^ *version: (.*)$", text, re.MULTILINE)
         assert versions == [crbestim.__version__]
 
 
 def test_the_recipe_has_the_requirements_of_the_package(metadata):
-    text = (ROOT / "conda/meta.yaml").read_text("utf-8")
+    text = (ROOT / "conda/recipe.yaml").read_text("utf-8")
     run = text.split("  run:\n")[1].split("\n\n")[0]
     recipe = {line.strip("- ").replace(" ", "") for line in run.splitlines()}
     ours = set(metadata["options"]["install_requires"].strip().splitlines())
