@@ -3,6 +3,7 @@
 import ast
 import configparser
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -239,6 +240,20 @@ def test_version_is_the_one_in_the_metadata(metadata):
         text = (ROOT / name).read_text("utf-8")
         versions = re.findall(r"^ *version: (.*)$", text, re.MULTILINE)
         assert versions == [crbestim.__version__]
+
+
+def test_the_description_shows_nothing_that_lies_beside_the_readme(metadata, monkeypatch):
+    setuptools, given = pytest.importorskip("setuptools"), {}
+    monkeypatch.setattr(setuptools, "setup", given.update)
+    runpy.run_path(str(ROOT / "setup.py"))
+    text = given["long_description"]
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert "<picture>" in readme and "](docs/" in readme
+    assert "<" not in re.sub(r"```.*?```|<!--.*?-->", "", text, flags=re.DOTALL)
+    targets = re.findall(r"\]\(([^)]*)\)", text)
+    assert targets and all(target.startswith("https://") for target in targets)
+    # What setup.cfg says is preferred to what setup.py says.
+    assert "long_description" not in metadata["metadata"]
 
 
 def test_the_recipe_has_the_requirements_of_the_package(metadata):
