@@ -40,12 +40,20 @@ html_theme = "pydata_sphinx_theme"
 html_title = "crbestim"
 html_show_sourcelink = False
 html_sidebars = {"index": [], "contributing": []}
-html_theme_options = {"secondary_sidebar_items": ["page-toc"], "show_nav_level": 2}
+html_theme_options = {
+    "secondary_sidebar_items": ["page-toc"],
+    "show_nav_level": 2,
+    "navbar_end": ["version-switcher", "theme-switcher"],
+    # The list is in _static/versions.js, which gives the theme its address.
+    "switcher": {"json_url": "", "version_match": version},
+    "check_switcher": False,
+}
 
 # One file of MathJax, glyphs included, from a package: readers need no network.
 package = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent
 html_static_path = ["_static", str(package / "static" / "mathjax" / "tex-svg.js")]
 html_css_files = ["site.css"]
+html_js_files = ["versions.js"]
 mathjax_path = "tex-svg.js"
 
 # Outputs and prompts are not copied.

@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import json
 import re
 import runpy
 import subprocess
@@ -240,6 +241,9 @@ def test_version_is_the_one_in_the_metadata(metadata):
         text = (ROOT / name).read_text("utf-8")
         versions = re.findall(r"^ *version: (.*)$", text, re.MULTILINE)
         assert versions == [crbestim.__version__]
+    text = (ROOT / "docs/_static/versions.js").read_text("utf-8")
+    names = re.search(r"^const versions = (\[.*?\]);$", text, re.MULTILINE | re.DOTALL)
+    assert json.loads(names[1])[0] == crbestim.__version__
 
 
 def test_the_description_shows_nothing_that_lies_beside_the_readme(metadata, monkeypatch):
