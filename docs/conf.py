@@ -3,6 +3,7 @@
 import configparser
 import importlib.util
 import os
+import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,10 +68,21 @@ sphinx_gallery_conf = {
     "filename_pattern": r"plot_",
     "ignore_pattern": r"measurements\.py",
     "plot_gallery": os.environ.get("CRBESTIM_GALLERY", "1"),
+    "default_thumb_file": str(ROOT / "docs" / "thumbnails" / "default.png"),
     "download_all_examples": False,
     "remove_config_comments": True,
     "show_memory": False,
 }
+
+
+def fill_thumbnails(app, config):
+    """Put kept pictures where the gallery looks for those of examples that do not run."""
+    folder = ROOT / "docs" / "auto_examples" / "images" / "thumb"
+    folder.mkdir(parents=True, exist_ok=True)
+    for picture in (ROOT / "docs" / "thumbnails").glob("*.png"):
+        file = folder / f"sphx_glr_{picture.stem}_thumb.png"
+        if not file.exists():
+            shutil.copyfile(picture, file)
 
 
 def find_estimator(app, env, node, contnode):
@@ -90,5 +102,6 @@ def find_estimator(app, env, node, contnode):
 
 
 def setup(app):
-    """Let the short names of estimators be links."""
+    """Let the short names of estimators be links, and the gallery have pictures."""
+    app.connect("config-inited", fill_thumbnails)
     app.connect("missing-reference", find_estimator)
