@@ -3,6 +3,7 @@
 import configparser
 import importlib.util
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -85,6 +86,14 @@ def fill_thumbnails(app, config):
             shutil.copyfile(picture, file)
 
 
+def report_time(app, error):
+    """End a build that runs the examples with the time that they took."""
+    if error is None and app.config.sphinx_gallery_conf["plot_gallery"]:
+        page = ROOT / "docs" / "auto_examples" / "sg_execution_times.rst"
+        found = re.search(r"\*\*(.*)\*\* total execution time", page.read_text("utf-8"))
+        print(f"All examples: {found[1]} (minutes:seconds).")
+
+
 def find_estimator(app, env, node, contnode):
     """Resolve the short name of an estimator, crbestim.X, which the pages use."""
     package, _, name = node.get("reftarget", "").partition(".")
@@ -102,6 +111,7 @@ def find_estimator(app, env, node, contnode):
 
 
 def setup(app):
-    """Let the short names of estimators be links, and the gallery have pictures."""
+    """Let the short names of estimators be links; add pictures and time to the gallery."""
     app.connect("config-inited", fill_thumbnails)
+    app.connect("build-finished", report_time)
     app.connect("missing-reference", find_estimator)
