@@ -2,9 +2,11 @@
 
 import configparser
 import importlib.util
+import json
 import os
 import re
 import shutil
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,6 +88,25 @@ def fill_thumbnails(app, config):
             shutil.copyfile(picture, file)
 
 
+def complete_downloads(app):
+    """Give notebooks and archives the module that some examples share.
+
+    A notebook writes it first; an archive holds it beside script and notebook.
+    """
+    shared = ROOT / "examples" / "measurements.py"
+    source = f"%%writefile {shared.name}\n{shared.read_text('utf-8')}"
+    cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
+    for file in (ROOT / "docs" / "auto_examples").glob("*.ipynb"):
+        notebook = json.loads(file.read_text("utf-8"))
+        cells = ["".join(part["source"]) for part in notebook["cells"]]
+        if source in cells or not any(f"from {shared.stem} import" in c for c in cells):
+            continue
+        notebook["cells"].insert(0, {**cell, "source": source.splitlines(keepends=True)})
+        file.write_text(json.dumps(notebook, indent=1), "utf-8")
+        with zipfile.ZipFile(file.with_suffix(".zip"), "a") as archive:
+            archive.write(shared, shared.name)
+
+
 def report_time(app, error):
     """End a build that runs the examples with the time that they took."""
     if error is None and app.config.sphinx_gallery_conf["plot_gallery"]:
@@ -111,7 +132,9 @@ def find_estimator(app, env, node, contnode):
 
 
 def setup(app):
-    """Let the short names of estimators be links; add pictures and time to the gallery."""
+    """Let the short names of estimators be links; complete the gallery."""
     app.connect("config-inited", fill_thumbnails)
+    # After the gallery, which has the usual priority of 500.
+    app.connect("builder-inited", complete_downloads, priority=600)
     app.connect("build-finished", report_time)
     app.connect("missing-reference", find_estimator)
