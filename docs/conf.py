@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -62,6 +63,14 @@ mathjax_path = "tex-svg.js"
 
 # Outputs and prompts are not copied.
 copybutton_exclude = ".linenos, .gp, .go"
+
+
+def format_warning(message, category, *_):
+    """Return a warning of an example without the place of its file on this machine."""
+    return f"{category.__name__}: {message}\n"
+
+
+warnings.formatwarning = format_warning
 
 # The examples train networks. CRBESTIM_GALLERY=0, or -D plot_gallery=0, shows their
 # code without running it. A string, because what -D gives is one.
