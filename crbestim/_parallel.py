@@ -14,7 +14,7 @@ from concurrent.futures import BrokenExecutor
 from itertools import chain
 from numbers import Integral
 
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from joblib.parallel import get_active_backend
 
 from ._references import on_cluster
@@ -57,6 +57,8 @@ def in_parallel(tasks, n_jobs, **options):
         raise ValueError(
             f"n_jobs = {n_jobs!r}; give a number of workers, -1 for one each core, or None."
         )
+    if options.get("require") == "sharedmem":
+        n_jobs = n_threads(n_jobs)
     options |= dict(n_jobs=n_jobs)
     waiting, rest = deque(), iter(tasks)
     n_done = n_losses = 0
@@ -76,6 +78,24 @@ def in_parallel(tasks, n_jobs, **options):
             if not isinstance(error, BrokenExecutor) or n_losses == _MOST_LOSSES:
                 _tell(error, n_done)
                 raise
+
+
+def n_threads(n_jobs):
+    """Return how many threads of this process are asked for, however many a cluster has.
+
+    Where dask is the backend, here or in the caller of this task, it is one without a
+    number: other cores may have other tasks.
+
+    Examples
+    --------
+    >>> from crbestim._parallel import n_threads
+    >>> n_threads(None), n_threads(3)
+    (1, 3)
+    """
+    if not hasattr(get_active_backend()[0], "client"):
+        return effective_n_jobs(n_jobs)
+    backend, _ = get_active_backend(require="sharedmem")
+    return backend.effective_n_jobs(1 if n_jobs is None else n_jobs)
 
 
 def _noted(tasks, waiting):

@@ -10,11 +10,17 @@ import weakref
 
 import numpy as np
 import pytest
-from joblib import delayed, parallel_config
+from joblib import Parallel, delayed, parallel_config
 from sklearn.model_selection import GridSearchCV
 
-from crbestim import DictionaryRegressor, NLLSRegressor, OneStepRegressor, _references
-from crbestim._parallel import in_parallel
+from crbestim import (
+    CRBRegressor,
+    DictionaryRegressor,
+    NLLSRegressor,
+    OneStepRegressor,
+    _references,
+)
+from crbestim._parallel import in_parallel, n_threads
 from crbestim.bounds import cramer_rao_bound
 from crbestim.datasets import make_fingerprints
 from crbestim.least_squares.driver import VoxelFitter
@@ -81,6 +87,25 @@ def test_results_are_those_of_one_process(client):
         found = work()
     for one, other in zip(expected, found, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_search_over_networks(client, capsys):
+    X, y = make_fingerprints(MODEL, 40, random_state=0)
+    network = CRBRegressor(MODEL, hidden_layer_sizes=(4,), max_iter=1, random_state=0)
+    search = GridSearchCV(network, {"n_jobs": [2]}, cv=2, refit=False)
+    expected = search.fit(X, y).cv_results_
+    with parallel_config(backend="dask", verbose=10):
+        found = search.fit(X, y).cv_results_
+    for name in ("split0_test_score", "split1_test_score"):
+        np.testing.assert_array_equal(found[name], expected[name])
+    assert "Done   2 out of   2" in "".join(capsys.readouterr())
+
+
+def test_threads_are_those_of_a_process(on_dask):
+    on_dask.wait_for_workers(2, timeout=30)
+    assert [n_threads(n) for n in (None, 3)] == [1, 3]
+    tasks = (delayed(n_threads)(n) for n in (None, 3))
+    assert list(Parallel()(tasks)) == [1, 3]
 
 
 def test_the_example_runs(on_dask, monkeypatch, capsys):

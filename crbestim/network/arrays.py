@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from joblib import delayed, effective_n_jobs
+from joblib import delayed
 
 from .._linear_algebra import norms
-from .._parallel import in_parallel
+from .._parallel import in_parallel, n_threads
 from .._threads import one_torch_thread
 from ..kernels.feed_forward import align, centre
 from .inference import Layers
@@ -227,8 +227,8 @@ class Network:
         seeds = [int(seed) for seed in rng.randint(2**31 - 1, size=2)]
         is_new = weights is None
         module = self._new(X, known, seeds[0], train) if is_new else self._load(weights)
-        n_threads = 1 if device == "cuda" else effective_n_jobs(n_jobs)
-        with pool(n_threads) as parallel_map:
+        n_parts = 1 if device == "cuda" else n_threads(n_jobs)
+        with pool(n_parts) as parallel_map:
             data = [self._fingerprints(part, device) for part in (train, held_out)]
             trainer = Trainer(
                 module.to(device),
@@ -337,7 +337,7 @@ class Network:
 
 
 @contextmanager
-def pool(n_threads):
+def pool(n):
     """Yield a map over threads that keeps the order, with one torch thread in each.
 
     Meanwhile torch itself uses one thread, also outside the map, because its sums depend on
@@ -346,8 +346,8 @@ def pool(n_threads):
     import torch
 
     options = dict(initializer=torch.set_num_threads, initargs=(1,))
-    with one_torch_thread, ThreadPoolExecutor(n_threads, **options) as executor:
-        yield map if n_threads == 1 else executor.map
+    with one_torch_thread, ThreadPoolExecutor(n, **options) as executor:
+        yield map if n == 1 else executor.map
 
 
 def unit_amplitude(X):
