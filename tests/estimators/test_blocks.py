@@ -47,6 +47,41 @@ def test_a_file_is_mapped_into_a_file(tmp_path, data, regressor):
     np.testing.assert_array_equal(mapped(tmp_path / "maps", y, "r"), expected)
 
 
+def of_hdf5(folder):
+    """Return a function that makes an array in a file of HDF5."""
+    file = pytest.importorskip("h5py").File(folder / "arrays.h5", "w")
+    return lambda name, shape: file.create_dataset(name, shape, float, chunks=True)
+
+
+def of_zarr(folder):
+    """Return a function that makes an array in a folder of zarr."""
+    create = pytest.importorskip("zarr").create_array
+    options = dict(dtype=float, chunks=(30, 1))
+    return lambda name, shape: create(store=folder / name, shape=shape, **options)
+
+
+@pytest.mark.parametrize("kind", [of_hdf5, of_zarr])
+def test_chunked_files_are_mapped(tmp_path, data, regressor, kind):
+    array, (X, y) = kind(tmp_path), data
+    images, maps = array("X", X.shape), array("y", y.shape)
+    noise = array("sigma", X.shape)
+    images[:], noise[:] = X, np.linspace(0.01, 0.02, X.size).reshape(X.shape)
+    assert predict_blocks(regressor, images, out=maps, block_size=50) is maps
+    np.testing.assert_array_equal(maps[:], regressor.predict(X))
+    found = predict_blocks(regressor, images, sigma=noise, block_size=50)
+    np.testing.assert_array_equal(found, regressor.predict(X, sigma=noise[:]))
+
+
+def test_dask_maps_zarr_to_zarr(tmp_path, data, regressor):
+    da, zarr = pytest.importorskip("dask.array"), pytest.importorskip("zarr")
+    X = of_zarr(tmp_path)("X", data[0].shape)
+    X[:] = data[0]
+    voxels = da.from_zarr(str(tmp_path / "X"))
+    predict_blocks(regressor, voxels).to_zarr(str(tmp_path / "y"))
+    found = zarr.open(str(tmp_path / "y"), mode="r")
+    np.testing.assert_array_equal(found[:], regressor.predict(data[0]))
+
+
 def test_known_values_and_noise_follow_their_voxels(given, data, regressor):
     estimator, X, known = given
     found = predict_blocks(estimator, X, known=known, block_size=7)
