@@ -118,6 +118,7 @@ def test_the_example_runs(on_dask, monkeypatch, capsys):
     shown = capsys.readouterr().out
     for name in ("simulation: 60", "network: 60", "one step: 60", "least squares: 8"):
         assert f"{name} voxels in" in shown
+    assert shown.count("an extrapolation to 100 workers") == 3
 
 
 def blocks(n=8, seconds=0.05, **options):
