@@ -1,4 +1,4 @@
-"""Draw the figure of the landing page: three estimators against the Cramér-Rao bound.
+"""Draw the figure of the landing page: four estimators against the Cramér-Rao bound.
 
 ``python docs/figures.py`` writes ``docs/_static/idea-light.svg`` and ``idea-dark.svg``,
 which are kept with the pages so that the README can show them.
@@ -14,27 +14,46 @@ from crbestim import CRBRegressor, NLLSRegressor
 from crbestim.bounds import cramer_rao_bound
 from crbestim.datasets import make_fingerprints
 from crbestim.exceptions import AtBoundWarning
-from crbestim.models import MonoExponential
+from crbestim.models import FunctionModel, MonoExponential
 
 FOLDER = Path(__file__).resolve().parent / "_static"
 INK = {"light": "#323a45", "dark": "#ced6dd"}
 COLORS = {
-    "light": ("#c2410c", "#0f766e", "#1d4ed8"),
-    "dark": ("#fb923c", "#2dd4bf", "#93b4ff"),
+    "light": ("#c2410c", "#a21caf", "#0f766e", "#1d4ed8"),
+    "dark": ("#fb923c", "#e879f9", "#2dd4bf", "#93b4ff"),
 }
-SNR, BOUNDS = 50, (0.01, 1.0)
-MODEL = MonoExponential(0.01 * np.arange(1, 13), bounds={"T2": BOUNDS})
+SNR, BOUNDS, TE = 50, (0.01, 1.0), 0.01 * np.arange(1, 13)
+MODEL = MonoExponential(TE, bounds={"T2": BOUNDS})
+OF_LOG = FunctionModel(
+    lambda log: np.exp(-TE / np.exp(log)) + 0j,
+    ["log T2"],
+    [np.log(BOUNDS)],
+    vectorized=True,
+)
+
+
+class Exponential:
+    """T2 by a network that has learned log T2."""
+
+    def __init__(self, network):
+        self.network = network
+
+    def predict(self, X):
+        """Return T2, in s, of shape (n_samples, 1)."""
+        return np.exp(self.network.predict(X))
 
 
 def fitted(max_iter=100):
-    """Return two networks of one kind and one training set, and least squares."""
+    """Return three networks of one kind and one training set, and least squares."""
     distributions = {"T2": stats.uniform(BOUNDS[0], BOUNDS[1] - BOUNDS[0])}
     X, y, crb = make_fingerprints(
         MODEL, 2000, snr=SNR, distributions=distributions, random_state=0, return_crb=True
     )
     options = dict(snr=SNR, hidden_layer_sizes=(32, 32), max_iter=max_iter, random_state=0)
+    square, of_log = (CRBRegressor(m, loss="mse", **options) for m in (MODEL, OF_LOG))
     return {
-        "Network, mean squared error": CRBRegressor(MODEL, loss="mse", **options).fit(X, y),
+        "Network, squared error": square.fit(X, y),
+        "Network, error of log T2": Exponential(of_log.fit(X, np.log(y))),
         "Network, CRB loss": CRBRegressor(MODEL, loss="crb", **options).fit(X, y, crb=crb),
         "Least squares": NLLSRegressor(MODEL).fit(X),
     }
@@ -81,7 +100,7 @@ def draw(t2, errors, theme):
     names = "text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"
     fonts = {"font.family": "sans-serif", "font.size": 11}
     with rc_context({**dict.fromkeys(names, ink), **fonts}):
-        figure = Figure(figsize=(9.6, 3.3), layout="constrained")
+        figure = Figure(figsize=(10.6, 3.3), layout="constrained")
         panels = figure.subplots(1, len(errors), sharex=True, sharey=True)
         parts = zip(panels, COLORS[theme], errors.items(), strict=True)
         for ax, color, (name, (bias, sd)) in parts:
@@ -91,7 +110,8 @@ def draw(t2, errors, theme):
             band = bias - sd, bias + sd
             ax.fill_between(1e3 * t2, *band, color=color, alpha=0.35, lw=0)
             ax.plot(1e3 * t2, bias, color=color, lw=2)
-            ax.set(xscale="log", xlabel="T2 (ms)", ylim=(-6, 6), title=name)
+            ax.set(xscale="log", xlabel="T2 (ms)", ylim=(-4, 4))
+            ax.set_title(name, fontsize=11)
             ax.set_xticks([20, 50, 100, 200], ["20", "50", "100", "200"])
             ax.minorticks_off()
             efficiency = 1 / np.mean(bias**2 + sd**2)
@@ -99,7 +119,7 @@ def draw(t2, errors, theme):
             ax.text(0.97, 0.05, text, ha="right", transform=ax.transAxes)
         panels[0].set_ylabel("error of T2, in units of\nthe bound's standard deviation")
         line = dict(arrowstyle="-", color=ink)
-        panels[-1].annotate("Cramér-Rao bound", (60, 1), (40, 3.5), arrowprops=line)
+        panels[-1].annotate("Cramér-Rao bound", (60, 1), (30, 2.6), arrowprops=line)
     return figure
 
 

@@ -49,15 +49,36 @@ def test_nine_lines(capsys):
     assert names["maps"].shape == names["std"].shape == names["low"].shape == (1000, 2)
 
 
-def test_the_figure_of_the_landing_page_says_what_is_so():
-    figures = runpy.run_path(str(DOCS / "figures.py"))
+@pytest.fixture(scope="module")
+def figures():
+    """Return the names of docs/figures.py."""
+    return runpy.run_path(str(DOCS / "figures.py"))
+
+
+def drawn(theme):
+    """Return the titles and the efficiencies in the figure of the landing page."""
+    text = (DOCS / "_static" / f"idea-{theme}.svg").read_text("utf-8")
+    return text, [float(value) for value in re.findall(r">efficiency ([\d.]+)<", text)]
+
+
+def test_the_figure_of_the_landing_page_says_what_is_so(figures):
     _, errors = figures["measure"](figures["fitted"](max_iter=25), 8, 200)
-    square, bound, least = ((bias**2 + sd**2).mean() for bias, sd in errors.values())
+    square, _, bound, least = ((bias**2 + sd**2).mean() for bias, sd in errors.values())
     assert least == pytest.approx(1, abs=0.15)
     assert least < bound < square / 2
     for theme in ("light", "dark"):
-        drawn = (DOCS / "_static" / f"idea-{theme}.svg").read_text("utf-8")
-        assert all(name in drawn for name in errors)
+        text, efficiencies = drawn(theme)
+        assert all(f">{name}<" in text for name in errors)
+        assert efficiencies == sorted(efficiencies) and len(efficiencies) == 4
+
+
+@pytest.mark.slow
+def test_the_figure_of_the_landing_page_is_what_its_script_draws(figures):
+    _, errors = figures["measure"](figures["fitted"]())
+    measured = [1 / (bias**2 + sd**2).mean() for bias, sd in errors.values()]
+    for theme in ("light", "dark"):
+        # Networks trained on another type of processor differ a little.
+        np.testing.assert_allclose(drawn(theme)[1], measured, atol=0.03)
 
 
 def test_estimators_of_the_page_on_comparisons():
