@@ -25,9 +25,11 @@ table = compare_estimators(
 # end compare
 
 # begin own
-trees = make_pipeline(ComplexToReal(), ExtraTreesRegressor(random_state=0))
+trees = make_pipeline(ComplexToReal(normalize=True), ExtraTreesRegressor(random_state=0))
 trees.fit(X, y.ravel())
-theirs = compare_estimators({"trees": trees}, model, theta, snr=50, random_state=0)
+theirs = compare_estimators(
+    {"trees": trees}, model, theta, snr=50, n_realizations=200, random_state=0
+)
 # end own
 
 # begin scores
