@@ -50,11 +50,22 @@ def panels(display, ax, n):
     return figure, np.array(axes, dtype=object)
 
 
-def legend(axes, figure):
-    """Draw what is labelled in the first panel: inside it, or above several panels."""
+def line_style(ls):
+    """Return a handle for the legend that stands for a style of lines of any colour."""
+    lines = import_optional("matplotlib.lines", "A display", extra="plot")
+    return lines.Line2D([], [], color="0.4", ls=ls)
+
+
+def legend(axes, figure, styles=None):
+    """Draw what is labelled in the first panel, and styles that all lines share.
+
+    It is inside the panel, or above several panels.
+    """
     handles, labels = axes[0].get_legend_handles_labels()
     # Displays drawn on the same axes share what does not differ.
     unique = dict(zip(labels, handles, strict=True))
+    for label, handle in (styles or {}).items():
+        unique.setdefault(label, handle)
     if "bound" in unique:
         unique["bound"] = unique.pop("bound")
     if len(axes) == 1:

@@ -1,5 +1,7 @@
 """Bias and spread of an estimator over the range of each parameter."""
 
+from functools import partial
+
 import numpy as np
 
 from .._arrays import as_reals
@@ -7,18 +9,21 @@ from .._validation import check_count, check_crb, check_model, check_targets
 from ..metrics import BiasVariance
 from ..metrics.realizations import Realizations, check_estimator, name_of
 from ..parameters import wrapped_error
-from ._panels import legend, panels
+from ._panels import legend, line_style, panels
 from ._units import scale_of
 
 # Values up to which an axis is linear; it is logarithmic above, if they are far above.
 _LINEAR, _FAR = 2.0, 5.0
+# Decades up to which ticks are at 1, 2 and 5; with more, at 1 only.
+_FEW_DECADES = 2
 
 
 class EfficiencyDisplay:
     """Bias and spread of an estimator in units of the bound, over each parameter.
 
-    An efficient unbiased estimator has a spread of 1 and no bias. Use the class methods
-    `from_estimator` and `from_predictions`.
+    An efficient unbiased estimator has a spread of 1 and no bias. Bands are two Monte Carlo
+    standard errors wide on either side: a bias whose band reaches zero may be none. Use the
+    class methods `from_estimator`, `from_predictions` and `from_moments`.
 
     Parameters
     ----------
@@ -29,11 +34,16 @@ class EfficiencyDisplay:
         Means of bias^2/CRB and variance/CRB over the samples of each bin. The first is an
         unbiased estimate, and can be negative by chance.
     parameters : sequence of Parameter
-        The parameters.
+        The parameters; the class methods leave out those with a single true value, unless
+        all have one.
     n_lost : int, default=0
         Number of samples without a finite estimate in every realization, left out.
     name : str, default=None
         Name of the estimator for the legend.
+    bias_ratio_se, variance_ratio_se : ndarray of shape (n_parameters, n_bins), default=None
+        Monte Carlo standard errors of the two ratios, as
+        :meth:`BiasVariance.standard_errors <crbestim.metrics.BiasVariance.standard_errors>`
+        gives them. Without them there are no bands.
 
     Attributes
     ----------
@@ -58,7 +68,16 @@ class EfficiencyDisplay:
     """
 
     def __init__(
-        self, values, bias_ratio, variance_ratio, parameters, *, n_lost=0, name=None
+        self,
+        values,
+        bias_ratio,
+        variance_ratio,
+        parameters,
+        *,
+        n_lost=0,
+        name=None,
+        bias_ratio_se=None,
+        variance_ratio_se=None,
     ):
         self.values = values
         self.bias_ratio = bias_ratio
@@ -66,6 +85,8 @@ class EfficiencyDisplay:
         self.parameters = tuple(parameters)
         self.n_lost = n_lost
         self.name = name
+        self.bias_ratio_se = bias_ratio_se
+        self.variance_ratio_se = variance_ratio_se
 
     @classmethod
     def from_estimator(
@@ -161,15 +182,7 @@ class EfficiencyDisplay:
         EfficiencyDisplay
             The display.
         """
-        check_model(model)
-        n_bins = check_count(n_bins, "n_bins")
-        truth = check_targets(y_true, "y_true", model.parameter_names)
-        if truth.shape[1] != model.n_parameters:
-            raise ValueError(
-                f"y_true has {truth.shape[1]} columns; the model has "
-                f"{', '.join(model.parameter_names)}."
-            )
-        crb = check_crb(crb, truth.shape, model.parameter_names)
+        truth, crb = _check_truth(y_true, crb, model)
         predictions = as_reals(y_pred, "y_pred")
         if predictions.shape[-len(truth.shape) :] == (len(truth),):
             predictions = predictions[:, None]
@@ -181,22 +194,90 @@ class EfficiencyDisplay:
         errors = wrapped_error(truth, predictions, model.periods)
         repeated = errors if errors.ndim == 3 else errors[None]
         found = np.isfinite(repeated).all(axis=(0, 2))
-        columns = [
-            _binned(truth[found, k], repeated[:, found, k], crb[found, k], n_bins)
-            for k in range(model.n_parameters)
+        quality = partial(_quality_of_errors, repeated)
+        display = cls._of(truth, found, crb, quality, model, n_bins, name)
+        return display.plot(ax=ax, **kwargs)
+
+    @classmethod
+    def from_moments(
+        cls,
+        y_true,
+        mean,
+        std,
+        n_realizations,
+        crb,
+        model,
+        *,
+        n_bins=8,
+        name=None,
+        ax=None,
+        **kwargs,
+    ):
+        """Draw means and standard deviations over the noise, as publications give them.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_samples, n_parameters)
+            True parameters, in SI units.
+        mean, std : array-like of shape (n_samples, n_parameters)
+            Mean and standard deviation of the estimates over the noise. A sample with an
+            entry that is not finite is lost; a parameter that was not estimated is NaN
+            throughout, and its panel stays empty.
+        n_realizations : int
+            Number of noise realizations behind them, at least two.
+        crb : array-like of shape (n_samples, n_parameters)
+            Cramér-Rao bounds at the noise of the estimates; infinite entries are left out.
+        model : SignalModel
+            Model with the parameters.
+        n_bins : int, default=8
+            Bins of each parameter.
+        name : str, default=None
+            Name in the legend.
+        ax : matplotlib Axes or sequence of Axes, default=None
+            Where to draw, as in `from_estimator`.
+        **kwargs
+            Options of the lines, for ``Axes.plot``.
+
+        Returns
+        -------
+        EfficiencyDisplay
+            The display.
+        """
+        truth, crb = _check_truth(y_true, crb, model)
+        moments = as_reals(mean, "mean"), as_reals(std, "std")
+        for part, what in zip(moments, ("mean", "std"), strict=True):
+            if part.shape != truth.shape:
+                raise ValueError(
+                    f"{what} has shape {part.shape}; give {truth.shape}, as y_true."
+                )
+        absent = np.isnan(moments).all(axis=1).any(axis=0)
+        found = (np.isfinite(moments).all(axis=0) | absent).all(axis=1)
+        bias = wrapped_error(truth, moments[0], model.periods)
+        quality = partial(_quality_of_moments, bias, moments[1], n_realizations)
+        crb = np.where(absent, np.inf, crb)
+        display = cls._of(truth, found, crb, quality, model, n_bins, name)
+        return display.plot(ax=ax, **kwargs)
+
+    @classmethod
+    def _of(cls, truth, found, crb, quality, model, n_bins, name):
+        """Return the display of what varies; `quality` returns that of some rows."""
+        n_bins = check_count(n_bins, "n_bins")
+        varies = (truth != truth[:1]).any(axis=0)
+        columns = np.flatnonzero(varies) if varies.any() else range(truth.shape[1])
+        parts = [
+            _binned(truth[:, k], found, crb[:, k], quality, k, n_bins) for k in columns
         ]
-        values, bias, variance = (
-            np.array([column[i] for column in columns]) for i in range(3)
-        )
-        display = cls(
+        values, bias, variance, bias_se, variance_se = np.array(parts).transpose(1, 0, 2)
+        return cls(
             values,
             bias,
             variance,
-            model.parameters,
+            [model.parameters[k] for k in columns],
             n_lost=int((~found).sum()),
             name=name,
+            bias_ratio_se=bias_se,
+            variance_ratio_se=variance_se,
         )
-        return display.plot(ax=ax, **kwargs)
 
     def plot(self, ax=None, *, name=None, **kwargs):
         """Draw bias and spread, one panel for each parameter.
@@ -217,46 +298,84 @@ class EfficiencyDisplay:
         """
         name = self.name if name is None else name
         figure, axes = panels(self, ax, len(self.parameters))
-        spread = np.sqrt(self.variance_ratio)
-        bias = np.sqrt(np.maximum(self.bias_ratio, 0.0))
-        rows = zip(axes, self.parameters, self.values, spread, bias, strict=True)
-        title = "" if name is None else f"{name}, "
-        for axis, parameter, values, high, low in rows:
-            scale = scale_of(parameter)
-            x = scale.factor * values
-            options = {"marker": "o", "ms": 3, **kwargs}
-            (line,) = axis.plot(x, high, label=f"{title}spread", **options)
-            same = {"ls": ":", **options, "color": line.get_color()}
-            axis.plot(x, low, label=f"{title}bias", **same)
+        lines = (
+            ("-", self.variance_ratio, self.variance_ratio_se),
+            (":", self.bias_ratio, self.bias_ratio_se),
+        )
+        for k, (axis, parameter) in enumerate(zip(axes, self.parameters, strict=True)):
+            scale, color = scale_of(parameter), None
+            x = scale.factor * self.values[k]
+            for ls, ratio, error in lines:
+                options = {"marker": "o", "ms": 3, "ls": ls, "color": color, **kwargs}
+                label = ("spread" if name is None else name) if ls == "-" else "_bias"
+                (line,) = axis.plot(x, _root(ratio[k]), label=label, **options)
+                color = line.get_color()
+                if error is not None:
+                    ends = (_root(ratio[k] + sign * 2 * error[k]) for sign in (-1, 1))
+                    axis.fill_between(x, *ends, color=color, alpha=0.15, lw=0)
             axis.axhline(1, color="black", lw=0.8, label="bound")
             axis.set_xlabel(scale.label)
             _limit(axis)
             place = axis.get_subplotspec()
             if place is None or place.is_first_col():
                 axis.set_ylabel(r"error / $\sqrt{\mathrm{CRB}}$")
-        legend(axes, figure)
+        styles = {label: line_style(ls) for label, ls in (("spread", "-"), ("bias", ":"))}
+        legend(axes, figure, styles)
         self.axes_, self.figure_ = axes, figure
         return self
 
 
-def _binned(values, errors, crb, n_bins):
-    """Return middles of bins, bias^2/CRB and variance/CRB; NaN fills bins left over."""
-    out = np.full((3, n_bins), np.nan)
-    distinct = np.unique(values)
+def _check_truth(y_true, crb, model):
+    """Return true parameters and bounds, one column for each parameter of the model."""
+    check_model(model)
+    truth = check_targets(y_true, "y_true", model.parameter_names)
+    if truth.shape[1] != model.n_parameters:
+        raise ValueError(
+            f"y_true has {truth.shape[1]} columns; the model has "
+            f"{', '.join(model.parameter_names)}."
+        )
+    return truth, check_crb(crb, truth.shape, model.parameter_names)
+
+
+def _quality_of_errors(errors, rows, k, crb):
+    """Return bias and variance of column k in some rows, None of too few errors."""
+    some, bounds = errors[:, rows, k, None], crb[:, None]
+    if len(errors) == 1:
+        # Samples take the place of realizations, in units of their bounds.
+        some, bounds = some[0, :, None] / np.sqrt(bounds)[:, None], np.ones((1, 1))
+    return BiasVariance.from_errors(some, bounds) if some.size and len(some) > 1 else None
+
+
+def _quality_of_moments(bias, std, n_realizations, rows, k, crb):
+    """Return bias and variance of column k in some rows, None of no rows."""
+    parts = bias[rows, k, None], std[rows, k, None], n_realizations, crb[:, None]
+    return BiasVariance.from_moments(*parts) if rows.any() else None
+
+
+def _binned(values, found, crb, quality, k, n_bins):
+    """Return middles of bins, two ratios and their standard errors; NaN fills bins left."""
+    out = np.full((5, n_bins), np.nan)
+    distinct = np.unique(values[found])
     if len(distinct) > n_bins:
-        distinct = np.unique(np.quantile(values, np.linspace(0, 1, n_bins + 1)))[:-1]
+        ends = np.quantile(values[found], np.linspace(0, 1, n_bins + 1))
+        distinct = np.unique(ends)[:-1]
     places = np.searchsorted(distinct, values, side="right") - 1
     for i in range(len(distinct)):
-        rows = (places == i) & np.isfinite(crb)
-        some, bounds = errors[:, rows, None], crb[rows, None]
-        if len(errors) == 1:
-            # Samples take the place of realizations, in units of their bounds.
-            some, bounds = some[0, :, None] / np.sqrt(bounds)[:, None], np.ones((1, 1))
-        if some.size and len(some) > 1:
-            quality = BiasVariance.from_errors(some, bounds)
-            ratios = quality.bias_ratio[0], quality.variance_ratio[0]
-            out[:, i] = np.median(values[rows]), *ratios
+        rows = (places == i) & found & np.isfinite(crb)
+        of_bin = quality(rows, k, crb[rows])
+        if of_bin is not None:
+            errors = of_bin.standard_errors()
+            out[:, i] = (
+                np.median(values[rows]),
+                *(of_bin.bias_ratio[0], of_bin.variance_ratio[0]),
+                *(errors["bias_ratio"][0], errors["variance_ratio"][0]),
+            )
     return out
+
+
+def _root(values):
+    """Return roots, zero of what is negative by chance."""
+    return np.sqrt(np.maximum(values, 0.0))
 
 
 def _limit(axis):
@@ -267,7 +386,8 @@ def _limit(axis):
     if highest > _FAR:
         axis.set_yscale("symlog", linthresh=_LINEAR, linscale=1.5)
         decades = 10.0 ** np.arange(np.ceil(np.log10(highest)) + 1)
-        ticks = np.concatenate([[0, 0.5], np.outer(decades, [1, 2, 5]).ravel()])
+        steps = [1, 2, 5] if highest <= 10.0**_FEW_DECADES else [1]
+        ticks = np.concatenate([[0, 0.5], np.outer(decades, steps).ravel()])
         axis.set_yticks(ticks[ticks <= 1.15 * highest])
         axis.yaxis.set_major_formatter("{x:g}")
         axis.minorticks_off()

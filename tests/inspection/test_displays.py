@@ -123,7 +123,7 @@ def test_lost_samples_and_infinite_bounds_are_left_out():
 
 def test_displays_overlay_and_divide_axes():
     options = dict(n_realizations=4, random_state=0)
-    theta = np.column_stack([np.linspace(0.05, 0.1, 9), np.ones(9)])
+    theta = np.column_stack([np.linspace(0.05, 0.1, 9), np.linspace(1, 2, 9)])
 
     class Half:
         def predict(self, X):
@@ -139,6 +139,99 @@ def test_displays_overlay_and_divide_axes():
     assert display.axes_[0].get_xlabel() == "$T_2$ (ms)"
     with pytest.raises(ValueError, match="ax holds 1 objects; EfficiencyDisplay draws 2"):
         display.plot(ax=[right])
+
+
+def test_bands_are_two_standard_errors_wide():
+    display = EfficiencyDisplay.from_estimator(
+        Scaled(1.1), Line(), THETA, 10, n_bins=1, n_realizations=50, random_state=0
+    )
+    whole = bias_variance(Scaled(1.1), Line(), THETA, 10, 50, random_state=0)
+    errors = whole.standard_errors()
+    bands = display.axes_[0].collections
+    for kind, band in zip(("variance_ratio", "bias_ratio"), bands, strict=True):
+        error = getattr(display, f"{kind}_se")
+        np.testing.assert_allclose(error[:, 0], errors[kind])
+        ratio = getattr(whole, kind)
+        heights = band.get_paths()[0].vertices[:, 1]
+        ends = np.sqrt(ratio + 2 * errors[kind] * [-1, 1])
+        np.testing.assert_allclose([heights.min(), heights.max()], ends)
+
+
+def test_the_truth_is_in_the_band_of_an_unbiased_estimator():
+    errors = np.random.default_rng(0).standard_normal((16, 400, 1))
+    theta = np.linspace(1, 2, 400)[:, None]
+    display = EfficiencyDisplay.from_predictions(
+        theta, theta + errors, np.ones((400, 1)), Line()
+    )
+    # The largest of eight; the roots that are drawn are up to 0.3 by chance.
+    for ratio, truth in ((display.bias_ratio, 0), (display.variance_ratio, 1)):
+        error = display.bias_ratio_se if truth == 0 else display.variance_ratio_se
+        assert (abs(ratio - truth) < 3.5 * error).all()
+
+
+def test_published_moments_are_drawn_as_their_estimates():
+    predictions = THETA + np.random.default_rng(0).normal(0.1, 0.2, (30, 12, 1))
+    crb = np.full(THETA.shape, 0.04)
+    mean, std = predictions.mean(axis=0), predictions.std(axis=0, ddof=1)
+    mean[0] = predictions[0, 0] = np.nan
+    options = dict(crb=crb, model=Line(), n_bins=3)
+    expected = EfficiencyDisplay.from_predictions(THETA, predictions, **options)
+    moments = EfficiencyDisplay.from_moments(
+        THETA, mean, std, 30, **options, ax=expected.axes_, name="paper"
+    )
+    assert moments.n_lost == expected.n_lost == 1
+    for name in ("values", "bias_ratio", "variance_ratio"):
+        np.testing.assert_allclose(getattr(moments, name), getattr(expected, name))
+    with pytest.raises(ValueError, match=r"std has shape \(1, 12, 1\); give \(12, 1\)"):
+        EfficiencyDisplay.from_moments(THETA, mean, std[None], 30, crb, Line())
+
+
+def test_a_parameter_that_was_not_estimated_has_an_empty_panel():
+    theta = np.column_stack([np.linspace(0.05, 0.1, 9), np.linspace(1, 2, 9)])
+    mean, std = 1.1 * theta, np.full(theta.shape, 0.1)
+    mean[:, 1] = np.nan
+    display = EfficiencyDisplay.from_moments(
+        theta, mean, std, 100, np.ones(theta.shape), MODEL, n_bins=3
+    )
+    assert display.n_lost == 0 and len(display.axes_) == 2
+    assert np.isfinite(display.variance_ratio[0]).all()
+    assert np.isnan(display.variance_ratio[1]).all()
+
+
+def test_a_parameter_of_one_value_has_no_panel():
+    theta = np.column_stack([np.linspace(0.05, 0.1, 9), np.ones(9)])
+    found = theta + [[[0.01, 0.1]], [[-0.01, -0.1]]]
+    options = dict(crb=np.ones(theta.shape), model=MODEL, n_bins=3)
+    display = EfficiencyDisplay.from_predictions(theta, found, **options)
+    assert [p.name for p in display.parameters] == ["T2"]
+    assert display.values.shape == (1, 3) and len(display.axes_) == 1
+    one = EfficiencyDisplay.from_predictions(
+        theta[:1], found[:, :1], crb=[[1, 1]], model=MODEL
+    )
+    assert [p.name for p in one.parameters] == ["T2", "M0"]
+
+
+def test_the_legend_has_each_name_and_each_style_once():
+    theta = np.column_stack([np.linspace(0.05, 0.1, 9), np.linspace(1, 2, 9)])
+    found, axes = theta + np.array([0.1, -0.1])[:, None, None], None
+    for name in "abcd":
+        display = EfficiencyDisplay.from_predictions(
+            theta, found, np.ones(theta.shape), MODEL, name=name, ax=axes
+        )
+        axes = display.axes_
+    (legend,) = display.figure_.legends
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels == ["a", "b", "c", "d", "spread", "bias", "bound"]
+
+
+def test_ticks_of_errors_far_from_the_bound_can_be_told_apart():
+    found = THETA + 1e5 * np.array([1.0, -1.0])[:, None, None]
+    display = EfficiencyDisplay.from_predictions(THETA, found, np.ones((12, 1)), Line())
+    display.figure_.canvas.draw()
+    labels = [t.get_window_extent() for t in display.axes_[0].get_yticklabels()]
+    assert len(labels) >= 5
+    for lower, upper in zip(labels, labels[1:], strict=False):
+        assert lower.y1 < upper.y0
 
 
 @pytest.mark.parametrize(
