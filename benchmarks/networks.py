@@ -1,7 +1,7 @@
 """The default network on problems of several sizes, beside scikit-learn's regressors.
 
     python benchmarks/networks.py [--problems NAME ...] [--samples 500 2000 20000]
-        [--snr 20 100 1000] [--seeds 0 1 2]
+        [--snr 20 100 1000] [--seeds 0 1 2] [--limit 1500]
 
 Each problem is learned from signals at signal-to-noise ratios of half the given one to one
 and a half times it, all settings being defaults, and judged by 4000 other fingerprints at
@@ -11,7 +11,8 @@ the network's loss is above one and a half times that of the best reference. The
 get real and imaginary parts without the phase, scaled like the targets to zero mean and
 unit variance; least squares have nothing to learn. Every fingerprint has amplitude 1, which
 no user's voxel has: so references see magnitudes scaled to norm 1, and an amplitude is left
-out of the loss.
+out of the loss. ``--limit N`` adds the least loss that any estimator can have, over the first
+N of the other fingerprints, with its standard error.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 
 from crbestim import CRBRegressor, NLLSRegressor
 from crbestim.datasets import make_fingerprints
-from crbestim.metrics import wrapped_error
+from crbestim.metrics import bayes_risk, wrapped_error
 from crbestim.models import (
     MOLLI,
     MP2RAGE,
@@ -160,10 +161,27 @@ def judge(name, estimator, data, test, model):
     return loss
 
 
-def compare(title, model, n, snr, seeds):
+def print_limit(model, snr, y, crb):
+    """Print the loss of the best possible estimator, as `judge` prints that of others."""
+    start = time.process_time()
+    limit = bayes_risk(model, y, snr, random_state=0)
+    error = wrapped_error(y, limit.estimates, model.periods)
+    ratio = np.where(np.isfinite(crb), error**2 / crb, np.nan)
+    of_voxels = np.nanmean(ratio, axis=1)
+    n = np.isfinite(of_voxels).sum()
+    seconds = time.process_time() - start
+    print(f"  {'limit':16}{seconds:8.1f} s{np.nanmean(ratio):12.4g}   ", end="")
+    print(f"+- {np.nanstd(of_voxels) / n**0.5:.2g}, {limit.n_left_out} left out; ", end="")
+    print("of each parameter", *np.round(limit.risk, 3), flush=True)
+
+
+def compare(title, model, n, snr, seeds, n_limit):
     """Print the estimators on one problem; return by how much ours is above the best."""
     options = dict(return_crb=True)
     test = make_fingerprints(model, N_TEST, snr=snr, random_state=99, **options)
+    if n_limit:
+        print(f"{title}; SNR {snr:g}")
+        print_limit(model, snr, *(part[:n_limit] for part in test[1:]))
     worst = 0.0
     for seed in seeds:
         print(f"{title}; {n} fingerprints, SNR {snr:g}, seed {seed}: time, loss, medians")
@@ -181,6 +199,7 @@ def main():
     parser.add_argument("--samples", type=int, nargs="+", default=[500, 2000, 20_000])
     parser.add_argument("--snr", type=float, nargs="+", default=[100.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--limit", type=int, default=0, metavar="N")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     ratios = {}
@@ -188,7 +207,9 @@ def main():
         for n in arguments.samples:
             for snr in arguments.snr:
                 model = PROBLEMS[title]()
-                ratios[title, n, snr] = compare(title, model, n, snr, arguments.seeds)
+                ratios[title, n, snr] = compare(
+                    title, model, n, snr, arguments.seeds, arguments.limit
+                )
     for (title, n, snr), ratio in ratios.items():
         if ratio > FAR:
             print(f"{title}, {n} fingerprints, SNR {snr:g}: {ratio:.3g} times the best")
