@@ -10,9 +10,9 @@ median of error^2/CRB over that of a chi-square variable; in the end, the proble
 the network's loss is above one and a half times that of the best reference. The references
 get real and imaginary parts without the phase, scaled like the targets to zero mean and
 unit variance; least squares have nothing to learn. Every fingerprint has amplitude 1, which
-no user's voxel has: so references see magnitudes scaled to norm 1, and an amplitude is left
-out of the loss. ``--limit N`` adds the least loss that any estimator can have, over the first
-N of the other fingerprints, with its standard error.
+no user has in a voxel: so references see magnitudes scaled to norm 1, and an amplitude is
+left out of the loss. ``--limit N`` adds the least loss that any estimator can have, over
+the first N of the other fingerprints, with its standard error.
 """
 
 import argparse
@@ -144,6 +144,13 @@ def estimators(model, snr, seed):
     }
 
 
+def ratios(model, y, estimates, crb):
+    """Return error^2/CRB of all parameters but an amplitude, NaN for infinite bounds."""
+    error = wrapped_error(y, estimates, model.periods)
+    ratio = np.where(np.isfinite(crb), error**2 / crb, np.nan)
+    return ratio[:, np.array(model.parameter_names) != model.amplitude]
+
+
 def judge(name, estimator, data, test, model):
     """Fit an estimator, print what it does, and return its loss."""
     X, y, crb = data
@@ -152,9 +159,7 @@ def judge(name, estimator, data, test, model):
     estimator.fit(X, y, **given)
     seconds = time.process_time() - start
     X, y, crb = test
-    error = wrapped_error(y, np.reshape(estimator.predict(X), y.shape), model.periods)
-    ratio = np.where(np.isfinite(crb), error**2 / crb, np.nan)
-    ratio = ratio[:, np.array(model.parameter_names) != model.amplitude]
+    ratio = ratios(model, y, np.reshape(estimator.predict(X), y.shape), crb)
     medians = " ".join(f"{m:8.3g}" for m in np.nanmedian(ratio, axis=0) / CHI2_MEDIAN)
     loss = np.nanmean(ratio)
     print(f"  {name:16}{seconds:8.1f} s{loss:12.4g}   {medians}", flush=True)
@@ -165,8 +170,7 @@ def print_limit(model, snr, y, crb):
     """Print the loss of the best possible estimator, as `judge` prints that of others."""
     start = time.process_time()
     limit = bayes_risk(model, y, snr, random_state=0)
-    error = wrapped_error(y, limit.estimates, model.periods)
-    ratio = np.where(np.isfinite(crb), error**2 / crb, np.nan)
+    ratio = ratios(model, y, limit.estimates, crb)
     of_voxels = np.nanmean(ratio, axis=1)
     n = np.isfinite(of_voxels).sum()
     seconds = time.process_time() - start
@@ -202,15 +206,15 @@ def main():
     parser.add_argument("--limit", type=int, default=0, metavar="N")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    ratios = {}
+    worst = {}
     for title in arguments.problems:
         for n in arguments.samples:
             for snr in arguments.snr:
                 model = PROBLEMS[title]()
-                ratios[title, n, snr] = compare(
+                worst[title, n, snr] = compare(
                     title, model, n, snr, arguments.seeds, arguments.limit
                 )
-    for (title, n, snr), ratio in ratios.items():
+    for (title, n, snr), ratio in worst.items():
         if ratio > FAR:
             print(f"{title}, {n} fingerprints, SNR {snr:g}: {ratio:.3g} times the best")
 
