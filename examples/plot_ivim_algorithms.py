@@ -149,7 +149,11 @@ estimators = {
 # ---------
 #
 # Losses of f, D and D* with their Monte Carlo standard errors: 1 for an efficient unbiased
-# estimator. Published standard deviations are those of 300 realizations.
+# estimator. Published standard deviations are those of 300 realizations. The collection
+# does not say which noise these had; its generator adds Gaussian noise to a real signal and
+# takes the magnitude, unless it is told to draw Rician noise. That matters little here: for
+# the tissues shown, the bound of Rician noise is at most 4.5 % above that of Gaussian noise
+# at SNR 30, 1.5 % at 50 and 0.4 % at 100.
 
 tables = compare_estimators(
     estimators,

@@ -69,6 +69,10 @@ class CalibrationDisplay:
     ):
         """Compute confidence intervals of simulated voxels, and draw their coverage.
 
+        Unlike scikit-learn's display of this name, which takes X and y, it takes a model
+        and true parameters and simulates the data: coverage needs the truth and repeated
+        noise.
+
         Parameters
         ----------
         estimator : object
