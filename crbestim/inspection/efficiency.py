@@ -7,6 +7,7 @@ import numpy as np
 from .._arrays import as_reals
 from .._validation import check_count, check_crb, check_model, check_targets
 from ..metrics import BiasVariance
+from ..metrics._amplitude import warn_of_scale
 from ..metrics.realizations import Realizations, check_estimator, name_of
 from ..parameters import wrapped_error
 from ._panels import legend, line_style, panels
@@ -139,6 +140,7 @@ class EfficiencyDisplay:
         noisy = Realizations(model, theta, snr, n_realizations, random_state)
         predictions = np.array([noisy.predict(estimator, X) for X in noisy])
         name = name_of(estimator) if name is None else name
+        warn_of_scale(noisy, estimator, name)
         return cls.from_predictions(
             noisy.theta,
             predictions,

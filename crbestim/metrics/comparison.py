@@ -8,6 +8,7 @@ import numpy as np
 
 from .._arrays import as_reals
 from .._options import check_flag
+from ._amplitude import warn_of_scale, warn_of_sure
 from .limit import bayes_risk
 from .moments import BiasVariance
 from .realizations import Realizations, check_estimator
@@ -86,6 +87,12 @@ def compare_estimators(
     ValueError
         If a number is out of range, or predictions do not have the shape of theta.
 
+    Warns
+    -----
+    UserWarning
+        If all signals have the same amplitude, and an estimator depends on it or results
+        seem to know it: their errors hold for this amplitude alone.
+
     See Also
     --------
     bias_variance : The errors of a single estimator, sample by sample.
@@ -152,7 +159,11 @@ def compare_estimators(
     ]
     columns = {c: [] for c in ("estimator", *["snr"] * has_levels, "parameter")}
     for name in (*estimators, *others):
-        results = _results(name, estimators, others, levels, has_levels)
+        results = list(_results(name, estimators, others, levels, has_levels))
+        if name in estimators:
+            warn_of_scale(levels[0], estimators[name], f"estimators[{name!r}]", _WARM_UP)
+        elif others[name][0] != "limit":
+            warn_of_sure(levels[0], results[0][0], f"{others[name][0]}[{name!r}]")
         for noisy, result in zip(levels, results, strict=True):
             columns["estimator"] += [name] * model.n_parameters
             columns["parameter"] += list(model.parameter_names)

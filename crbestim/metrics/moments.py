@@ -6,8 +6,9 @@ import numpy as np
 
 from .._arrays import as_reals
 from .._validation import check_count, check_crb, check_targets
+from ._amplitude import warn_of_scale
 from .efficiency import divide
-from .realizations import Realizations, check_estimator
+from .realizations import Realizations, check_estimator, name_of
 
 _CHI2_MEDIAN = 0.45493642311957283
 
@@ -262,4 +263,5 @@ def bias_variance(estimator, model, theta, snr, n_realizations=16, *, random_sta
     predictions = [noisy.predict(estimator, X) for X in noisy]
     for prediction in predictions:
         check_targets(prediction, "the estimator's prediction")
+    warn_of_scale(noisy, estimator, name_of(estimator))
     return BiasVariance.from_errors(noisy.errors(predictions), noisy.crb)
