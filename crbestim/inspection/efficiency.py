@@ -8,7 +8,7 @@ from .._arrays import as_reals
 from .._validation import check_count, check_crb, check_model, check_targets
 from ..metrics import BiasVariance
 from ..metrics._amplitude import warn_of_scale
-from ..metrics.realizations import Realizations, check_estimator, name_of
+from ..metrics.realizations import Realizations, check_estimator, name_of, not_estimated
 from ..parameters import wrapped_error
 from ._panels import legend, line_style, panels
 from ._units import scale_of
@@ -165,7 +165,8 @@ class EfficiencyDisplay:
         y_pred : array-like of shape (n_realizations, n_samples, n_parameters)
             Estimates for repeated noise, or one for each sample, (n_samples, n_parameters):
             the bias is then that which the samples of a bin have in common, and what they
-            do not share counts as spread.
+            do not share counts as spread. A parameter that was not estimated is NaN
+            throughout, and its panel stays empty.
         crb : array-like of shape (n_samples, n_parameters)
             Cramér-Rao bounds at the noise of the estimates; infinite entries are left out.
         model : SignalModel
@@ -193,9 +194,11 @@ class EfficiencyDisplay:
                 f"y_pred has shape {predictions.shape}; give {truth.shape}, as y_true, or "
                 "n_realizations of these along a first axis."
             )
+        absent = not_estimated(predictions)
+        crb = np.where(absent, np.inf, crb)
         errors = wrapped_error(truth, predictions, model.periods)
         repeated = errors if errors.ndim == 3 else errors[None]
-        found = np.isfinite(repeated).all(axis=(0, 2))
+        found = np.isfinite(repeated[:, :, ~absent]).all(axis=(0, 2))
         quality = partial(_quality_of_errors, repeated)
         display = cls._of(truth, found, crb, quality, model, n_bins, name)
         return display.plot(ax=ax, **kwargs)

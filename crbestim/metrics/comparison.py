@@ -11,7 +11,7 @@ from .._options import check_flag
 from ._amplitude import warn_of_scale, warn_of_sure
 from .limit import bayes_risk
 from .moments import BiasVariance
-from .realizations import Realizations, check_estimator
+from .realizations import Realizations, check_estimator, not_estimated
 
 # Voxels of an untimed first prediction, which compiles and loads what is needed.
 _WARM_UP = 16
@@ -39,7 +39,8 @@ def compare_estimators(
     ----------
     estimators : dict or None
         Fitted estimators by name: objects with ``predict``, or functions of X that return
-        estimates. None, or an empty dict, if there are results to compare instead.
+        estimates. A parameter that is not estimated is NaN throughout. None, or an empty
+        dict, if there are results to compare instead.
     model : SignalModel
         Model that simulates the signals; one with known parameters holds their values,
         ``model.given("B1").at(known)``.
@@ -255,11 +256,12 @@ def _limit_of(noisy, options):
 def _run(estimator, noisy):
     """Return the quality of an estimator, which samples are lost, and its speed."""
     predictions, speed = _timed_predictions(estimator, noisy)
-    return *_quality(np.asarray(predictions), noisy, noisy.crb), speed
+    return *_quality(np.asarray(predictions), noisy), speed
 
 
-def _quality(predictions, noisy, crb):
+def _quality(predictions, noisy):
     """Return bias and variance of predictions, and which samples are lost."""
+    crb, (predictions,) = _estimated(noisy, predictions)
     lost = ~np.isfinite(predictions).all(axis=(0, 2))
     errors = noisy.errors(np.where(np.isfinite(predictions), predictions, np.nan))
     return BiasVariance.from_errors(errors[:, ~lost], crb[~lost]), lost
@@ -283,20 +285,22 @@ def _existing(argument, result, name, levels, has_levels):
             raise ValueError(f"{what} has shape {part.shape}; give ({wanted}){among}.")
     parts = parts if has_levels else [part[None] for part in parts]
     for noisy, *arrays in zip(levels, *parts, strict=True):
-        # A parameter that was not estimated does not count, as one without a bound.
-        absent = [np.isnan(part).all(axis=tuple(range(part.ndim - 1))) for part in arrays]
-        absent = np.any(absent, axis=0) & (not np.all(absent))
-        crb = np.where(absent, np.inf, noisy.crb)
-        arrays = [np.where(absent, 0.0, part) for part in arrays]
         if is_published:
-            quality = _quality_of_moments(*arrays, result[2], noisy, crb)
+            quality = _quality_of_moments(*arrays, result[2], noisy)
         else:
-            quality = _quality(*arrays, noisy, crb)
+            quality = _quality(*arrays, noisy)
         yield *quality, np.nan
 
 
-def _quality_of_moments(mean, std, n_realizations, noisy, crb):
+def _estimated(noisy, *results):
+    """Return bounds and results, infinite and 0 for what was not estimated."""
+    absent = not_estimated(*results)
+    return np.where(absent, np.inf, noisy.crb), [np.where(absent, 0.0, r) for r in results]
+
+
+def _quality_of_moments(mean, std, n_realizations, noisy):
     """Return bias and variance of published moments, and which samples are lost."""
+    crb, (mean, std) = _estimated(noisy, mean, std)
     lost = ~(np.isfinite(mean) & np.isfinite(std)).all(axis=1)
     bias = noisy.errors(mean)[~lost]
     return BiasVariance.from_moments(bias, std[~lost], n_realizations, crb[~lost]), lost

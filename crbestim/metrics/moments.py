@@ -8,7 +8,7 @@ from .._arrays import as_reals
 from .._validation import check_count, check_crb, check_targets
 from ._amplitude import warn_of_scale
 from .efficiency import divide
-from .realizations import Realizations, check_estimator, name_of
+from .realizations import Realizations, check_estimator, name_of, not_estimated
 
 _CHI2_MEDIAN = 0.45493642311957283
 
@@ -48,7 +48,7 @@ class BiasVariance:
         Parameters
         ----------
         errors : ndarray of shape (n_realizations, n_samples, n_outputs)
-            Finite errors, of at least two realizations.
+            Finite errors, of at least two realizations; any where the bound is infinite.
         crb : ndarray of shape (n_samples, n_outputs)
             Cramér-Rao bounds.
 
@@ -232,7 +232,8 @@ def bias_variance(estimator, model, theta, snr, n_realizations=16, *, random_sta
     Returns
     -------
     BiasVariance
-        Bias, variance and bound, and their means in units of the bound.
+        Bias, variance and bound, and their means in units of the bound. A parameter that
+        is not estimated, NaN throughout, has an infinite bound there, and is left out.
 
     Raises
     ------
@@ -261,7 +262,9 @@ def bias_variance(estimator, model, theta, snr, n_realizations=16, *, random_sta
     check_estimator(estimator, "estimator")
     noisy = Realizations(model, theta, snr, n_realizations, random_state)
     predictions = [noisy.predict(estimator, X) for X in noisy]
+    absent = not_estimated(np.array(predictions))
     for prediction in predictions:
-        check_targets(prediction, "the estimator's prediction")
+        check_targets(prediction[:, ~absent], "the estimator's prediction")
     warn_of_scale(noisy, estimator, name_of(estimator))
-    return BiasVariance.from_errors(noisy.errors(predictions), noisy.crb)
+    crb = np.where(absent, np.inf, noisy.crb)
+    return BiasVariance.from_errors(noisy.errors(predictions), crb)

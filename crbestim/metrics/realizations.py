@@ -58,7 +58,8 @@ class Realizations:
         if prediction.shape not in (shape, shape[:1] if shape[1] == 1 else shape):
             raise ValueError(
                 f"{name_of(estimator)} predicts shape {prediction.shape}; the "
-                f"model's parameters ask for {shape}."
+                f"model's parameters ask for {shape}. A parameter that is not estimated "
+                "is a column of NaN."
             )
         return prediction.reshape(shape).astype(float)
 
@@ -71,6 +72,17 @@ class Realizations:
     def errors(self, predictions):
         """Return errors of predictions, (n_realizations, n_samples, n_parameters)."""
         return wrapped_error(self.theta, predictions, self.periods)
+
+
+def not_estimated(*results):
+    """Return which parameters, along the last axis, are NaN throughout one of the results.
+
+    They do not count, as those without a bound; where there are no others, all are lost.
+    """
+    axes = [tuple(range(result.ndim - 1)) for result in results]
+    pairs = zip(results, axes, strict=True)
+    absent = np.any([np.isnan(result).all(axis=axis) for result, axis in pairs], axis=0)
+    return absent & (not absent.all())
 
 
 def predict_of(estimator):

@@ -121,6 +121,17 @@ def test_lost_samples_and_infinite_bounds_are_left_out():
     assert display.variance_ratio[0, 0] == pytest.approx(1)
 
 
+def test_a_parameter_that_was_not_estimated_is_left_out():
+    theta = np.column_stack([np.linspace(0.05, 0.1, 9), np.linspace(1, 2, 9)])
+    predictions = np.stack([theta * 1.01, theta * 0.99])
+    crb = np.full((9, 2), 1e-4)
+    whole = EfficiencyDisplay.from_predictions(theta, predictions, crb, MODEL, n_bins=3)
+    predictions[:, :, 1] = np.nan
+    partial = EfficiencyDisplay.from_predictions(theta, predictions, crb, MODEL, n_bins=3)
+    assert partial.n_lost == 0 and np.isnan(partial.variance_ratio[1]).all()
+    np.testing.assert_array_equal(partial.variance_ratio[0], whole.variance_ratio[0])
+
+
 def test_displays_overlay_and_divide_axes():
     options = dict(n_realizations=4, random_state=0)
     theta = np.column_stack([np.linspace(0.05, 0.1, 9), np.linspace(1, 2, 9)])

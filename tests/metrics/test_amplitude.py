@@ -31,6 +31,10 @@ def knows_m0(X):
     return np.stack([-TE[0] / np.log(np.abs(X[:, 0])), np.ones(len(X))], axis=1)
 
 
+def has_no_m0(X):
+    return follows(X) * [1.0, np.nan]
+
+
 def clipped(X):
     """Depend on the amplitude as little as a fit that ends at a tolerance."""
     return follows(X) * [1.0 + 1e-6 * np.log(np.abs(X[:1, 0]).max()), 1.0]
@@ -68,7 +72,7 @@ def test_complex_signals_have_an_amplitude_too():
 
 
 def test_others_are_not():
-    for estimator in (follows, clipped):
+    for estimator in (follows, has_no_m0, clipped):
         compare(estimator)
     # Of several amplitudes, the errors tell.
     compare(knows_m0, theta=THETA * [[1.0, 1.0], [1.0, 2.0]])

@@ -103,6 +103,25 @@ def test_parameters_that_were_not_estimated_do_not_count_as_lost():
     assert table["variance_ratio"][2] == pytest.approx(0.01 / 0.01)
 
 
+def first_of_two(X):
+    return np.stack([X[:, 0], np.full(len(X), np.nan)], axis=1)
+
+
+def test_so_it_is_with_what_an_estimator_does_not_estimate():
+    theta = np.array([[1.0, 2.0], [3.0, 2.0]])
+    options = dict(n_realizations=4, random_state=0)
+    table = compare_estimators({"first": first_of_two}, TwoLines(), theta, 10, **options)
+    assert table["lost_share"] == [0, 0]
+    report = bias_variance(first_of_two, TwoLines(), theta, 10, 4, random_state=0)
+    whole = bias_variance(lambda X: X, TwoLines(), theta, 10, 4, random_state=0)
+    for loss in (table["crb_loss"], report.loss):
+        np.testing.assert_array_equal(loss, [whole.loss[0], np.nan])
+    assert np.isinf(report.crb[:, 1]).all() and np.isnan(report.bias[:, 1]).all()
+    told = r"predicts shape \(2, 1\); .* ask for \(2, 2\). A parameter .* column of NaN"
+    with pytest.raises(ValueError, match=told):
+        compare_estimators({"a": lambda X: X[:, :1]}, TwoLines(), theta, 10)
+
+
 @pytest.mark.parametrize("n", [2, 4, 8])
 @pytest.mark.parametrize("bias", [0.0, 0.1])
 def test_standard_errors_are_those_of_repeated_experiments(n, bias):
