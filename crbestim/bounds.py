@@ -26,6 +26,7 @@ from ._threads import one_blas_thread
 from ._validation import check_model
 from ._warnings import warn
 from .exceptions import LowSignalWarning, SingularInformationWarning
+from .models._checks import refuse_not_finite
 from .noise import (
     check_magnitudes,
     check_rows,
@@ -436,11 +437,7 @@ def signal_and_bound(model, theta, noise_std=1.0, *, m0=1.0, noise=None):
     for first in range(0, max(len(theta), 1), _BLOCK):
         part = slice(first, first + _BLOCK)
         signal, jacobian = model.rows(part)._checked_signal(theta[part], jacobian=True)
-        if not (np.isfinite(signal).all() and np.isfinite(jacobian).all()):
-            raise ValueError(
-                f"{type(model).__name__} gives values that are not finite for rows "
-                f"{first} to {first + len(signal) - 1} of theta."
-            )
+        refuse_not_finite(model, theta, signal, jacobian, first)
         needed = signal if model.is_complex or noise.depends_on_signal else None
         options = dict(noise_std=sigma[part], m0=scale[part], noise=noise)
         options["accuracy"] = model.jacobian_accuracy

@@ -14,11 +14,11 @@ from .._warnings import warn
 from ..least_squares.box import amplitude_limits, resolve_bounds, search_box
 from ..least_squares.compiled_likelihood import has_compiled_likelihood
 from ..least_squares.compiled_search import has_compiled_search
+from ..least_squares.determined import check_determined
 from ..least_squares.driver import (
     VoxelFits,
     VoxelFitter,
     VoxelStatus,
-    check_determined,
     chunks,
 )
 from ..least_squares.prior import resolve_prior
@@ -284,10 +284,9 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
         if self._starts.candidates:
             values, known_of_values = self._starts.values()
             self.start_values_ = values
-        if self.prior_ is None:
-            values = without_amplitude(values, self.model._amplitude_column)
-            model = self._model_at(known_of_values)
-            check_determined(model, self._box.inside(values), type(self).__name__)
+        values = self._box.inside(without_amplitude(values, self.model._amplitude_column))
+        model, has_prior = self._model_at(known_of_values), self.prior_ is not None
+        check_determined(model, values, type(self).__name__, has_prior=has_prior)
 
     def _interpolates(self, known):
         """Whether a start between matches is worth its time.
@@ -442,8 +441,8 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
             f"max_iter={self.max_iter} steps (raise it)",
             VoxelStatus.STALLED: "stalled because no step lowered the cost "
             f"({self._advice_where(fits, known)})",
-            VoxelStatus.FAILED: "failed because the model was not finite (narrow the "
-            "bounds to where it is)",
+            VoxelStatus.FAILED: "failed because the signal or a derivative of the "
+            "model was not finite (narrow the bounds to where they are)",
         }
         counts = {text: np.sum(status == code) for code, text in reasons.items()}
         found = [f"{count} {text}" for text, count in counts.items() if count]

@@ -12,9 +12,9 @@ from .._parallel import in_parallel
 from .._progress import with_progress
 from .._validation import JOBS, HasMethods, Interval, StrOptions, fit_context
 from ..least_squares.box import amplitude_limits, at_limits, resolve_bounds, search_box
+from ..least_squares.determined import check_determined
 from ..least_squares.driver import (
     FisherScoring,
-    check_determined,
     chunks,
     evenly_spaced,
 )
@@ -270,10 +270,9 @@ class OneStepRegressor(IntervalMixin, BoundedRegressor):
         self.bounds_ = resolve_bounds(self.model_, self.bounds)
         values, known_of_values = values_or_spread(self.model_, self._box, y, known)
         self.prior_ = resolve_prior(self.prior, self.model_, values, self.bounds_)
-        if self.prior_ is None:
-            values = without_amplitude(values, self.model_._amplitude_column)
-            model = self._model_at(known_of_values)
-            check_determined(model, values, type(self).__name__)
+        values = without_amplitude(values, self.model_._amplitude_column)
+        model, has_prior = self._model_at(known_of_values), self.prior_ is not None
+        check_determined(model, values, type(self).__name__, has_prior=has_prior)
         targets = None if y is None else self._shape_like_targets(y)
         self._cover = None
         if self.estimator is None:

@@ -10,7 +10,7 @@ import numpy as np
 from joblib import effective_n_jobs
 
 from .._threads import one_thread
-from ..bounds import covariance_of_estimates, crb_from_jacobian
+from ..bounds import covariance_of_estimates
 from ..models.base import with_amplitude
 from ..noise import likelihood_of
 from .box import AT_BOUND, at_limits, damped_steps, foreseen_gain
@@ -26,8 +26,6 @@ _CHANGE, _MOST_ROUNDS = 0.1, 5
 # residual over the data that is due to rounding, so that no step may lower it.
 _SLACK, _EXACT = 1e-6, 1e-8
 _LARGEST_CHUNK, _LARGEST_COMPILED_CHUNK = 1024, 4096
-# Values at which a model is checked to determine its parameters.
-_N_PROBES = 64
 # Damping tried in turn, from practically none to a short step down the gradient.
 _DAMPINGS = (1e-10, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3)
 # Share of the predicted gain that a single step must reach.
@@ -495,31 +493,3 @@ def chunks(n_voxels, n_jobs, largest=_LARGEST_CHUNK):
 def evenly_spaced(n_rows, n_wanted):
     """Return the indices of at most `n_wanted` rows, evenly spaced among all."""
     return np.linspace(0, n_rows - 1, min(n_rows, n_wanted)).round().astype(int)
-
-
-def check_determined(model, theta, name):
-    """Refuse a model that determines its parameters at none of the given values.
-
-    theta : (n, n_parameters), without an amplitude, which has no effect.
-
-    Such a model has more unknowns than a signal has real numbers, or a parameter whose
-    bound is infinite at all of these values.
-    """
-    if model.n_reals < model.n_unknowns:
-        raise ValueError(
-            f"{name} has {model._counts}; measure more, fix parameters, or give a prior."
-        )
-    theta = with_amplitude(theta, model._amplitude_column, 1.0)
-    rows = evenly_spaced(len(theta), _N_PROBES)
-    signal, jacobian = model.rows(rows)._simulate_voxels(theta[rows], jacobian=True)
-    finite = np.isfinite(signal).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2))
-    nuisance = signal[finite] if model.is_complex else None
-    crb = crb_from_jacobian(jacobian[finite], nuisance, accuracy=model.jacobian_accuracy)
-    is_open = np.isinf(crb).all(axis=0)
-    if finite.any() and is_open.any():
-        names = np.array(model.parameter_names)[is_open]
-        raise ValueError(
-            f"the signal does not determine {', '.join(names)} at any start value: the "
-            f"Jacobian is singular there, and {name} cannot search; start elsewhere, fix "
-            "parameters, or give a prior."
-        )

@@ -170,3 +170,58 @@ def refuse_noise(model, why):
             f"{model} has {noise.label.capitalize()} noise, {why} the complex signal, or "
             "a model with noise='gaussian'."
         )
+
+
+def told_not_finite(parameter_names, signal, jacobian=None):
+    """Say what of a signal (n_features,) and its derivatives is not finite, or return None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.models._checks import told_not_finite
+    >>> told_not_finite(["R2"], np.ones(2), np.array([[1.0], [np.nan]]))
+    'the derivative by R2 is not finite at feature 1 (nan); the signal is'
+    """
+    wrong = np.flatnonzero(~np.isfinite(signal))
+    if wrong.size:
+        return f"the signal is not finite at feature {wrong[0]} ({signal[wrong[0]]:g})"
+    wrong = np.empty((0, 2)) if jacobian is None else np.argwhere(~np.isfinite(jacobian))
+    if not len(wrong):
+        return None
+    feature, k = wrong[0]
+    names = ", ".join(parameter_names[i] for i in np.unique(wrong[:, 1]))
+    return (
+        f"the derivative by {names} is not finite at feature {feature} "
+        f"({jacobian[feature, k]:g}); the signal is"
+    )
+
+
+def refuse_not_finite(model, theta, signal, jacobian, first):
+    """Refuse a block of signals and derivatives that are not all finite.
+
+    first : the row of theta with which the block begins.
+    """
+    finite = _are_finite(signal, jacobian)
+    if not finite.all():
+        i = int(np.argmin(finite))
+        told = told_not_finite(model.parameter_names, signal[i], jacobian[i])
+        raise ValueError(
+            f"{model._label}: {told}, for row {first + i} of theta, {theta[first + i]}; "
+            "leave such rows out, or mend the model there."
+        )
+
+
+def check_finite_somewhere(model, signal, jacobian, name):
+    """Return which signals and derivatives at start values are finite; refuse none."""
+    finite = _are_finite(signal, jacobian)
+    if len(finite) and not finite.any():
+        told = told_not_finite(model.parameter_names, signal[0], jacobian[0])
+        raise ValueError(
+            f"{told}: so it is at all start values, and {name} cannot search; mend the "
+            "model, or narrow the bounds."
+        )
+    return finite
+
+
+def _are_finite(signal, jacobian):
+    return np.isfinite(signal).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2))

@@ -1,5 +1,7 @@
 """A signal model from a function."""
 
+from contextlib import suppress
+
 import numpy as np
 from numba.extending import is_jitted
 
@@ -9,7 +11,7 @@ from .._representation import constructor_call
 from ..parameters import Parameter
 from ._amplitude import find_amplitude
 from ._backends import by_numba, by_torch, differentiate_by_torch, is_vectorized
-from ._checks import SIGNALS, check_noise
+from ._checks import SIGNALS, check_noise, told_not_finite
 from ._compiled_form import CompiledForm
 from ._differences import setting
 from ._magnitude import direction, magnitude
@@ -20,6 +22,8 @@ _BACKENDS = ("auto", "numpy", "numba", "torch")
 _DIFFERENCES = ("central", "none")
 # Difference of signals, relative to them, that other versions of libraries may make.
 _SAME = 1e-6
+# Places all over the bounds at which a function is tried if it fails in the middle.
+_N_PLACES = 8
 
 
 class FunctionModel(SignalModel):
@@ -72,8 +76,9 @@ class FunctionModel(SignalModel):
     TypeError
         If names or bounds are missing or of the wrong type, or `f` is not a function.
     ValueError
-        If an option is unknown, `f` or `jacobian` returns an array of the wrong shape, or
-        the signal is not proportional to its amplitude.
+        If an option is unknown, `f` or `jacobian` returns an array of the wrong shape, the
+        signal or a derivative is not finite in the middle of the bounds, or the signal is
+        not proportional to its amplitude.
 
     Examples
     --------
@@ -181,6 +186,36 @@ class FunctionModel(SignalModel):
                 # In Python, because a compiled loop checks only the number of values.
                 jacobian = self._call("jacobian", self.jacobian, theta.copy())
                 self._checked("jacobian", jacobian, theta, (m, n))
+        self._refuse_nothing_finite(theta[:1], signal[0])
+
+    def _refuse_nothing_finite(self, middle, signal):
+        """Refuse a function whose samples, or their derivatives, are never finite."""
+        told = self._told_not_finite(middle, signal)
+        low, high = self._finite_bounds.T
+        # Formulas may have gaps, such as in the middle, but not everywhere.
+        strata = np.tile((np.arange(_N_PLACES) + 0.5) / _N_PLACES, (len(low), 1))
+        shares = np.random.default_rng(0).permuted(strata, axis=1).T
+        for theta in low + (high - low) * shares:
+            if told is None:
+                return
+            signal = self._call("f", self.f, theta[None].copy())[0]
+            told = self._told_not_finite(theta[None], signal)
+        if told is not None:
+            raise ValueError(
+                f"{told}, as all over the bounds of {self._label}; mend the function, or "
+                "move the bounds."
+            )
+
+    def _told_not_finite(self, theta, signal):
+        """Say what is not finite, or return None; derivatives only if they are its own."""
+        jacobian = None
+        if self.jacobian is not None:
+            jacobian = self._call("jacobian", self.jacobian, theta.copy())[0]
+        elif self.backend == "torch":
+            # What torch cannot differentiate fails where derivatives are needed.
+            with suppress(RuntimeError):
+                jacobian = differentiate_by_torch(self.f, theta, self.vectorized)[1][0]
+        return told_not_finite(self.parameter_names, signal, jacobian)
 
     def _change(self):
         """Return how f differs from the function that the model was made with, or None."""

@@ -133,7 +133,7 @@ def test_failure_of_the_model_is_flagged(wrong):
     reg = NLLSRegressor(model, initial=start[1:]).fit(X, start)
     reg.start_values_ = start
     reg.start_signals_ = X / np.linalg.norm(X, axis=1, keepdims=True)
-    with pytest.warns(ConvergenceWarning, match="1 failed because the model was not"):
+    with pytest.warns(ConvergenceWarning, match="1 failed because the signal or a"):
         fits = reg.fit_voxels(X)
     assert fits.status.tolist() == [VoxelStatus.FAILED, VoxelStatus.CONVERGED]
     assert np.isnan(fits.theta[0]).all()
