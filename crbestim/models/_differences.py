@@ -16,21 +16,24 @@ import numpy as np
 from ..kernels.differences import WEIGHTS, places
 
 _BINOMIAL = np.array([1.0, -4.0, 6.0, -4.0, 1.0])
-# A column counts as no smaller than this fraction of the signal over the parameter's scale:
-# a derivative that vanishes, for instance by symmetry, consists of rounding errors.
-_LEAST_COLUMN = 1e-4
+# Where a derivative vanishes, for instance by symmetry, differences consist of rounding
+# errors. A column below this fraction of the signal over the scale of the parameter, and
+# below so many times its estimated error, is zero.
+_LEAST_COLUMN, _LEAST_ERRORS = 1e-4, 10
 
 
 @dataclass(frozen=True)
 class Differences:
     """Derivatives by differences, with the norms of their columns and estimated errors.
 
-    A column that nearly vanishes has a least `size`; `error` and `size` are of shape
-    (n_samples, n_parameters).
+    A column of which only rounding errors would be left is zero. `error`, `norm` and `size`
+    are of shape (n_samples, n_parameters). `size` is the norm, or a least size of columns
+    that nearly vanish; `norm` has that only of columns that are zero.
     """
 
     jacobian: np.ndarray
     error: np.ndarray
+    norm: np.ndarray
     size: np.ndarray
 
 
@@ -54,7 +57,7 @@ def differentiate(f, theta, values, parameters, fraction):
     n_samples, n_parameters = theta.shape
     dtype = np.result_type(values.dtype, float)
     jacobian = np.empty((*values.shape, n_parameters), dtype)
-    error, size = np.empty((2, n_samples, n_parameters))
+    error, norm, size = np.empty((3, n_samples, n_parameters))
     floor = _LEAST_COLUMN * np.linalg.norm(values, axis=1)
     for k, parameter in enumerate(parameters):
         step, scale, low, high = np.empty((4, n_samples))
@@ -72,10 +75,14 @@ def differentiate(f, theta, values, parameters, fraction):
                 fourth += _BINOMIAL[place - first, None] * change
         jacobian[:, :, k] = column / step[:, None]
         noise = np.linalg.norm(fourth, axis=1) / np.linalg.norm(_BINOMIAL)
-        norm = np.hypot(np.linalg.norm(weights, axis=1), weights.sum(axis=1))
-        error[:, k] = norm * noise / step
-        size[:, k] = np.maximum(np.linalg.norm(jacobian[:, :, k], axis=1), floor / scale)
-    return Differences(jacobian, error, np.maximum(size, np.finfo(float).tiny))
+        gain = np.hypot(np.linalg.norm(weights, axis=1), weights.sum(axis=1))
+        error[:, k] = gain * noise / step
+        norm[:, k] = np.linalg.norm(jacobian[:, :, k], axis=1)
+        size[:, k] = np.maximum(norm[:, k], floor / scale)
+    is_zero = (norm < size) & (norm <= _LEAST_ERRORS * error)
+    jacobian[np.broadcast_to(is_zero[:, None], jacobian.shape)] = 0.0
+    norm, size = np.maximum([np.where(is_zero, size, norm), size], np.finfo(float).tiny)
+    return Differences(jacobian, error, norm, size)
 
 
 def setting(parameter, fraction):

@@ -440,8 +440,9 @@ class SignalModel(Versioned):
             Estimated norm of the error of each column of the Jacobian, divided by the norm
             of the column. For differences it is estimated from noise, kinks and the length
             of the step; for the model's own derivatives, it is their distance from
-            differences plus the error of these. A column counts as no smaller than 1e-4
-            times the signal divided by the scale of the parameter.
+            differences plus the error of these. Here, and of differences that are zero
+            because only rounding errors would be left, a column counts as no smaller than
+            1e-4 times the signal divided by the scale of the parameter.
 
         Raises
         ------
@@ -450,10 +451,10 @@ class SignalModel(Versioned):
         """
         theta = self.check_theta(theta)
         found = self._differences(self._checked_signal, theta, self._checked_signal(theta))
-        error = found.error
-        if own and self._has_own_jacobian:
-            jacobian = self._checked_signal(theta, jacobian=True)[1]
-            error = error + np.linalg.norm(jacobian - found.jacobian, axis=1)
+        if not own or not self._has_own_jacobian:
+            return found.error / found.norm
+        jacobian = self._checked_signal(theta, jacobian=True)[1]
+        error = found.error + np.linalg.norm(jacobian - found.jacobian, axis=1)
         return error / found.size
 
     def _differences(self, simulate, theta, signal):
@@ -469,7 +470,7 @@ class SignalModel(Versioned):
                 f"signal of {self._label} be differentiated as a whole."
             )
         found = self._differences(simulate, theta, signal)
-        doubtful = (found.error > _INEXACT * found.size).any(axis=0)
+        doubtful = (found.error > _INEXACT * found.norm).any(axis=0)
         if doubtful.any():
             names = ", ".join(np.array(self.parameter_names)[doubtful])
             # Without values in the text, Python does not repeat it for every voxel.

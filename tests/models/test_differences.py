@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from crbestim.exceptions import InexactJacobianWarning
+from crbestim.bounds import cramer_rao_bound
+from crbestim.exceptions import InexactJacobianWarning, SingularInformationWarning
 from crbestim.models import FunctionModel, MagnetizationTransfer
 from crbestim.models._differences import differentiate
 from crbestim.parameters import Parameter
@@ -158,3 +159,40 @@ def test_the_error_of_an_analytic_model():
     error = model.jacobian_error([[0.1, 0.7, 13, 30, 1e-5, 10, 1]])
     # The signal is good to 1e-8 of its size, and ten pulses determine little.
     assert error.shape == (1, 7) and (error < 1e-4).all()
+
+
+TIMES = np.linspace(0.0, 2.0, 10)
+
+
+def with_floor(theta):
+    """Return a decay above a floor, whose derivative by the floor vanishes at 0."""
+    amplitude, rate, power, floor = theta
+    return amplitude * np.hypot(np.exp(-((TIMES * rate) ** power)), floor)
+
+
+def test_a_vanishing_column_of_rounding_errors_is_zero_and_its_bound_infinite():
+    names = ["amplitude", "rate", "power", "floor"]
+    model = FunctionModel(with_floor, names, [(0.0, 2.0), (0.1, 3), (0.3, 1), (0.0, 0.2)])
+    rng = np.random.default_rng(0)
+    theta = rng.uniform([0.5, 0.3, 0.5, 0.0], [1.5, 2.0, 0.95, 0.0], (50, 4))
+    with pytest.warns(SingularInformationWarning, match=r"floor \(50 of 50 samples\)"):
+        crb = cramer_rao_bound(model, theta, noise_std=0.03)
+    assert (model.signal(theta, jacobian=True)[1][:, :, 3] == 0).all()
+    # That of the others is the same as if the floor were known.
+    known = cramer_rao_bound(model.fix(floor=0.0), theta[:, :3], noise_std=0.03)
+    np.testing.assert_allclose(crb[:, :3], known, rtol=1e-12)
+    # Further away it counts, and the bounds of all are continuous.
+    far, further = (
+        cramer_rao_bound(model, theta + [0, 0, 0, floor]) for floor in (1e-5, 1e-4)
+    )
+    np.testing.assert_allclose(far[:, :3], further[:, :3], rtol=1e-3)
+
+
+def test_columns_are_judged_by_their_own_norm():
+    model = FunctionModel(
+        with_floor, list("arpf"), [(0.0, 2.0), (0.1, 3), (0.3, 1), (0.0, 0.2)]
+    )
+    theta = [[1.0, 1.0, 0.7, 1e-9]]
+    with pytest.warns(InexactJacobianWarning, match="with respect to f is uncertain"):
+        model.signal(theta, jacobian=True)
+    assert 1e-3 < model.jacobian_error(theta)[0, 3] < 0.1
