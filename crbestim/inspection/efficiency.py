@@ -8,6 +8,7 @@ from .._arrays import as_reals
 from .._validation import check_count, check_crb, check_model, check_targets
 from ..metrics import BiasVariance
 from ..metrics._amplitude import warn_of_scale
+from ..metrics._units import warn_of_units
 from ..metrics.realizations import Realizations, check_estimator, name_of, not_estimated
 from ..parameters import wrapped_error
 from ._panels import legend, line_style, panels
@@ -194,6 +195,7 @@ class EfficiencyDisplay:
                 f"y_pred has shape {predictions.shape}; give {truth.shape}, as y_true, or "
                 "n_realizations of these along a first axis."
             )
+        warn_of_units(model.parameters, predictions, "y_pred" if name is None else name)
         absent = not_estimated(predictions)
         crb = np.where(absent, np.inf, crb)
         errors = wrapped_error(truth, predictions, model.periods)

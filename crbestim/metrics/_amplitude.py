@@ -19,7 +19,7 @@ _LARGE = 0.5
 _TOO_LOW, _ERRORS = 0.25, 20
 
 
-def warn_of_scale(noisy, estimator, name, n_signals=None):
+def warn_of_scale(noisy, estimator, name, n_signals=None, stacklevel=3):
     """Warn if all signals have one amplitude, and estimates do not follow another one.
 
     The first signals tell, by default all of them.
@@ -43,11 +43,11 @@ def warn_of_scale(noisy, estimator, name, n_signals=None):
         f"{told}, and {name} depends on it: at {factor:g} times that, its estimates of "
         f"{names} change by more than half a standard deviation of the bound. Its errors "
         f"hold for this amplitude alone; {advice}",
-        stacklevel=3,
+        stacklevel=stacklevel,
     )
 
 
-def warn_of_sure(noisy, quality, name):
+def warn_of_sure(noisy, quality, name, stacklevel=3):
     """Warn if all signals have one amplitude, and results are too sure of it."""
     column = noisy.model._amplitude_column
     if column is None or not _is_same(noisy.theta, column):
@@ -59,7 +59,7 @@ def warn_of_sure(noisy, quality, name):
     warn(
         f"{told}, and {name} seems to know it: its loss there is {loss:.2g}. Its errors "
         f"may hold for this amplitude alone; {advice}",
-        stacklevel=3,
+        stacklevel=stacklevel,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from .._arrays import as_reals
 from .._options import check_flag
 from ._amplitude import warn_of_scale, warn_of_sure
+from ._units import warn_of_units
 from .limit import bayes_risk
 from .moments import BiasVariance
 from .realizations import Realizations, check_estimator, not_estimated
@@ -93,6 +94,9 @@ def compare_estimators(
     UserWarning
         If all signals have the same amplitude, and an estimator depends on it or results
         seem to know it: their errors hold for this amplitude alone.
+    ImplausibleValueWarning
+        If results are so far from the bounds of the model that they seem to be in other
+        units.
 
     See Also
     --------
@@ -161,10 +165,7 @@ def compare_estimators(
     columns = {c: [] for c in ("estimator", *["snr"] * has_levels, "parameter")}
     for name in (*estimators, *others):
         results = list(_results(name, estimators, others, levels, has_levels))
-        if name in estimators:
-            warn_of_scale(levels[0], estimators[name], f"estimators[{name!r}]", _WARM_UP)
-        elif others[name][0] != "limit":
-            warn_of_sure(levels[0], results[0][0], f"{others[name][0]}[{name!r}]")
+        _warn_of(name, estimators, others, levels[0], *results[0][:2])
         for noisy, result in zip(levels, results, strict=True):
             columns["estimator"] += [name] * model.n_parameters
             columns["parameter"] += list(model.parameter_names)
@@ -174,6 +175,20 @@ def compare_estimators(
                 values = np.broadcast_to(values, model.n_parameters)
                 columns.setdefault(column, []).extend(values.tolist())
     return _table(columns, ["estimator", *["snr"] * has_levels, "parameter"])
+
+
+def _warn_of(name, estimators, others, noisy, quality, lost):
+    """Warn of results that hold for one amplitude, or are in other units."""
+    argument = "estimators" if name in estimators else others[name][0]
+    what, stacklevel = f"{argument}[{name!r}]", 4
+    if argument == "limit":
+        return
+    values = np.where(np.isinf(quality.crb), np.nan, noisy.theta[~lost] + quality.bias)
+    warn_of_units(noisy.model.parameters, values, what, stacklevel)
+    if argument == "estimators":
+        warn_of_scale(noisy, estimators[name], what, _WARM_UP, stacklevel)
+    else:
+        warn_of_sure(noisy, quality, what, stacklevel)
 
 
 def _table(columns, index):

@@ -7,6 +7,7 @@ import numpy as np
 from .._arrays import as_reals
 from .._validation import check_count, check_crb, check_targets
 from ._amplitude import warn_of_scale
+from ._units import warn_of_units
 from .efficiency import divide
 from .realizations import Realizations, check_estimator, name_of, not_estimated
 
@@ -265,6 +266,7 @@ def bias_variance(estimator, model, theta, snr, n_realizations=16, *, random_sta
     absent = not_estimated(np.array(predictions))
     for prediction in predictions:
         check_targets(prediction[:, ~absent], "the estimator's prediction")
+    warn_of_units(model.parameters, np.array(predictions), name_of(estimator))
     warn_of_scale(noisy, estimator, name_of(estimator))
     crb = np.where(absent, np.inf, noisy.crb)
     return BiasVariance.from_errors(noisy.errors(predictions), crb)

@@ -68,7 +68,7 @@ def test_metrics_repeat_rician_noise():
 
         def predict(self, X):
             self.seen.append(X)
-            return np.ones((len(X), 2))
+            return np.full((len(X), 2), [0.5, 40.0])
 
     theta = np.array([[0.5, 40.0]] * 200)
     report = bias_variance(Squares(), MagnitudeDecay("rician"), theta, 5, 10)
