@@ -3,6 +3,7 @@
 import time
 import warnings
 from importlib.util import find_spec
+from reprlib import repr as short_repr
 
 import numpy as np
 
@@ -223,7 +224,9 @@ def _check_results(results, argument):
     if results is None:
         return {}
     if not isinstance(results, dict):
-        raise TypeError(f"{argument} is {results!r}; give a dict of results by name.")
+        raise TypeError(
+            f"{argument} is {short_repr(results)}; give a dict of results by name."
+        )
     return {name: (argument, result) for name, result in results.items()}
 
 
@@ -287,7 +290,10 @@ def _existing(argument, result, name, levels, has_levels):
     what = f"{argument}[{name!r}]"
     is_published = argument == "published"
     if is_published and not (isinstance(result, tuple | list) and len(result) == 3):
-        raise ValueError(f"{what} is {result!r}; give (mean, std, n_realizations).")
+        found = f"a {type(result).__name__}"
+        if isinstance(result, tuple | list):
+            found += f" of {len(result)}"
+        raise ValueError(f"{what} is {found}; give (mean, std, n_realizations).")
     parts = [as_reals(part, what) for part in (result[:2] if is_published else [result])]
     shape = levels[0].theta.shape
     for part in parts:

@@ -165,7 +165,17 @@ def test_standard_errors_from_moments_and_of_outliers():
         (
             {"published": {"a": (THETA, THETA)}},
             ValueError,
-            r"give \(mean, std, n_realizations\)",
+            r"published\['a'\] is a tuple of 2; give \(mean, std, n_realizations\)",
+        ),
+        (
+            {"published": {"a": THETA}},
+            ValueError,
+            r"published\['a'\] is a ndarray; give \(mean, std, n_realizations\)",
+        ),
+        (
+            {"estimates": np.zeros((40, 2, 1))},
+            TypeError,
+            r"^estimates is .{,60}; give a dict of results by name",
         ),
         (
             {"published": {"a": (THETA, THETA[:1], 9)}},
