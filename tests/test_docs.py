@@ -161,6 +161,7 @@ def test_inversions_of_the_guide():
     np.testing.assert_array_equal(np.isnan(names["std"][:, 0]), [False, False, True])
     np.testing.assert_allclose(names["known_angle"], [[0.9, 1.0, 1500.0]], rtol=1e-6)
     np.testing.assert_allclose(names["t1"], [[1.2, 0.95, 800.0]], rtol=1e-6)
+    np.testing.assert_allclose(names["fixed"], [[1.2, 800.0]], rtol=1e-6)
     assert names["apparent"] * names["ratio"] == pytest.approx(1.044, abs=1e-3)
 
 

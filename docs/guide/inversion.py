@@ -43,6 +43,8 @@ ti, beats = MOLLI.schedule("5(3)3", first_ti=(0.12, 0.2), rr=0.9)
 heart = MOLLI(ti, beats, tr_readout=2.7e-3, flip_angle=np.deg2rad(35), n_excitations=64)
 images = heart.signal([[1.2, 0.95, 800.0]])
 t1 = NLLSRegressor(heart).fit(images).predict(images)  # 1.2 s
+muscle = heart.fix(efficiency=0.95)
+fixed = NLLSRegressor(muscle).fit(images).predict(images)  # T1 and M0
 
 three = InversionRecovery(ti, signal="magnitude", bounds=bounds)
 apparent, ratio, _ = NLLSRegressor(three).fit(images).predict(images)[0]

@@ -77,10 +77,28 @@ def test_the_usual_correction_is_too_low_and_the_model_is_not():
     t1, ratio, _ = NLLSRegressor(three).fit(X).predict(X)[0]
     assert 0.9 < t1 * ratio / 1.2 < 0.98
     assert NLLSRegressor(model).fit(X).predict(X)[0, 0] == pytest.approx(1.2, rel=1e-6)
-    # T2 matters little.
-    other = MOLLI(*HEART, t2=0.06)
-    t1 = NLLSRegressor(other).fit(X).predict(X)[0, 0]
-    assert 0.01 < 1 - t1 / 1.2 < 0.025
+
+
+def test_what_a_wrong_t2_does_to_t1_is_as_the_notes_say():
+    schedule = MOLLI.schedule("5(3)3", first_ti=(0.12, 0.2), rr=0.9)
+
+    def heart(t2):
+        return MOLLI(*schedule, 2.7e-3, np.deg2rad(35), 64, t2=t2)
+
+    def error(model, images, t1):
+        reg = NLLSRegressor(model).fit(images)
+        return 100 * (reg.predict(images, sigma=1.0)[0, 0] / t1 - 1)
+
+    muscle = heart(0.045).signal([[1.2, 0.95, 800.0]])
+    for t2, free, fixed in ((0.03, 28.5, 3.9), (0.04, 6.2, 1.1), (0.05, -4.5, -0.9)):
+        assert error(heart(t2), muscle, 1.2) == pytest.approx(free, abs=0.3)
+        model = heart(t2).fix(efficiency=0.95)
+        assert error(model, muscle, 1.2) == pytest.approx(fixed, abs=0.3)
+    other = heart(0.045).signal([[1.2, 0.9, 800.0]])
+    found = error(heart(0.045).fix(efficiency=0.95), other, 1.2)
+    assert found == pytest.approx(-5.6, abs=0.3)
+    blood = heart(0.25).signal([[1.6, 0.95, 800.0]])
+    assert error(heart(0.045), blood, 1.6) == pytest.approx(50, abs=1)
 
 
 @pytest.mark.parametrize(
