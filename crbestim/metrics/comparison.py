@@ -11,7 +11,7 @@ from .._arrays import as_reals
 from .._options import check_flag
 from ._amplitude import warn_of_scale, warn_of_sure
 from ._units import warn_of_units
-from .limit import bayes_risk
+from .limit import risk_of_signals
 from .moments import BiasVariance
 from .realizations import Realizations, check_estimator, not_estimated
 
@@ -69,9 +69,10 @@ def compare_estimators(
         ``variance_ratio`` and ``outlier_share``, in columns that end with ``_se``.
     limit : dict, default=None
         Options of :func:`bayes_risk`, ``{}`` for its defaults: with them, rows named
-        ``limit`` give the loss of the best possible estimator for theta, which has to be
-        drawn from the distributions. It sees noise of its own; the standard error of its
-        loss includes that other theta could have been drawn.
+        ``limit`` judge the best possible estimator for theta, which has to be drawn from
+        the distributions. It sees the same signals as the others, so that differences from
+        it have less chance in them than the losses. It takes as long as `bayes_risk` of
+        all realizations.
 
     Returns
     -------
@@ -251,24 +252,13 @@ def _results(name, estimators, others, levels, has_levels):
     return _existing(argument, result, name, levels, has_levels)
 
 
-class _Limit:
-    """What the limit has of the measures of an estimator."""
-
-    def __init__(self, found):
-        nothing = np.full(found.risk.shape, np.nan)
-        self.loss, self._error = found.risk, found.standard_error
-        self.median_ratio = self.outlier_share = nothing
-        self.bias_ratio = self.variance_ratio = nothing
-
-    def standard_errors(self):
-        names = "bias_ratio", "variance_ratio", "outlier_share"
-        return {"loss": self._error} | dict.fromkeys(names, self.median_ratio)
-
-
 def _limit_of(noisy, options):
-    """Return the least loss, and which samples are left out."""
-    found = bayes_risk(noisy.model, noisy.theta, noisy.snr, **options)
-    return _Limit(found), np.isnan(found.estimates).any(axis=1), np.nan
+    """Return the quality of the best estimator, on the signals that all others see."""
+    rows = np.tile(np.arange(len(noisy.theta)), len(noisy.seeds))
+    model, theta, X = noisy.model.rows(rows), noisy.theta[rows], np.concatenate(list(noisy))
+    found = risk_of_signals(model, theta, noisy.snr, X, **options)
+    predictions = found.estimates.reshape(len(noisy.seeds), *noisy.theta.shape)
+    return *_quality(predictions, noisy), np.nan
 
 
 def _run(estimator, noisy):

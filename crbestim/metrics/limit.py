@@ -52,7 +52,10 @@ class BayesRisk:
     expected : ndarray of shape (n_parameters,)
         The same mean as the posterior expects it, without the truth. It differs from `risk`
         by more than chance if theta does not have the given distributions, or if the draws
-        missed a part of the posterior.
+        missed a part of the posterior. Noise changes it less than `risk`, so that it needs
+        fewer samples.
+    expected_error : ndarray of shape (n_parameters,)
+        Standard error of `expected`, from the spread over the samples.
     risk_of_mean : ndarray of shape (n_parameters,)
         That of the posterior mean, which ignores that the bound differs over the posterior.
     ess : ndarray of shape (n_samples,)
@@ -67,6 +70,7 @@ class BayesRisk:
     risk: np.ndarray
     standard_error: np.ndarray
     expected: np.ndarray
+    expected_error: np.ndarray
     risk_of_mean: np.ndarray
     ess: np.ndarray
     n_left_out: int
@@ -157,12 +161,30 @@ def bayes_risk(
     (True, 0)
     """
     check_model(model)
+    options = dict(n_draws=n_draws, least_ess=least_ess, random_state=random_state)
+    theta = model.check_theta(theta)
+    return risk_of_signals(model, theta, snr, None, distributions, n_jobs=n_jobs, **options)
+
+
+def risk_of_signals(
+    model,
+    theta,
+    snr,
+    X,
+    distributions=None,
+    *,
+    n_draws=4000,
+    least_ess=100,
+    random_state=None,
+    n_jobs=None,
+):
+    """Do what `bayes_risk` does, for signals X that exist already, or None to draw them."""
     low, high = check_snr(snr)
     if low != high:
         raise ValueError(f"snr = {snr!r}; give one number, the same for all samples.")
     n_draws = check_count(n_draws, "n_draws", least=100)
     least_ess = check_number(least_ess, "least_ess", "a number above 1", above=1)
-    theta, mixture = model.check_theta(theta), mixture_of(model, distributions)
+    mixture = mixture_of(model, distributions)
     _check_density(model, mixture, theta)
     _check_noise(model)
     sigma = noise_of_signals(model, theta, 1 / low)
@@ -174,6 +196,7 @@ def bayes_risk(
             model.rows(part),
             mixture,
             theta[part],
+            None if X is None else X[part],
             sigma[part],
             1 / low,
             n_draws,
@@ -191,21 +214,28 @@ def _summary(model, theta, crb, least_ess, best, means, expected, ess):
     counts = kept & np.isfinite(crb)
     safe = np.where(np.isfinite(crb), crb, 1.0)
     losses, of_mean = (
-        np.where(counts, wrapped_error(theta, found, model.periods) ** 2 / safe, 0.0)
-        for found in (best, means)
+        wrapped_error(theta, found, model.periods) ** 2 / safe for found in (best, means)
     )
-    n = counts.sum(axis=0)
-    risk = divide(losses.sum(axis=0), n)
-    spread = (np.where(counts, losses - risk, 0.0) ** 2).sum(axis=0)
+    risk, error = _mean_of(losses, counts)
+    expected, expected_error = _mean_of(expected, counts)
     return BayesRisk(
         risk=risk,
-        standard_error=np.sqrt(divide(spread, n * (n - 1))),
-        expected=divide(np.where(counts, expected, 0.0).sum(axis=0), n),
-        risk_of_mean=divide(of_mean.sum(axis=0), n),
+        standard_error=error,
+        expected=expected,
+        expected_error=expected_error,
+        risk_of_mean=_mean_of(of_mean, counts)[0],
         ess=ess,
         n_left_out=int((~kept).sum()),
         estimates=np.where(kept, best, np.nan),
     )
+
+
+def _mean_of(values, counts):
+    """Return means over the samples that count, and their standard errors."""
+    n = counts.sum(axis=0)
+    mean = divide(np.where(counts, values, 0.0).sum(axis=0), n)
+    spread = (np.where(counts, values - mean, 0.0) ** 2).sum(axis=0)
+    return mean, np.sqrt(divide(spread, n * (n - 1)))
 
 
 def _check_density(model, mixture, theta):
@@ -236,27 +266,27 @@ def _check_noise(model):
 
 
 @one_blas_thread
-def _chunk(model, mixture, theta, sigma, noise_std, n_draws, seeds):
+def _chunk(model, mixture, theta, X, sigma, noise_std, n_draws, seeds):
     """Return best estimates, posterior means, expected losses and effective sizes."""
-    found = [
-        _Voxel(model.rows([i]), mixture, row, sigma[i], noise_std, seeds[i]).estimate(
-            n_draws
-        )
-        for i, row in enumerate(theta)
-    ]
+    found = []
+    for i, row in enumerate(theta):
+        x = None if X is None else X[i : i + 1]
+        options = sigma[i], noise_std, seeds[i]
+        voxel = _Voxel(model.rows([i]), mixture, row, x, *options)
+        found.append(voxel.estimate(n_draws))
     return [np.array(part) for part in zip(*found, strict=True)]
 
 
 class _Voxel:
-    """The posterior of one voxel, whose data are simulated from its truth."""
+    """The posterior of one voxel, whose data are simulated from its truth if x is None."""
 
-    def __init__(self, model, mixture, truth, sigma, noise_std, seed):
+    def __init__(self, model, mixture, truth, x, sigma, noise_std, seed):
         self.model, self.mixture, self.sigma, self.truth = model, mixture, sigma, truth
         self.noise_std, self.noise = noise_std, noise_of_data(model)
         self.rng = np.random.default_rng(seed)
         signal, jacobian = model._checked_signal(truth[None], jacobian=True)
         snr = 1 / np.reshape(sigma, (1,))
-        self.x = add_noise(signal, snr, self.rng, noise=self.noise)
+        self.x = add_noise(signal, snr, self.rng, noise=self.noise) if x is None else x
         self._propose(truth, signal, jacobian)
 
     def _propose(self, truth, signal, jacobian):
