@@ -9,7 +9,7 @@ from ..estimators import NLLSRegressor
 from ..exceptions import ImageFileError
 from ..models import SignalModel
 from ._bids_names import read_json
-from ._model_options import build_model, model_class
+from ._model_options import build_model, model_class, signal_of
 from ._nifti import check_path
 from ._transmit_field import nominal_of
 from ._usage import UsageError
@@ -108,7 +108,7 @@ def _fit(reg, images, known):
 
 def _model_of(options, images, measured, given):
     """Return the model of the parameters that are not given."""
-    signal = "complex" if images.is_complex else "magnitude"
+    signal = signal_of(options.model, is_complex=images.is_complex)
     settings = {"signal": signal} | ({"b1": True} if "B1" in given else {})
     model = build_model(options.model, options, measured, **settings)
     if model.n_features != images.n_features:

@@ -44,6 +44,14 @@ def model_class(name):
     return classes[name]
 
 
+def signal_of(name, *, is_complex):
+    """Return which signal of a model images are: its default one, if that is real, too."""
+    usual = inspect.signature(model_class(name)).parameters.get("signal")
+    if is_complex:
+        return "complex"
+    return "magnitude" if usual is None or usual.default == "complex" else usual.default
+
+
 def add_model_options(parser, name):
     """Add the arguments of a model's constructor as options."""
     classes = model_classes()

@@ -1,3 +1,4 @@
+import inspect
 import json
 import os
 import re
@@ -132,6 +133,61 @@ def test_options_are_the_arguments_of_the_model(files, capsys):
             main(["map", "--model", name, "--help"])
         assert done.value.code == 0
         assert f"options of {name}" in capsys.readouterr().out
+
+
+TI = ["--ti", "0.05", "0.4", "1.1", "2.5"]
+NEEDED = {
+    "ActualFlipAngle": ["--flip-angle", "1", "--tr", "0.02", "0.1"],
+    "BalancedSteadyState": ["--sequence", "train.npz"],
+    "BiExponential": ["--te", *map(str, TE)],
+    "BlochSiegert": ["--b1-peak", "1e-5", "--kbs", "7e9"],
+    "DoubleAngle": ["--flip-angle", "1"],
+    "FISPFingerprinting": ["--alpha", "0.5", "1", "0.4", "0.8", "--tr", "0.01"]
+    + ["--te", "0.003"],
+    "FieldMap": ["--te", *map(str, TE)],
+    "IntravoxelIncoherentMotion": ["--b", "0", "5e7", "2e8", "8e8"],
+    "InversionRecovery": TI,
+    "MTsat": ["--flip-angles", "0.1", "0.1", "0.35", "--tr", "0.025", "0.025", "0.018"],
+    "LookLocker": [*TI, "--tr-readout", "0.01", "--flip-angle", "0.1"],
+    "MOLLI": [*TI, "--beats", "0.05", "0.4", "1.1", "2.5", "--tr-readout", "0.003"]
+    + ["--flip-angle", "0.6", "--n-excitations", "20"],
+    "MP2RAGE": ["--ti", "0.8", "2.7", "--tr", "0.007", "--tr-mp2rage", "6"]
+    + ["--flip-angles", "0.07", "0.09", "--n-excitations", "160"],
+    "MagnetizationTransfer": ["--sequence", "train.npz"],
+    "MonoExponential": ["--te", *map(str, TE)],
+    "MultiEchoSpinEcho": ["--te", "0.01", "0.02", "0.03", "0.04"],
+    "SaturationRecovery": ["--ts", *TI[1:]],
+    "SpinLock": ["--tsl", "0", "0.02", "0.04", "0.08"],
+    "PhaseCycledSSFP": ["--flip-angle", "0.5", "--tr", "0.005"]
+    + ["--phase-increments", "0", "1.5", "3", "4.5"],
+    "SpoiledGradientEcho": ["--alpha", "0.05", "0.2", "0.4", "0.6", "--tr", "0.02"],
+    "SpoiledMagnetizationTransfer": ["--offsets", *["1e3"] * 7, "--w1rms", "0", "100"]
+    + ["200", "300", "400", "500", "600", "--flip-angles", *["0.1"] * 7]
+    + ["--tr", "0.03", "--pulse-duration", "0.01"],
+}
+
+
+N_VOLUMES = dict(ActualFlipAngle=2, BlochSiegert=2, DoubleAngle=2, MP2RAGE=1, MTsat=3)
+
+
+@pytest.mark.parametrize("name", model_classes())
+def test_every_model_needs_no_more_than_its_arguments(name, tmp_path, monkeypatch, capsys):
+    """Real images are of the signal that a model has; fits are tested elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    np.savez("train.npz", alpha=[np.pi, 1.0, 2.0, 1.0], TRF=[2e-4] * 4, TR=3.5e-3)
+    shape = 2, 1, 1, N_VOLUMES.get(name, 7 if name.startswith("SpoiledMag") else 4)
+    write(tmp_path / "images.nii", np.full(shape, 0.1, np.float32))
+
+    def map_images(reg, images, **options):
+        assert images.is_complex == reg.model.is_complex
+        return np.zeros((2, len(images), reg.model.n_parameters))
+
+    monkeypatch.setattr("crbestim.io._map_inputs._fit", lambda *args: None)
+    monkeypatch.setattr("crbestim.io._map_command.map_images", map_images)
+    command = ["map", "images.nii", "--model", name, *NEEDED[name], "--out", "maps"]
+    if "signal" not in inspect.signature(model_classes()[name]).parameters:
+        command += ["--imaginary", "images.nii"]
+    assert main(command) == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
