@@ -11,6 +11,8 @@ from ._warnings import warn
 
 # Values beyond the ends by rounding errors, and such as no computed image has.
 _ROUNDING, _NOT_AN_IMAGE = 1e-9, 1.0
+# Share of voxels without an estimate, because of the bounds alone, that is not told.
+_TOLERATED = 0.01
 
 
 def computed_image(model):
@@ -52,7 +54,8 @@ def reached(model, X):
     Warns
     -----
     UserWarning
-        If several values are exactly 0, which measured ones hardly ever are.
+        If several values are exactly 0, which measured ones hardly ever are, or if more
+        than 1 % are beyond the end of the bounds, but not beyond that of the images.
     """
     image = computed_image(model)
     if image is None:
@@ -68,7 +71,26 @@ def reached(model, X):
         )
     finite = np.where(np.isfinite(X), X, 0.0)
     low, high = _ends(model, image, len(X))
-    return ((finite >= low - _ROUNDING) & (finite <= high + _ROUNDING)).all(axis=1)
+    above = finite >= low - _ROUNDING
+    _warn_of_bounds(model, image, (~above & (finite >= image._range[0])).any(axis=1))
+    return (above & (finite <= high + _ROUNDING)).all(axis=1)
+
+
+def _warn_of_bounds(model, image, lost):
+    """Warn of values that the bounds leave without an estimate, such as those of fluid."""
+    n = np.count_nonzero(lost)
+    if n <= _TOLERATED * len(lost):
+        return
+    name, unit = image.parameters[0].name, image.parameters[0].unit
+    low, high = image.bounds[0]
+    known = f" at their {', '.join(model.known_names)}" if model.known_names else ""
+    warn(
+        f"in {n} of {len(lost)} voxels X belongs to none, or to two, of the {name} from "
+        f"{low:.3g} to {high:.3g} {unit}{known}, and they have no estimate: other bounds "
+        f"of {name} may reach them",
+        UserWarning,
+        stacklevel=5,
+    )
 
 
 def _ends(model, image, n):

@@ -84,11 +84,12 @@ class MP2RAGE(ClosedFormModel):
     Notes
     -----
     A UNI value may come at a short and at a long T1, and so may a ratio of both images. The
-    default bounds of T1 are the branch between two turns, within 0.01 to 6 s; with B1, the
-    part of it that all B1 inside their bounds have in common. Measured UNI values beyond
-    those at its ends, such as noise makes, are of no T1: their estimates are NaN, and their
-    status is INVALID. With wider bounds only values between those at the bounds are
-    estimated, which a single T1 has.
+    default bounds of T1 are the branch of the nominal B1 between two turns, within 0.01 to
+    6 s; with B1 as a parameter they begin where all branches have begun. Measured UNI
+    values beyond those at its ends, such as noise makes, are of no T1: their estimates are
+    NaN, and their status is INVALID. If the branch, at another B1 for instance, ends before
+    the bounds, or these are wider, only values between those at the bounds are estimated,
+    which a single T1 has; a warning counts the others.
 
     Of the UNI image, sigma and `noise_std` are the noise per channel of each image of the
     pair for M0 = 1. Bounds and standard deviations follow from it to first order; of
@@ -216,12 +217,16 @@ class MP2RAGE(ClosedFormModel):
         return 1 / np.linalg.norm(self.pair._simulate(theta), axis=1)
 
     def _branch(self):
-        """Return between which T1 the signal is monotone, for all B1 in their bounds."""
+        """Return between which T1 the signal is monotone, for all B1 at the lower end.
+
+        At the upper end it is for the nominal B1: what all B1 have in common would end
+        before the T1 of fluid.
+        """
         t1 = np.geomspace(*T1.bounds, _N_T1)
-        fields = np.linspace(*transmit_field().bounds, _N_B1) if self.b1 else [1.0]
-        branches = np.array([self._branch_at(b1, t1) for b1 in fields])
-        low, high = branches[:, 0].max(), branches[:, 1].min()
-        return (low, high) if low < high else self._branch_at(1.0, t1)
+        low, high = self._branch_at(1.0, t1)
+        fields = np.linspace(*transmit_field().bounds, _N_B1) if self.b1 else []
+        lowest = max([low, *(self._branch_at(b1, t1)[0] for b1 in fields)])
+        return (lowest, high) if lowest < high else (low, high)
 
     def _branch_at(self, b1, t1):
         """Return the ends of the branch that the largest range of values belongs to."""

@@ -51,13 +51,14 @@ def test_bounds_are_the_branch_between_two_turns(protocol, low, high):
     )
 
 
-def test_with_b1_the_branch_is_that_of_all_of_them():
+def test_with_b1_the_branch_begins_where_all_have_begun_and_ends_as_at_1():
     low, high = WITH_B1.bounds[0]
-    assert MODEL.bounds[0, 0] < low < high < MODEL.bounds[0, 1]
-    for b1 in (0.6, 1.0, 1.4):
-        t1 = np.linspace(low, high, 200)
+    assert MODEL.bounds[0, 0] < low and high == MODEL.bounds[0, 1]
+    t1 = np.linspace(low, high, 200)
+    for b1, n in ((0.6, 168), (1.0, 200), (1.4, 200)):
         s = WITH_B1.signal(np.column_stack([t1, np.full(200, b1)]))
-        assert (np.diff(s[:, 0]) < 0).all()
+        # A low B1 has its turn earlier.
+        assert np.count_nonzero(np.diff(s[:, 0]) < 0) + 1 == n
     for model in (MODEL, WITH_B1, WITH_B1.pair):
         assert all(p.bounds[0] < p.bounds[1] for p in model.parameters)
     assert MP2RAGE(*PAIR, bounds={"T1": (0.3, 3.0)}).bounds.tolist() == [[0.3, 3.0]]
@@ -88,7 +89,9 @@ def test_values_beyond_the_branch_have_no_estimate():
     assert inside.fit_voxels(MODEL.signal([[3.0]]), sigma=SIGMA).at_bound.all()
     # Between wider ones, values that come twice are left out.
     wide = NLLSRegressor(MP2RAGE(*PAIR, bounds={"T1": (0.1, 8.0)})).fit(X[1:2])
-    found = np.isfinite(wide.predict(MODEL.signal([[0.13], [1.0], [4.0]])))[:, 0]
+    ambiguous = MODEL.signal([[0.13], [1.0], [4.0]])
+    with pytest.warns(UserWarning, match="in 1 of 3 .*two, of the T1 from 0.1 to 8 s"):
+        found = np.isfinite(wide.predict(ambiguous))[:, 0]
     np.testing.assert_array_equal(found, [False, True, False])
 
 
@@ -97,9 +100,21 @@ def test_a_map_of_b1_moves_the_ends_of_the_branch():
     low, high = WITH_B1.bounds[0]
     ends = WITH_B1.signal(np.column_stack([np.full(4, high), b1]))
     nlls = NLLSRegressor(given).fit(ends, known=b1)
-    found = nlls.predict(np.vstack([ends + 1e-4, ends - 1e-4]), known=np.tile(b1, (2, 1)))
-    assert np.isfinite(found).ravel().tolist() == [True] * 4 + [False] * 4
-    np.testing.assert_allclose(found[:3, 0], high, rtol=0.1)
+    found = nlls.predict(ends + 1e-4, known=b1)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found[1:3, 0], high, rtol=0.1)
+    with pytest.warns(UserWarning, match="in 3 of 4 voxels X belongs to none, or to two"):
+        assert np.isnan(nlls.predict(ends - 1e-4, known=b1)).all()
+
+
+@pytest.mark.parametrize("kind", [NLLSRegressor, DictionaryRegressor])
+def test_a_map_of_b1_leaves_fluid_its_estimate(kind):
+    """Also where B1 has another branch: a T1 of 4 s is beyond 3.5 s, its end at 0.6."""
+    model, t1 = WITH_B1.given("B1"), np.tile([0.9, 3.5, 4.0], 50)
+    known = np.repeat([1.0, 1.04, 1.08, 1.2, 1.3], 30)[:, None]
+    X = WITH_B1.signal(np.column_stack([t1, known]))
+    found = kind(model).fit(X, known=known).predict(X, known=known)[:, 0]
+    np.testing.assert_allclose(found, t1, rtol=0.02)
 
 
 @pytest.mark.parametrize("X", [[[0], [1800], [4095]], [[0.0], [37.5]]])
