@@ -108,7 +108,7 @@ class MissingJacobianError(ValueError):
 
 
 class NoiseLevelWarning(UserWarning):
-    """Data are much noisier, or much less noisy, than what a network was trained for.
+    """Data are much noisier, or less noisy, than sigma says or a network was trained for.
 
     Examples
     --------

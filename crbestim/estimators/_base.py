@@ -27,12 +27,12 @@ from .._validation import (
     refuse_covariances,
     refuse_kind,
     warn_of_negative,
-    warn_of_no_noise,
     warn_of_unknown,
 )
 from .._warnings import told_to_caller, warn
 from ..noise import likelihood_of
 from ._dictionary import rows_of
+from ._reports import warn_of_little_noise, warn_of_lost_signs
 from ._residuals import Residuals
 from ._scores import efficiency_of
 from ._sub_estimators import learns_from, silent_reports
@@ -274,6 +274,7 @@ class BoundedRegressor(Documented, MultiOutputMixin, RegressorMixin, BaseEstimat
         if known is not None:
             warn_of_unknown(known[usable], self._known_parameters)
             usable &= self._are_known(known)
+        warn_of_lost_signs(self, X, known, usable)
         if self._simulates_X and computed_image(self.model) is not None:
             usable[usable] = reached(self._model_at(rows_of(known, usable)), X[usable])
         return X, known, usable
@@ -318,13 +319,11 @@ class BoundedRegressor(Documented, MultiOutputMixin, RegressorMixin, BaseEstimat
         return data[enough], left
 
     def _warn_of_no_noise(self, data, *, wants_std=True, stacklevel=3):
-        """Warn if nothing shows the noise, and what follows from that."""
-        follows = ["standard deviations are NaN"] if wants_std else []
-        if getattr(self, "prior_", None) is not None:
-            follows.append("the prior only fills what the data leave open")
-        if follows and data.sigma is None:
+        """Warn if nothing shows the noise, or little, and what follows from that."""
+        if data.sigma is None:
             model = getattr(self, "model_", self.model)
-            warn_of_no_noise(model, data, ", and ".join(follows), stacklevel)
+            has_prior = getattr(self, "prior_", None) is not None
+            warn_of_little_noise(model, data, wants_std, has_prior, stacklevel)
 
     @property
     def _known_parameters(self):

@@ -8,10 +8,11 @@ from scipy.stats import norm, t
 from .._linear_algebra import norms
 from .._measurements import Measurements
 from .._validation import check_features
-from .._warnings import told_to_caller
+from .._warnings import ignored, told_to_caller
 from ..least_squares.likelihood import best_sigma, with_density
 from ..noise import likelihood_of
 from ._dictionary import rows_of
+from ._reports import ROUGH
 
 
 class IntervalMixin:
@@ -59,7 +60,8 @@ class IntervalMixin:
         """
         if not (isinstance(level, Real) and 0 < level < 1):
             raise ValueError(f"level = {level!r}; give a share between 0 and 1.")
-        with told_to_caller():
+        # Student's t makes up for noise that few numbers show.
+        with told_to_caller(), ignored(UserWarning, pattern=ROUGH):
             y, std = self.predict(X, return_std=True, sigma=sigma, known=known)
         quantile = norm.ppf((1 + level) / 2)
         if sigma is None and getattr(self, "model_", self.model) is not None:

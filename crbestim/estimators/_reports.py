@@ -1,12 +1,15 @@
 """What `predict` says of estimates that are not what they seem, once a call."""
 
 import numpy as np
+from scipy.stats import chi2
 
 from .._linear_algebra import norms
 from .._measurements import Measurements
 from .._threads import one_blas_thread
+from .._validation import warn_of_no_noise
 from .._warnings import warn
-from ..exceptions import AtBoundWarning, LowSignalWarning
+from ..exceptions import AtBoundWarning, LowSignalWarning, NoiseLevelWarning
+from ..least_squares.box import search_box
 from ..least_squares.driver import evenly_spaced
 from ..noise import (
     GaussianNoise,
@@ -15,6 +18,7 @@ from ..noise import (
     noise_of,
     noise_of_data,
 )
+from ._dictionary import rows_of
 from ._residuals import analyze_residuals, warn_of_noise_level
 from ._training import trained_outputs
 
@@ -24,6 +28,17 @@ _DETERMINED = 0.25
 # Magnitudes over the noise below which noise is far from Gaussian, the bias in standard
 # deviations that follows and is told, and the number of voxels that are judged.
 _LEAST_MAGNITUDE, _TOLERATED_BIAS, _MOST_JUDGED = 5.0, 0.5, 1024
+# Degrees of freedom below which an estimated noise is rough, and what is told of it.
+_FEW, _USUAL, ROUGH = 5, [0.05, 0.95], "standard deviations are rough"
+# Number of voxels whose residual is compared with their sigma, the sum of their degrees of
+# freedom at least, the factor of sigma that is told, and the share of a signal below which
+# a residual is that of simulations without noise.
+_MOST_COMPARED, _LEAST_FREE, _WRONG, _NO_NOISE = 64, 20, 4.0, 1e-5
+# Share of fitted voxels at a bound that is told whatever the data determine, of so many.
+_MOSTLY, _LEAST_MANY = 0.5, 20
+# Number of parameters all over the bounds that show whether signals change their sign, the
+# share of them that must, and the share of the largest sample that counts as a sign.
+_N_SIGNALS, _CHANGE_SIGN, _SIGN = 64, 0.5, 0.05
 # Number of voxels at a bound that are judged.
 _MOST_AT_BOUND = 256
 # Share of such voxels that is not told.
@@ -53,6 +68,89 @@ def warn_of_noise(model, *, stacklevel=4):
     )
 
 
+def warn_of_little_noise(model, data, wants_std, has_prior, stacklevel):
+    """Warn if nothing shows the noise, or little, and what follows from that."""
+    follows = ["standard deviations are NaN"] if wants_std else []
+    if has_prior:
+        follows.append("the prior only fills what the data leave open")
+    if follows:
+        warn_of_no_noise(model, data, ", and ".join(follows), stacklevel + 1)
+    if wants_std:
+        _warn_of_rough_noise(model, data, stacklevel + 1)
+
+
+def _warn_of_rough_noise(model, data, stacklevel):
+    """Warn if most voxels have few more real numbers than unknowns to show the noise."""
+    n_free = model._free_numbers(data)
+    few = n_free[(n_free > 0) & (n_free < _FEW)]
+    if not 2 * len(few) > np.count_nonzero(n_free):
+        return
+    n = int(np.median(few))
+    low, high = np.sqrt(chi2.ppf(_USUAL, n) / n)
+    numbers = "1 real number that is" if n == 1 else f"{n} real numbers that are"
+    warn(
+        f"{ROUGH}: each voxel's noise is estimated from {numbers} "
+        f"left beside the unknowns, so that 9 of 10 are {low:.2g} to {high:.2g} times what "
+        "they should be; give sigma",
+        UserWarning,
+        stacklevel=stacklevel + 1,
+    )
+
+
+def warn_of_lost_signs(estimator, X, known, usable, *, stacklevel=3):
+    """Warn of magnitudes that are given to a model whose signals change their sign."""
+    if not (estimator._simulates_X and estimator.is_complex_ and usable.any()):
+        return
+    rows = np.flatnonzero(usable)
+    some = X[rows[evenly_spaced(len(rows), _MOST_JUDGED)]]
+    some = some[np.isfinite(some)]
+    if some.imag.any() or (some.real < 0).any() or not estimator.model.n_parameters:
+        return
+    rows = np.resize(rows, _N_SIGNALS)
+    model = estimator._model_at(rows_of(known, rows))
+    theta = search_box(model, model.bounds).spread(_N_SIGNALS)[0]
+    signal = model._simulate_voxels(theta)[0]
+    size = _SIGN * np.abs(signal).max(axis=1, keepdims=True)
+    is_real = (np.abs(signal.imag) <= size).all(axis=1)
+    changes = (signal.real < -size).any(axis=1) & (signal.real > size).any(axis=1)
+    if np.mean(is_real & changes) > _CHANGE_SIGN:
+        warn(
+            f"X is real and nowhere negative, as magnitudes are, but the signals of "
+            f"{model._label} change their sign: give a model with signal='magnitude', or "
+            "signs or phases of the data",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def warn_of_sigma(model, data, y, *, stacklevel=3):
+    """Warn of a sigma that is far from what the model leaves in most voxels."""
+    if data.sigma is None:
+        return
+    n_free = model._free_numbers(data)
+    rows = np.flatnonzero((n_free > 0) & np.isfinite(y).all(axis=1))
+    rows = rows[evenly_spaced(len(rows), _MOST_COMPARED)]
+    n_free = n_free[rows]
+    if n_free.sum() < _LEAST_FREE:
+        return
+    model, data = model.rows(rows), data[rows]
+    left = analyze_residuals(model, data, y[rows], by_noise=True).unexplained
+    ratio = np.median(left / data.sigma / np.sqrt(chi2.median(n_free)))
+    if 1 / _WRONG <= ratio <= _WRONG:
+        return
+    if ratio < 1 and np.median(left / norms(data.weighted)) < _NO_NOISE:
+        return
+    sigma = np.median(data.sigma)
+    warn(
+        f"sigma does not fit the data: what the model leaves of them is {ratio:.3g} times "
+        f"the noise of sigma = {sigma:.3g} in the median voxel, and standard deviations "
+        f"are wrong; check sigma, which is {ratio * sigma:.3g} if the model describes the "
+        "data, or else their signs, the acquisition and the model",
+        NoiseLevelWarning,
+        stacklevel=stacklevel + 1,
+    )
+
+
 def warn_of_predictions(network, model, X, y, *, stacklevel=3):
     """Warn of estimates of a fitted CRBRegressor at a bound, and of untrained noise."""
     if network.model is None:
@@ -61,7 +159,7 @@ def warn_of_predictions(network, model, X, y, *, stacklevel=3):
         most = min(max(_LEAST_JUDGED, int(_JUDGED * len(X))), _MOST_OF_NETWORK)
         data = Measurements(X)
         at_bound = _at_bound(model, y) & trained_outputs(network)
-        options = dict(most=most, stacklevel=stacklevel + 1)
+        options = dict(is_search=False, most=most, stacklevel=stacklevel + 1)
         warn_at_bounds(model, data, y, at_bound, model.bounds, **options)
     if np.isfinite(network.apparent_snr_range_).all():
         ranges = network.apparent_snr_range_, network.snr_range_
@@ -69,18 +167,15 @@ def warn_of_predictions(network, model, X, y, *, stacklevel=3):
 
 
 def warn_at_bounds(
-    model, data, y, at_bound=None, bounds=None, *, most=_MOST_AT_BOUND, stacklevel=3
+    model, data, y, at_bound, bounds, *, is_search=True, most=_MOST_AT_BOUND, stacklevel=3
 ):
     """Warn of estimates at a bound of parameters that the data determine.
 
     model, data, y : of the voxels, with their noise unless it follows from residuals.
+    at_bound : (n_voxels, n_parameters), bounds : (n_parameters, 2).
+    is_search : whether most voxels at a bound are told, whatever the data determine.
     most : number of voxels at a bound that are judged, for all.
-    at_bound : (n_voxels, n_parameters), bounds : (n_parameters, 2); by default those of
-    the model, where estimates equal them.
     """
-    if at_bound is None:
-        bounds = model.bounds
-        at_bound = _at_bound(model, y)
     rows = np.flatnonzero(at_bound.any(axis=1) & np.isfinite(y).all(axis=1))
     if not rows.size or (data.sigma is None and noise_of(model).needs_sigma):
         return
@@ -94,26 +189,47 @@ def warn_at_bounds(
     limit = np.where(np.isinf(high), endless, _DETERMINED * (high - low))
     counted = at_bound[rows] & (std < limit)
     is_upper = y[rows] > (low + high) / 2
-    found = []
+    found, mostly = [], []
     for k, parameter in enumerate(model.parameters):
         for end, side, rows_there in (
             (high[k], "upper", is_upper[:, k]),
             (low[k], "lower", ~is_upper[:, k]),
         ):
+            if _is_last(end, parameter):
+                continue
             n = int((counted[:, k] & rows_there).sum())
-            # Nothing lies beyond zero, or beyond the domain of a fraction.
-            is_last = end in parameter.domain and (end == 0 or parameter.unit == "1")
-            if n and not is_last:
+            n_any = int((at_bound[rows, k] & rows_there).sum())
+            is_most = is_search and share * n_any > _MOSTLY * max(len(data), _LEAST_MANY)
+            if n or is_most:
+                told = n if n else n_any
+                number = told if share == 1 else f"about {round(share * told)}"
                 unit = "" if parameter.unit in ("1", "") else f" {parameter.unit}"
-                number = n if share == 1 else f"about {round(share * n)}"
-                found.append(
+                (found if n else mostly).append(
                     f"{parameter.name} at its {side} bound {end:.4g}{unit} in {number} of "
                     f"{len(data)} voxels"
                 )
+    _warn_of_ends(found, mostly, stacklevel + 1)
+
+
+def _is_last(end, parameter):
+    """Whether nothing lies beyond a bound: zero, or the end of a fraction."""
+    return end in parameter.domain and (end == 0 or parameter.unit == "1")
+
+
+def _warn_of_ends(found, mostly, stacklevel):
+    """Warn of bounds, of those that the data contradict first."""
     if found:
         warn(
             f"estimates end at a bound though the data determine them: {', '.join(found)}; "
             "the truth may lie beyond: give wider bounds, or check units and the model",
+            AtBoundWarning,
+            stacklevel=stacklevel + 1,
+        )
+    if mostly:
+        warn(
+            f"most estimates end at a bound: {', '.join(mostly)}; either the data do not "
+            "determine them, or the images, their signs and units are not what the model "
+            "takes, or most voxels are air and a mask is missing",
             AtBoundWarning,
             stacklevel=stacklevel + 1,
         )

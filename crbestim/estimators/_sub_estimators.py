@@ -26,8 +26,9 @@ def silent_reports(of_data=False):
     """Leave warnings of estimates, and of data, to the method that uses them."""
     of_values = (UserWarning,) if of_data else ()
     with ignored(AtBoundWarning, LowSignalWarning):
-        with ignored(*of_values, pattern="X (has .*negative|is exactly 0)"):
-            yield
+        with ignored(UserWarning, pattern="sigma does not fit"):
+            with ignored(*of_values, pattern="X (has .*negative|is exactly 0|is real and)"):
+                yield
 
 
 def fit_clone(estimator, X, y, crb=None, known=None):

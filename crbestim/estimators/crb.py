@@ -18,7 +18,7 @@ from ._calibration import (
     prior_precision,
 )
 from ._intervals import IntervalMixin
-from ._reports import warn_of_predictions
+from ._reports import warn_of_predictions, warn_of_sigma
 from ._residuals import analyze_residuals
 from ._scores import assumed_noise, bound_of
 from ._training import (
@@ -484,6 +484,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         self._warn_of_no_noise(data)
         std = np.full_like(y, np.nan)
         if usable.any():
+            warn_of_sigma(model, data, y[usable], stacklevel=2)
             prior = self.prior_precision_
             found = analyze_residuals(model, data, y[usable], prior_precision=prior)
             snr = found.snr if sigma is None else np.abs(found.m0) / data.sigma

@@ -7,7 +7,7 @@ import numpy as np
 from .._validation import JOBS, Interval, StrOptions, fit_context
 from ._base import BoundedRegressor, rows_of, undone_by_errors
 from ._dictionary import N_MATCHES, Dictionary, amplitude_by_projection, in_blocks
-from ._reports import warn_of_low_magnitudes, warn_of_noise
+from ._reports import warn_of_low_magnitudes, warn_of_noise, warn_of_sigma
 from ._residuals import analyze_residuals
 from ._start_values import most_atoms, values_without_targets
 
@@ -338,6 +338,7 @@ class DictionaryRegressor(BoundedRegressor):
         if found.any():
             data, rows, known = data[found], rows[found], rows_of(known, found)
             model = self._model_at(known)
+            warn_of_sigma(model, data, y[rows], stacklevel=2)
             std[rows] = analyze_residuals(model, data, y[rows], prior_precision=0).std
         return self._shape_like_targets(y), self._shape_like_targets(std)
 

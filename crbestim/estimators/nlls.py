@@ -10,7 +10,7 @@ from .._measurements import Measurements
 from .._parallel import in_parallel
 from .._progress import with_progress
 from .._validation import JOBS, HasMethods, Interval, StrOptions, fit_context
-from .._warnings import warn
+from .._warnings import ignored, told_to_caller, warn
 from ..least_squares.box import amplitude_limits, resolve_bounds, search_box
 from ..least_squares.compiled_likelihood import has_compiled_likelihood
 from ..least_squares.compiled_search import has_compiled_search
@@ -28,7 +28,13 @@ from ..noise import likelihood_of
 from ._base import BoundedRegressor, rows_of, undone_by_errors
 from ._intervals import IntervalMixin
 from ._linear_calibration import LinearCalibration, joined
-from ._reports import warn_at_bounds, warn_of_low_magnitudes, warn_of_noise
+from ._reports import (
+    ROUGH,
+    warn_at_bounds,
+    warn_of_low_magnitudes,
+    warn_of_noise,
+    warn_of_sigma,
+)
 from ._start_values import StartValues, most_atoms, values_or_spread
 
 __all__ = ["NLLSRegressor", "VoxelFits", "VoxelStatus"]
@@ -360,14 +366,19 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
             If a signal has too few numbers to estimate the noise from, sigma is not given,
             and standard deviations or a prior need it.
         """
-        return self._fit_voxels(X, sigma, known, wants_covariance=True)
+        # It has the residuals, which tell how rough they are.
+        with ignored(UserWarning, pattern=ROUGH):
+            return self._fit_voxels(X, sigma, known, wants_covariance=True)
 
     def _fit_voxels(self, X, sigma, known, wants_covariance):
         """Fit all voxels that can be fitted, and warn of those that did not converge."""
-        X, known, usable = self._check_predict(X, known, sigma, wants_covariance)
+        with told_to_caller(3):
+            X, known, usable = self._check_predict(X, known, sigma, wants_covariance)
         self._check_has_model("fit_voxels")
         data, usable = self._measure(X, usable, sigma)
-        self._warn_of_no_noise(data, wants_std=wants_covariance, stacklevel=4)
+        # A robust loss has no standard deviations.
+        wants_std = wants_covariance and self.loss == "linear"
+        self._warn_of_no_noise(data, wants_std=wants_std, stacklevel=4)
         is_empty = np.isfinite(X).all(axis=1) & ~self._has_signal(X)
         fits = VoxelFits.without_estimate(
             np.where(is_empty, VoxelStatus.EMPTY, VoxelStatus.INVALID),
@@ -390,6 +401,8 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
             self._run(fitter, data, some, fits, np.flatnonzero(usable))
         self._warn(fits, known)
         if usable.any():
+            if self.loss == "linear":
+                warn_of_sigma(self._model_at(some), data, fits.theta[usable])
             # What a bound leaves of squares is no noise: sigma then follows from the rest.
             if likelihood_of(self.model) is not None or self.loss != "linear":
                 data = Measurements(data.X, fits.sigma[usable], data.weights)
@@ -491,12 +504,15 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
             If voxels did not converge; once, with counts.
         AtBoundWarning
             If estimates end at a bound although their standard deviation, below a quarter
-            of its range, shows that the data determine the parameter.
+            of its range, shows that the data determine the parameter; or if most do.
+        NoiseLevelWarning
+            If what the model leaves of most voxels is not within a factor of 4 of `sigma`.
         LowSignalWarning
             If magnitudes are so low that the Gaussian noise of the model biases estimates.
         UserWarning
-            If a signal has too few numbers to estimate the noise from, sigma is not given,
-            and standard deviations or a prior need it.
+            If a signal has too few numbers to estimate the noise from, or fewer than 5 more
+            than unknowns, sigma is not given, and standard deviations or a prior need it;
+            or if X is magnitudes and the signals of the model change their sign.
         """
         if self.model is None:
             y, std = self._invert_linear(X, known, return_std)

@@ -26,7 +26,12 @@ from ._base import BoundedRegressor, rows_of, undone_by_errors
 from ._dictionary import in_blocks
 from ._intervals import IntervalMixin
 from ._linear_calibration import LinearModel
-from ._reports import warn_at_bounds, warn_of_low_magnitudes, warn_of_noise
+from ._reports import (
+    warn_at_bounds,
+    warn_of_low_magnitudes,
+    warn_of_noise,
+    warn_of_sigma,
+)
 from ._residuals import analyze_residuals
 from ._start_values import (
     BLOCK,
@@ -371,6 +376,7 @@ class OneStepRegressor(IntervalMixin, BoundedRegressor):
         if usable.any():
             some = rows_of(known, usable)
             y[usable], is_free, level = self._refine(data, some)
+            warn_of_sigma(self._model_at(some), data, y[usable], stacklevel=2)
             self._report(data, some, y[usable], level)
             if return_std:
                 std[usable] = self._standard_deviations(

@@ -89,6 +89,7 @@ def noisy(model, n=40, scale=1.0, sd=0.01):
     return signal + sd * scale * rng.standard_normal(signal.shape), theta
 
 
+@pytest.mark.filterwarnings("ignore:standard deviations are rough")
 @pytest.mark.parametrize("kind", ESTIMATORS)
 @pytest.mark.parametrize("name", MODELS)
 def test_estimates_follow_the_scale_of_the_data(name, kind):

@@ -104,6 +104,7 @@ def test_prior_is_the_spread_of_the_targets(fitted, fingerprints):
     )
 
 
+@pytest.mark.filterwarnings("ignore:sigma does not fit the data")
 def test_standard_deviation_follows_noise_and_scale(fitted, fingerprints):
     X = fingerprints[0][:20]
     one = fitted.predict(X, return_std=True, sigma=1e-4)[1]
@@ -125,6 +126,7 @@ def test_noise_is_estimated_from_what_is_unexplained(fitted, fingerprints, model
     assert np.median(estimated / given, axis=0) == pytest.approx(1, abs=0.15)
 
 
+@pytest.mark.filterwarnings("ignore:sigma does not fit the data")
 def test_without_signal_all_that_is_left_is_the_prior(model, fingerprints, fitted):
     std = fitted.predict(fingerprints[0][:3], return_std=True, sigma=1e6)[1]
     covariance = np.linalg.inv(fitted.prior_precision_)
@@ -177,6 +179,7 @@ def test_too_few_samples_to_estimate_noise():
     assert np.isnan(found.std).all() and np.isfinite(found.m0).all()
 
 
+@pytest.mark.filterwarnings("ignore:sigma does not fit the data")
 @pytest.mark.parametrize("scale", [1e-150, 1e200])
 def test_signals_of_any_size(fitted, fingerprints, scale):
     X = fingerprints[0][:20]

@@ -184,6 +184,7 @@ def test_too_few_features_are_refused_unless_there_is_a_prior():
         assert np.isfinite(reg.predict(X)).all()
 
 
+@pytest.mark.filterwarnings("ignore:sigma does not fit")
 def test_a_prior_pulls_by_what_the_noise_allows():
     X, y = measured(40, snr=3)
     prior = (np.array([50.0, 0.0]), np.diag([1e-2, 1e6]))
@@ -200,6 +201,7 @@ def test_a_prior_pulls_by_what_the_noise_allows():
     assert (std[:, 0] <= 0.1).all()
 
 
+@pytest.mark.filterwarnings("ignore:most estimates end at a bound")
 def test_a_gaussian_prior_lowers_the_error_where_data_say_little(model):
     X, y, crb = make_fingerprints(model, 60, snr=30, random_state=2, return_crb=True)
     train = make_fingerprints(model, 500, snr=30, random_state=1)

@@ -229,6 +229,7 @@ def test_the_estimator_is_a_clone_that_gets_crb_unless_it_is_frozen():
         clone(OneStepRegressor(rough, Precession())).predict(X)
 
 
+@pytest.mark.filterwarnings("ignore:most estimates end at a bound")
 def test_over_anything_that_predicts(model):
     X, y, crb = make_fingerprints(model, 200, snr=100, return_crb=True, random_state=0)
     stacked = FunctionTransformer(stack)

@@ -1,14 +1,15 @@
 """What predict says of estimates that are not what they seem."""
 
+import re
 import warnings
 
 import numpy as np
 import pytest
 
-from crbestim import CRBRegressor, NLLSRegressor, OneStepRegressor
-from crbestim.exceptions import AtBoundWarning, LowSignalWarning
+from crbestim import CRBRegressor, DictionaryRegressor, NLLSRegressor, OneStepRegressor
+from crbestim.exceptions import AtBoundWarning, LowSignalWarning, NoiseLevelWarning
 from crbestim.metrics import bias_variance
-from crbestim.models import InversionRecovery, MonoExponential
+from crbestim.models import InversionRecovery, MonoExponential, SpoiledGradientEcho
 
 TE = 0.012 * np.arange(1, 9)
 MODEL = MonoExponential(TE, signal="magnitude")
@@ -133,3 +134,66 @@ def test_repeated_noise_is_judged_without_a_flood():
     theta = np.tile([[0.1, 1.0]], (4, 1))
     texts = said(lambda: bias_variance(reg, MODEL, theta, 100.0, 3), UserWarning)
     assert texts == []
+
+
+VFA = SpoiledGradientEcho(np.deg2rad([4.0, 12.0, 25.0]), 0.02, signal="magnitude")
+
+
+def angles(n=40, sigma=5.0):
+    rng = np.random.default_rng(0)
+    X = VFA.signal(np.column_stack([np.linspace(0.8, 1.6, n), np.full(n, 5e3)]))
+    return X + sigma * rng.standard_normal(X.shape)
+
+
+@pytest.mark.parametrize("kind", [*FITS, "dictionary"])
+def test_deviations_of_noise_that_few_numbers_show_are_rough(kind):
+    X = angles()
+    reg = (FITS | {"dictionary": DictionaryRegressor})[kind](VFA).fit(X)
+    (text,) = said(lambda: reg.predict(X, return_std=True), UserWarning)
+    assert "1 real number that is left" in text and "0.063 to 2 times" in text
+    assert said(lambda: reg.predict(X), UserWarning) == []
+    assert said(lambda: reg.predict(X, return_std=True, sigma=5.0), UserWarning) == []
+    if kind in FITS:
+        assert said(lambda: reg.interval(X), UserWarning) == []
+    enough = decays([0.05] * 40)
+    reg = NLLSRegressor(MODEL).fit(enough)
+    assert said(lambda: reg.predict(enough, return_std=True), UserWarning) == []
+
+
+@pytest.mark.parametrize("kind", FITS)
+@pytest.mark.parametrize("sigma", [0.015, 3.0, 75.0])
+def test_a_sigma_of_another_unit_is_told(kind, sigma):
+    X = decays(np.linspace(0.05, 0.1, 100))
+    reg = FITS[kind](MODEL).fit(X)
+    (text,) = said(lambda: reg.predict(X, sigma=sigma), NoiseLevelWarning)
+    assert f"times the noise of sigma = {sigma:.3g} in" in text, text
+    found = float(re.search(r"of them is ([\d.e+-]+) times", text)[1])
+    assert found == pytest.approx(15 / sigma, rel=0.1)
+    assert said(lambda: reg.predict(X, sigma=15.0), UserWarning) == []
+    # Without noise, sigma is what the user thinks of.
+    clean = decays(np.linspace(0.05, 0.1, 100), sigma=0.0)
+    assert said(lambda: reg.predict(clean, sigma=15.0), UserWarning) == []
+
+
+@pytest.mark.parametrize("kind", [NLLSRegressor, DictionaryRegressor])
+def test_magnitudes_without_their_signs_are_told(kind):
+    model = InversionRecovery([0.05, 0.15, 0.35, 0.6, 0.9, 1.4, 2.2, 3.5], tr=5.0)
+    signed = model.signal(np.column_stack([np.linspace(0.6, 1.8, 60), np.full(60, 0.95)]))
+    reg = kind(model).fit(signed)
+    (text,) = said(lambda: reg.predict(np.abs(signed) + 0j)[0], UserWarning)[:1]
+    assert "real and nowhere negative" in text and "change their sign" in text
+    assert said(lambda: reg.predict(signed), UserWarning) == []
+    # With a phase that is the same everywhere, it is not certain that signs are lost.
+    turned = np.abs(signed) * np.exp(0.3j)
+    assert not any("sign:" in t for t in said(lambda: reg.predict(turned), UserWarning))
+
+
+def test_most_voxels_at_a_bound_are_told_whatever_the_data_determine():
+    rng = np.random.default_rng(0)
+    air = np.hypot(*rng.normal(scale=12.0, size=(2, 300, 8)))
+    reg = NLLSRegressor(MODEL).fit(air)
+    (text,) = said(lambda: reg.predict(air, sigma=12.0), AtBoundWarning)
+    assert "most estimates end at a bound: T2 at its upper bound 4 s in 171 of 300" in text
+    assert "a mask is missing" in text
+    few = np.concatenate([air[:60], decays([0.06] * 200, sigma=12.0)])
+    assert not any("most" in t for t in said(lambda: reg.predict(few), AtBoundWarning))
