@@ -21,7 +21,7 @@ import numpy as np
 
 from .. import __version__
 from ._bids_names import check_root, labels
-from ._map_inputs import acquisition_of, estimator_of, maps_of, settings_of, sigma_of
+from ._map_inputs import acquisition_of, estimator_of, maps_of, settings_of, sigma_for
 from ._model_options import add_model_options, model_class, model_classes
 from ._usage import UsageError
 from .acquisition import SUFFIXES
@@ -205,7 +205,8 @@ def mapped(options, images, acquisition, b1):
     if settings:
         _tell(options, f"from sidecars: {', '.join(settings)}")
     reg, known = estimator_of(options, images, settings, b1)
-    sigma, model = sigma_of(options.sigma, images.voxels), reg.model
+    model = reg.model
+    sigma = sigma_for(model, options.sigma, images.voxels)
     verbose = not options.quiet and sys.stderr.isatty()
     maps, std = map_images(reg, images, sigma=sigma, known=known, verbose=verbose)
     if not np.isfinite(maps).any():

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .._computed_images import computed_image
+from .._warnings import warn
 from ..estimators import NLLSRegressor
 from ..exceptions import ImageFileError
 from ..models import SignalModel
@@ -17,6 +19,12 @@ from .acquisition import Acquisition
 
 # Known values from which least squares takes its starts: no more, whatever the images.
 _N_STARTS = 10_000
+# Medians that maps of relative B1 may have.
+_RELATIVE = 0.3, 2.0
+# Largest values of UNI images that are a scanner's integers, and what 0 to 4095 mean.
+_LARGEST, _INTEGERS = (2048, 4096), (1 / 4095, -0.5)
+# Noise of UNI images, over M0, beyond which it has another unit.
+_TOO_NOISY = 0.2
 
 
 def settings_of(options, acquisition):
@@ -59,7 +67,21 @@ def estimator_of(options, images, measured, b1):
     if not hasattr(reg, "n_features_in_"):
         _fit(reg, images, known)
     images.is_complex = reg.model.is_complex
+    if computed_image(reg.model) is not None:
+        _convert_integers(images)
     return reg, known
+
+
+def _convert_integers(images):
+    """Take a scanner's integers for the UNI values that they mean, and say so."""
+    low, high = images.range()
+    if low >= 0 and _LARGEST[0] < high <= _LARGEST[1]:
+        images.scale = _INTEGERS
+        warn(
+            f"values of {low:g} to {high:g} are taken as a scanner's 0 to 4095 of UNI "
+            "images, which are then X / 4095 - 0.5",
+            UserWarning,
+        )
 
 
 def _refuse_magnitudes(options, images, model):
@@ -149,9 +171,19 @@ def _known(name, path, voxels, options):
         return values
     nominal = options.b1_nominal
     if nominal is None:
-        nominal = nominal_of(values, path, stacklevel=1)
-    elif not nominal > 0:
+        try:
+            return values / nominal_of(values, path, stacklevel=1)
+        except ImageFileError as error:
+            raise ImageFileError(f"{error} The option is --b1-nominal.") from error
+    if not nominal > 0:
         raise UsageError(f"--b1-nominal is {nominal:g}; give a number above 0.")
+    there = values[np.isfinite(values) & (values != 0)]
+    median = np.median(there) / nominal if there.size else 1.0
+    if not _RELATIVE[0] <= median <= _RELATIVE[1]:
+        raise UsageError(
+            f"{path} divided by --b1-nominal {nominal:g} has a median of {median:.3g}, and "
+            "relative B1 is about 1; check the unit of the map."
+        )
     return values / nominal
 
 
@@ -160,6 +192,19 @@ def _values(path, voxels):
     if values.ndim > 1 or values.dtype.kind == "c":
         raise ValueError(f"{path} is no map of one real value a voxel.")
     return values
+
+
+def sigma_for(model, text, voxels):
+    """Return the noise, one number or one for each voxel, in units that the model has."""
+    sigma = sigma_of(text, voxels)
+    if sigma is not None and computed_image(model) is not None:
+        level = np.nanmedian(sigma)
+        if level > _TOO_NOISY:
+            raise UsageError(
+                f"--sigma is {level:g}; of UNI images it is the noise of both images over "
+                "M0, such as 0.001."
+            )
+    return sigma
 
 
 def sigma_of(text, voxels):

@@ -26,6 +26,8 @@ _ALIASES = {
 _ROUNDED = 0.01
 # Names of options that the data have.
 _TAKEN = {"phase"}
+# What models say of degrees.
+_IN_PYTHON = r"for degrees give np\.deg2rad\(\w+\)"
 _BOUNDS, _SEQUENCE, _B1 = "bounds", "sequence", "b1"
 
 
@@ -98,7 +100,10 @@ def build_model(name, options, measured, **settings):
             warnings.simplefilter("error", ImplausibleValueWarning)
             return cls(**arguments)
     except (ValueError, TypeError, ImplausibleValueWarning) as error:
-        raise UsageError(f"{name}: {error}") from error
+        text = re.sub(
+            _IN_PYTHON, "for degrees write deg behind the number, as 20deg", str(error)
+        )
+        raise UsageError(f"{name}: {text}") from error
 
 
 def _check_measured(name, arguments, measured):
@@ -139,8 +144,9 @@ def _value(name, given):
 def _number(text, name):
     if text.lower() == "none":
         return None
+    number = text.removesuffix("deg")
     try:
-        return float(text)
+        return float(number) if number == text else float(np.deg2rad(float(number)))
     except ValueError:
         raise UsageError(
             f"--{name} has {text!r}, which is no number; give numbers, or one text file "

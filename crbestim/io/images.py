@@ -34,7 +34,11 @@ class ImageSeries:
     is_complex : bool
         Whether the signals are complex. Set it to True for signed real images and a complex
         model.
+    scale : tuple of float
+        Slope and offset of real signals over the values of the files, by default (1, 0).
     """
+
+    scale = 1.0, 0.0
 
     def __init__(self, parts, mask, turn):
         self._parts = parts
@@ -109,6 +113,17 @@ class ImageSeries:
         counts = [np.count_nonzero(self.voxels.mask[:, :, a:b]) for a, b in self._slabs()]
         return [min(size, n - first) for n in counts for first in range(0, n, size)]
 
+    def range(self):
+        """Return the lowest and the highest value of real images, and zero if it is beyond.
+
+        Returns
+        -------
+        low, high : float
+            As they are in the files.
+        """
+        ends = np.array([_ends(file) for file in self._parts["image"]])
+        return float(ends.min()), float(ends.max())
+
     def _slabs(self):
         """Return the ends of what is read at once: slices, which lie together in a file."""
         shape = self.voxels.mask.shape
@@ -126,6 +141,8 @@ class ImageSeries:
             return X * np.exp(1j * read["phase"] * (2 * np.pi / self._turn))
         if "imaginary" in read:
             return X + 1j * read["imaginary"]
+        if self.scale != (1.0, 0.0):
+            X = X * self.scale[0] + self.scale[1]
         return X.astype(complex if self.is_complex else float, copy=False)
 
 

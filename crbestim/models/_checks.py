@@ -1,5 +1,6 @@
 """Checks of constructors of models: acquisitions, options and bounds."""
 
+import inspect
 from collections.abc import Mapping
 
 import numpy as np
@@ -225,3 +226,12 @@ def check_finite_somewhere(model, signal, jacobian, name):
 
 def _are_finite(signal, jacobian):
     return np.isfinite(signal).all(axis=1) & np.isfinite(jacobian).all(axis=(1, 2))
+
+
+def argument_for(model, name):
+    """Return a sentence on the argument of a model that makes a parameter, if any does."""
+    arguments = inspect.signature(type(model)).parameters
+    if not isinstance(name, str) or name.lower() not in arguments:
+        return ""
+    is_flag = isinstance(arguments[name.lower()].default, bool)
+    return f" {model._label} has it with {name.lower()}={is_flag or None}."

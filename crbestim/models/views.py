@@ -16,7 +16,7 @@ from .._options import check_names
 from .._representation import values_or
 from .._threads import one_blas_thread
 from .._validation import check_known, check_model
-from ._checks import check_constants, refuse_noise
+from ._checks import argument_for, check_constants, refuse_noise
 from .base import SignalModel, with_amplitude
 
 
@@ -403,7 +403,7 @@ class GivenModel(ModelView):
             if not isinstance(name, str) or name not in names:
                 raise ValueError(
                     f"{name!r} is not a parameter; those of {self.model} are "
-                    f"{', '.join(names)}."
+                    f"{', '.join(names)}.{argument_for(self.model, name)}"
                 )
             if name in given[:i]:
                 raise ValueError(f"{name} is given twice; give it once.")

@@ -13,7 +13,7 @@ from crbestim import NLLSRegressor
 from crbestim.io import read_images
 from crbestim.io._command import main
 from crbestim.io._model_options import model_classes
-from crbestim.models import MonoExponential, MultiEchoSpinEcho
+from crbestim.models import MP2RAGE, MonoExponential, MultiEchoSpinEcho
 from tests.conftest import ROOT
 from tests.io.volumes import SHAPE, TE, echoes, nib, write
 
@@ -238,6 +238,48 @@ def test_what_is_wrong_is_said_in_a_line(
     assert found == code
     assert re.search(message, text), text
     assert "Traceback" not in text
+
+
+PAIR = ["--model", "MP2RAGE", *NEEDED["MP2RAGE"]]
+
+
+def test_a_scanners_integers_of_uni_images_are_converted(files, capsys):
+    model = MP2RAGE([0.8, 2.7], 0.007, 6.0, [0.07, 0.09], 160)
+    t1 = np.linspace(0.6, 3.0, np.prod(SHAPE)).reshape(-1, 1)
+    uni = np.round((model.signal(t1).reshape(SHAPE) + 0.5) * 4095)
+    uni.flat[:2] = 0, 4095
+    path = str(write(files / "uni.nii", uni.astype(np.int16)))
+    command = ["map", path, *PAIR, "--out", str(files)]
+    assert main([*command, "--sigma", "0.001"]) == 0
+    text = "values of 0 to 4095 are taken as a scanner's 0 to 4095 of UNI images"
+    assert text in capsys.readouterr().err
+    np.testing.assert_allclose(read(files / "T1.nii.gz").ravel()[2:], t1[2:, 0], rtol=0.01)
+    assert main([*command, "--sigma", "6"]) == 2
+    assert "it is the noise of both images over M0" in capsys.readouterr().err
+
+
+def test_degrees_of_a_command_line(files, capsys):
+    path = str(write(files / "vfa.nii", noisy()))
+    command = ["map", path, "--model", "SpoiledGradientEcho", "--tr", "0.02", "--sigma"]
+    command += ["5", "--out", str(files), "--quiet", "--alpha"]
+    assert main([*command, "3", "10", "20", "30"]) == 2
+    text = capsys.readouterr().err
+    assert "for degrees write deg behind the number, as 20deg" in text
+    assert "np." not in text
+    assert main([*command, "3deg", "10deg", "20deg", "30deg"]) == 0
+    about = json.loads((files / "T1.json").read_text())["EstimationAlgorithm"]
+    assert "0.0523" in about and "0.523" in about
+
+
+def test_units_of_maps_of_b1_are_said_in_options(files, capsys):
+    b1 = write(files / "b1s.nii", np.linspace(700, 900, 60).reshape(SHAPE).astype("f4"))
+    command = ["map", str(files / "echoes.nii.gz"), "--model", "MultiEchoSpinEcho", "--te"]
+    command += ["0.01", "0.02", "0.03", "0.04", "--b1", str(b1), "--out", str(files)]
+    assert main(command) == 1
+    assert "The option is --b1-nominal." in capsys.readouterr().err
+    assert main([*command, "--b1-nominal", "80"]) == 2
+    text = "divided by --b1-nominal 80 has a median of 10, and relative B1 is about 1"
+    assert text in capsys.readouterr().err
 
 
 def test_an_image_without_signal_is_a_failure(files, capsys):

@@ -315,6 +315,8 @@ def test_what_cannot_be_given():
     model = mt()
     with pytest.raises(ValueError, match="'B0' is not a parameter; those of Magnetization"):
         model.given("B0")
+    with pytest.raises(ValueError, match="MonoExponential has it with offset=True"):
+        MonoExponential([0.01, 0.02, 0.04]).given("offset")
     with pytest.raises(ValueError, match="'R1s' is not a parameter"):
         model.fix(R1s=3.0)
     with pytest.raises(ValueError, match="B1 is given twice"):
