@@ -23,15 +23,17 @@ from .. import __version__
 from ._bids_names import check_root, labels
 from ._map_inputs import acquisition_of, estimator_of, maps_of, settings_of, sigma_for
 from ._model_options import add_model_options, model_class, model_classes
+from ._residual_map import ResidualMap
 from ._usage import UsageError
 from .acquisition import SUFFIXES
 from .bids import mask_of, open_bids, transmit_field
 from .bids_maps import write_bids
 from .images import open_images
-from .maps import map_images
+from .maps import mapped_blocks
 
 _HELP_B1 = "map of B1, relative or in percent; TB1map means that of a BIDS data set"
 _HELP_ESTIMATOR = "file of a trained estimator, in place of a model"
+_HELP_RESIDUAL = "write residual.nii.gz, too: chi-square over its degrees of freedom"
 _HELP_TRUST = "import paths of code of your own that this file needs"
 _SUFFIX_OF = {
     "MonoExponential": "MESE",
@@ -92,6 +94,7 @@ def _add_data(data):
         help="maps of other parameters",
     )
     data.add_argument("--sigma", metavar="S", help="noise of the images: a number or a map")
+    data.add_argument("--residual", action="store_true", help=_HELP_RESIDUAL)
 
 
 def _named_model(arguments):
@@ -114,6 +117,8 @@ def run(options):
         return _run_bids(options)
     if options.out is None:
         raise UsageError("the following arguments are required: --out")
+    if options.residual and options.sigma is None:
+        raise UsageError("--residual compares with noise; give --sigma, too.")
     images = open_images(
         options.images,
         options.mask,
@@ -122,7 +127,7 @@ def run(options):
         turn=options.turn,
     )
     acquisition = acquisition_of(images.voxels.files, images.n_features)
-    reg, maps, std = mapped(options, images, acquisition, options.b1)
+    reg, maps, std, left = mapped(options, images, acquisition, options.b1)
     folder = Path(options.out)
     folder.mkdir(parents=True, exist_ok=True)
     about = {
@@ -134,6 +139,8 @@ def run(options):
             path = folder / f"{parameter.name}{ending}.nii.gz"
             unit = _unit(parameter, reg.model)
             images.voxels.to_nifti(values, path, unit=unit, sidecar=about)
+    if options.residual:
+        images.voxels.to_nifti(left, folder / "residual.nii.gz", unit="1", sidecar=about)
     _tell(options, f"maps are in {folder}")
     return 0
 
@@ -179,7 +186,7 @@ def _map_subject(options, root, suffix, which):
         b1, file = transmit_field(root, images.voxels, **which)
         files = *images.voxels.files, file
         images.voxels = images.voxels.with_details(files=files)
-    reg, maps, std = mapped(options, images, acquisition, b1)
+    reg, maps, std, _ = mapped(options, images, acquisition, b1)
     write_bids(
         _out(options),
         dict(zip(reg.model.parameter_names, maps.T, strict=True)),
@@ -199,7 +206,7 @@ def _unit(parameter, model):
 
 
 def mapped(options, images, acquisition, b1):
-    """Return the estimator of a series of images, its maps and standard deviations."""
+    """Return the estimator of a series of images, its maps, deviations and residuals."""
     _tell(options, f"{len(images)} voxels of {images.n_features} volumes")
     settings = settings_of(options, acquisition)
     if settings:
@@ -208,13 +215,15 @@ def mapped(options, images, acquisition, b1):
     model = reg.model
     sigma = sigma_for(model, options.sigma, images.voxels)
     verbose = not options.quiet and sys.stderr.isatty()
-    maps, std = map_images(reg, images, sigma=sigma, known=known, verbose=verbose)
+    left = ResidualMap(reg, len(images), sigma, known)
+    maps, std = mapped_blocks(reg, images, sigma, known, verbose, left.look)
+    left.tell()
     if not np.isfinite(maps).any():
         raise ValueError("no voxel could be estimated; see the mask and the images.")
     for k, parameter in enumerate(model.parameters):
         unit = _unit(parameter, model)
         _tell(options, _summary(parameter.name, unit, maps[:, k], std[:, k]))
-    return reg, maps, std
+    return reg, maps, std, left.values
 
 
 def _summary(name, unit, values, std):

@@ -111,7 +111,8 @@ def _of_series(options, voxels, keep):
     for path in options.images:
         images = open_images(path, mask)
         voxels.space.check(images.voxels.space)
-        reg, estimates, deviations = _map_command.mapped(options, images, None, options.b1)
+        found = _map_command.mapped(options, images, None, options.b1)
+        reg, estimates, deviations = found[:3]
         for k, name in enumerate(reg.model.parameter_names):
             if name in ("T1", "T2"):
                 maps.setdefault(name, []).append(estimates[:, k])

@@ -45,6 +45,11 @@ def map_images(estimator, images, *, sigma=None, known=None, verbose=False):
     >>> maps[:, 0].round(4), std[:, 0].round(4)
     (array([0.05, 0.1 ]), array([0.0014, 0.0033]))
     """
+    return mapped_blocks(estimator, images, sigma, known, verbose)
+
+
+def mapped_blocks(estimator, images, sigma, known, verbose, look=None):
+    """Do what `map_images` does; `look` sees rows, signals and estimates of each block."""
     maps = std = None
 
     def parts():
@@ -52,7 +57,10 @@ def map_images(estimator, images, *, sigma=None, known=None, verbose=False):
             options = {"known": known[rows]} if known is not None else {}
             if sigma is not None:
                 options["sigma"] = sigma if np.ndim(sigma) == 0 else sigma[rows]
-            yield rows, estimator.predict(X, return_std=True, **options)
+            estimates, deviations = estimator.predict(X, return_std=True, **options)
+            if look is not None:
+                look(rows, X, estimates)
+            yield rows, (estimates, deviations)
 
     found = with_progress(parts(), images.block_sizes(), "voxels", verbose)
     for rows, (estimates, deviations) in found:

@@ -96,9 +96,10 @@ def test_a_map_of_b1_and_one_of_the_noise(files, capsys):
     reg = NLLSRegressor(MultiEchoSpinEcho(te).given("B1")).fit(X, known=b1)
     expected = reg.predict(X, known=b1, sigma=sigma)[:, 0].astype(np.float32)
     np.testing.assert_array_equal(read(files / "T2.nii.gz").ravel(), expected)
-    # In the words of the user there is nothing to tell.
+    # In the words of the user nothing is told but that B1 is not that of the data.
     assert main([*command, "--b1-nominal", "100"]) == 0
-    assert capsys.readouterr().err == ""
+    (text,) = capsys.readouterr().err.splitlines()
+    assert "40 % of the voxels leave more than noise of sigma" in text
     assert main([*command, "--b1-nominal", "50"]) == 0
     assert (read(files / "T2.nii.gz").ravel() != expected).any()
 
@@ -178,12 +179,12 @@ def test_every_model_needs_no_more_than_its_arguments(name, tmp_path, monkeypatc
     shape = 2, 1, 1, N_VOLUMES.get(name, 7 if name.startswith("SpoiledMag") else 4)
     write(tmp_path / "images.nii", np.full(shape, 0.1, np.float32))
 
-    def map_images(reg, images, **options):
+    def mapped_blocks(reg, images, *options):
         assert images.is_complex == reg.model.is_complex
         return np.zeros((2, len(images), reg.model.n_parameters))
 
     monkeypatch.setattr("crbestim.io._map_inputs._fit", lambda *args: None)
-    monkeypatch.setattr("crbestim.io._map_command.map_images", map_images)
+    monkeypatch.setattr("crbestim.io._map_command.mapped_blocks", mapped_blocks)
     command = ["map", "images.nii", "--model", name, *NEEDED[name], "--out", "maps"]
     if "signal" not in inspect.signature(model_classes()[name]).parameters:
         command += ["--imaginary", "images.nii"]
@@ -238,6 +239,27 @@ def test_what_is_wrong_is_said_in_a_line(
     assert found == code
     assert re.search(message, text), text
     assert "Traceback" not in text
+
+
+def test_a_damaged_volume_is_told_and_shown(files, capsys):
+    data = noisy(te=0.01 * np.arange(1, 9))
+    path, command = files / "long.nii", ["map", str(files / "long.nii")]
+    command += ["--model", "MonoExponential", "--te", *map(str, 0.01 * np.arange(1, 9))]
+    command += ["--out", str(files), "--residual"]
+    write(path, data)
+    assert main([*command, "--sigma", "5"]) == 0
+    assert capsys.readouterr().err == ""
+    left = read(files / "residual.nii.gz")
+    assert 0.7 < np.nanmean(left) < 1.3
+    data[1, :, :, 3] *= 0.7
+    write(path, data)
+    assert main([*command, "--sigma", "5"]) == 0
+    text = capsys.readouterr().err
+    assert re.search(r"(19|20)(\.\d)? % of the voxels leave more than noise of sigma", text)
+    left = read(files / "residual.nii.gz")
+    assert np.nanmin(left[1]) > np.nanmax(np.delete(left, 1, axis=0))
+    assert main(command) == 2
+    assert "--residual compares with noise; give --sigma" in capsys.readouterr().err
 
 
 PAIR = ["--model", "MP2RAGE", *NEEDED["MP2RAGE"]]
@@ -295,7 +317,7 @@ def test_interrupts_and_repeated_warnings(files, capsys, monkeypatch):
             crbestim._warnings.warn(f"{n} voxels are odd")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("crbestim.io._map_command.map_images", interrupted)
+    monkeypatch.setattr("crbestim.io._map_command.mapped_blocks", interrupted)
     command = ["map", str(files / "echoes.nii.gz"), *DECAY, "--out", str(files)]
     assert main(command) == 130
     assert capsys.readouterr().err.splitlines() == [
