@@ -221,7 +221,8 @@ def _warn_of_ends(found, mostly, stacklevel):
     if found:
         warn(
             f"estimates end at a bound though the data determine them: {', '.join(found)}; "
-            "the truth may lie beyond: give wider bounds, or check units and the model",
+            "the truth may lie beyond: give wider bounds, or check units and the model, or "
+            "a mask is missing",
             AtBoundWarning,
             stacklevel=stacklevel + 1,
         )
@@ -270,7 +271,7 @@ def warn_of_low_magnitudes(model, data, y, at_bound=None, *, stacklevel=3):
         worst[low] = _bias(model.rows(np.flatnonzero(low)), some[low], y[low], noise)
     low &= (worst > _TOLERATED_BIAS) | (size < _LEAST_MAGNITUDE)
     if low.mean() > _TOLERATED:
-        looked_at = " looked at" if len(rows) == _MOST_JUDGED else ""
+        looked_at = " looked at" if len(rows) < len(data) else ""
         warn(
             f"magnitudes are below {_LEAST_MAGNITUDE:g} sigma in {low.sum()} of "
             f"{len(rows)} voxels{looked_at}: their noise is not Gaussian, as the model has "

@@ -12,6 +12,10 @@ from ._usage import UsageError
 
 _PARTS = {"map": _map_command, "info": _info_command, "phantom": _phantom_command}
 _INTERRUPTED = 130
+# Advice in warnings for which there is no option.
+_IN_PYTHON = re.compile(
+    r" \(raise it\)|; raise n_starts[^)]*|; see the status that fit_voxels returns"
+)
 
 
 def main(arguments=None):
@@ -66,7 +70,7 @@ def _plain_warnings():
     told = {}
 
     def show(message, category, *place, **more):
-        text = str(message)
+        text = _IN_PYTHON.sub("", str(message))
         # The same text with other numbers, of another block, is no news.
         kind = re.sub(r"\d[\d.,e+-]*", "#", text)
         told[kind] = told.get(kind, 0) + 1

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from crbestim import CRBRegressor, DictionaryRegressor, NLLSRegressor, OneStepRegressor
+from crbestim._warnings import ignored
 from crbestim.exceptions import AtBoundWarning, LowSignalWarning, NoiseLevelWarning
 from crbestim.metrics import bias_variance
 from crbestim.models import InversionRecovery, MonoExponential, SpoiledGradientEcho
@@ -195,5 +196,10 @@ def test_most_voxels_at_a_bound_are_told_whatever_the_data_determine():
     (text,) = said(lambda: reg.predict(air, sigma=12.0), AtBoundWarning)
     assert "most estimates end at a bound: T2 at its upper bound 4 s in 171 of 300" in text
     assert "a mask is missing" in text
+    # At a bound, voxels without a given sigma are not looked at.
+    many = np.tile(air, (5, 1))
+    with pytest.warns(LowSignalWarning, match=r"of \d{3} voxels looked at"):
+        with ignored(AtBoundWarning):
+            reg.predict(many)
     few = np.concatenate([air[:60], decays([0.06] * 200, sigma=12.0)])
     assert not any("most" in t for t in said(lambda: reg.predict(few), AtBoundWarning))

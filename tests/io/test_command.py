@@ -314,15 +314,18 @@ def test_an_image_without_signal_is_a_failure(files, capsys):
 def test_interrupts_and_repeated_warnings(files, capsys, monkeypatch):
     def interrupted(*args, **options):
         for n in (1, 2, 3):
-            crbestim._warnings.warn(f"{n} voxels are odd")
+            crbestim._warnings.warn(
+                f"{n} voxels are odd (the best is kept; raise n_starts to search); see the "
+                "status that fit_voxels returns"
+            )
         raise KeyboardInterrupt
 
     monkeypatch.setattr("crbestim.io._map_command.mapped_blocks", interrupted)
     command = ["map", str(files / "echoes.nii.gz"), *DECAY, "--out", str(files)]
     assert main(command) == 130
     assert capsys.readouterr().err.splitlines() == [
-        "warning: 1 voxels are odd",
-        "warning: 2 more like '# voxels are odd...'",
+        "warning: 1 voxels are odd (the best is kept)",
+        "warning: 2 more like '# voxels are odd (the best is kept)...'",
         "crbestim: interrupted",
     ]
 
