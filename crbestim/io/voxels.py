@@ -9,6 +9,8 @@ from ._bids_names import write_json
 from ._nifti import Space, Volumes, as_stored, check_target, refuse_source, write
 
 _DESCRIPTION = 79  # bytes of the header
+# Percentiles of finite values between which viewers show a map.
+_SHOWN = 2, 98
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -130,8 +132,11 @@ class Voxels:
         """
         path, beside = check_target(path)
         refuse_source(path, self.files)
-        image = self.space.image_of(as_stored(self.to_volume(values), dtype))
+        volume = as_stored(self.to_volume(values), dtype)
+        image = self.space.image_of(volume)
         name = beside.stem if unit is None else f"{beside.stem} ({unit})"
+        if volume.dtype.kind != "c":
+            image.header["cal_min"], image.header["cal_max"] = _shown(volume[self.mask])
         image.header["descrip"] = name.encode()[-_DESCRIPTION:]
         write(image, path)
         content = ({} if unit is None else {"Units": unit}) | dict(sidecar or {})
@@ -162,3 +167,11 @@ class Voxels:
         self.space.check(other.space)
         values = other.slab()[self.mask]
         return values[:, 0] if other.n_volumes == 1 else values
+
+
+def _shown(values):
+    """Return the range that viewers show, without outliers; 0 and 0 if there is none."""
+    values = values[np.isfinite(values)].astype(float)
+    low, high = np.percentile(values, _SHOWN) if values.size else (0.0, 0.0)
+    fits = low < high and max(-low, high) < np.finfo(np.float32).max
+    return (low, high) if fits else (0.0, 0.0)

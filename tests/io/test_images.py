@@ -298,3 +298,12 @@ def test_one_slice(tmp_path):
     np.testing.assert_array_equal(X[:, 0], flat[flat > 3])
     volume = voxels.to_volume(X[:, 0])
     np.testing.assert_array_equal(volume[..., 0], np.where(flat > 3, flat, np.nan))
+
+
+def test_outliers_do_not_set_what_viewers_show(tmp_path):
+    _, voxels = read_images(write(tmp_path / "x.nii", np.ones((10, 10, 2), np.float32)))
+    values = np.linspace(0.0, 1.0, 200)
+    values[:3] = 1e18, np.inf, np.nan
+    voxels.to_nifti(values, tmp_path / "map.nii")
+    header = nib.load(tmp_path / "map.nii").header
+    assert 0 < header["cal_min"] < 0.05 and 0.95 < header["cal_max"] <= 1
