@@ -134,6 +134,8 @@ def run(options):
         "EstimationAlgorithm": f"{reg}, crbestim {__version__}",
         "Sources": [Path(name).name for name in (*images.voxels.files, *maps_of(options))],
     }
+    if options.sigma is not None:
+        about["Sigma"] = options.sigma
     for k, parameter in enumerate(reg.model.parameters):
         for values, ending in ((maps[:, k], ""), (std[:, k], "_std")):
             path = folder / f"{parameter.name}{ending}.nii.gz"

@@ -67,15 +67,27 @@ def add_model_options(parser, name):
             flags.append(f"--{_ALIASES[parameter.name]}")
         options = {"dest": f"model_{parameter.name}", "help": described.get(parameter.name)}
         default = parameter.default
+        usual = signal_of(name, is_complex=False) if parameter.name == "signal" else default
+        options["help"] = _with_default(options["help"], usual)
         if isinstance(default, bool):
             if parameter.name == _B1:
-                flags, options["help"] = ["--fit-b1"], "whether B1 is a parameter"
+                flags = ["--fit-b1"]
+                options["help"] = _with_default("whether B1 is a parameter", default)
             group.add_argument(*flags, action=argparse.BooleanOptionalAction, **options)
         elif isinstance(default, str) or parameter.name == _SEQUENCE:
             group.add_argument(*flags, metavar="NAME", **options)
         else:
             metavar = "NAME=LOW:HIGH" if parameter.name == _BOUNDS else "NUMBER"
             group.add_argument(*flags, nargs="+", metavar=metavar, **options)
+
+
+def _with_default(text, default):
+    """Return a help with the default of an option, if it has one."""
+    if default is None or default is inspect.Parameter.empty:
+        return text
+    shown = {True: "yes", False: "no"}.get(default) if isinstance(default, bool) else None
+    shown = f"{default:.4g}" if isinstance(default, float) else shown or str(default)
+    return f"{text or ''} (default: {shown})".strip()
 
 
 def build_model(name, options, measured, **settings):

@@ -74,6 +74,7 @@ def test_maps_of_a_new_user(files):
     assert units == ["s", "arbitrary"]
     about = json.loads((folder / "T2_std.json").read_text())
     assert about["EstimationAlgorithm"].startswith("NLLSRegressor(model=MonoExponential(")
+    assert about["Sigma"] == "5"
     assert about["Sources"] == ["echoes.nii.gz", "mask.nii"] and about["Units"] == "s"
     assert bytes(nib.load(folder / "T2.nii.gz").header["descrip"]).startswith(b"T2 (s)")
 
@@ -133,7 +134,9 @@ def test_options_are_the_arguments_of_the_model(files, capsys):
         with pytest.raises(SystemExit) as done:
             main(["map", "--model", name, "--help"])
         assert done.value.code == 0
-        assert f"options of {name}" in capsys.readouterr().out
+        text = capsys.readouterr().out
+        assert f"options of {name}" in text
+        assert "(default: " in text or name == "BlochSiegert"
 
 
 TI = ["--ti", "0.05", "0.4", "1.1", "2.5"]
