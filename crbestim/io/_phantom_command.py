@@ -21,6 +21,10 @@ from ._usage import UsageError
 from .images import open_images, read_images
 from .phantom import phantom_report
 
+_IN_PYTHON = (
+    "give descending=True if they are, or False to insist",
+    "give --order descending if they are, or --order ascending to insist",
+)
 _NAME = re.compile(r"(?<![A-Za-z0-9])(T1|T2)(map)?(?![A-Za-z0-9])")
 
 
@@ -51,9 +55,12 @@ def run(options):
     read = _of_series if options.model or options.estimator else _of_maps
     maps, std = read(options, voxels, keep)
     descending = {None: None, "ascending": False, "descending": True}[options.order]
-    report = phantom_report(
-        maps, labels[keep, 0], options.reference, std=std, descending=descending
-    )
+    try:
+        report = phantom_report(
+            maps, labels[keep, 0], options.reference, std=std, descending=descending
+        )
+    except ValueError as error:
+        raise ValueError(str(error).replace(*_IN_PYTHON)) from error
     folder = Path(options.out)
     folder.mkdir(parents=True, exist_ok=True)
     report.to_csv(folder / "report.csv")
@@ -127,6 +134,7 @@ def _of_series(options, voxels, keep):
 
 def _print(report):
     """Print the columns that matter at a glance."""
+    missing = False
     print("      sphere  voxels   reference        mean      bias  sd/bound  repeat/bound")
     for row in report.rows():
         times = (f"{1e3 * row[name]:.4g} ms" for name in ("reference", "mean"))
@@ -136,4 +144,10 @@ def _print(report):
             f"{row['parameter']:4} {row['sphere']:7} {row['n_voxels']:7} "
             + "".join(f"{text:>12}" for text in times)
             + f"{row['bias_percent']:+8.1f} %{texts[0]:>10}{texts[1]:>14}"
+        )
+        missing |= "-" in texts
+    if missing:
+        print(
+            "-: sd/bound needs a map of standard deviations beside each map, and "
+            "repeat/bound several maps, too"
         )

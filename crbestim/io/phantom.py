@@ -9,9 +9,12 @@ import numpy as np
 from .._arrays import as_reals
 from .._optional import import_optional
 from .._options import check_flag
-from ._references import reference_values
+from .._warnings import warn
+from ._references import REFERENCES, reference_values
 
 _MILLI = 1000.0
+# Logarithm of a factor off the reference that may be told.
+_WRONG = 0.2
 COLUMNS = {
     "parameter": "name",
     "sphere": "label in the image of regions",
@@ -266,6 +269,26 @@ def _check(rows, truth, name, descending):
         raise ValueError(
             f"{name} fits the reference better with spheres counted from the longest time; "
             "give descending=True if they are, or False to insist."
+        )
+    _warn_of_reference(means, places, truth, name)
+
+
+def _warn_of_reference(means, places, truth, name):
+    """Warn if the values of another array or field strength fit much better."""
+    off = np.median(np.abs(np.log(means / truth[places])))
+    turn = 1 if truth[0] <= truth[-1] else -1
+    others = {
+        other: np.median(np.abs(np.log(means / np.array(values[name])[::turn][places])))
+        for other, values in REFERENCES.items()
+        if name in values and len(values[name]) > places.max()
+    }
+    best = min(others, key=others.get, default=None)
+    if off > _WRONG and best is not None and others[best] < off / 3:
+        warn(
+            f"{name} is off by a factor of {np.exp(off):.3g} in the median sphere, and by "
+            f"{np.exp(others[best]):.3g} from the values of {best}: check the reference",
+            UserWarning,
+            stacklevel=4,
         )
 
 

@@ -158,3 +158,28 @@ def test_measured_maps_of_the_system_phantom(shared_data):
     assert (np.abs(table["bias_percent"]) < 20).all()
     with pytest.raises(ValueError, match="looks like milliseconds"):
         phantom_report({"T1": 1e3 * content["T1_Map"]}, content["roi"])
+
+
+def test_a_reference_that_fits_better_is_named():
+    rois = spheres()
+    t2 = np.append(0, REFERENCE)[rois.astype(int)]
+    message = (
+        "T2 is off by a factor of 2.78 in the median .* 1 from the values of nist-mncl2"
+    )
+    with pytest.warns(UserWarning, match=message):
+        phantom_report({"T2": t2}, rois, "nist-nicl2-3T")
+
+
+def test_the_command_speaks_of_its_options(tmp_path, capsys):
+    rois = spheres()[None, :, None]
+    turned = np.where(rois > 0, 15 - rois, 0)
+    t2 = np.append(0, REFERENCE)[rois.astype(int)]
+    names = [tmp_path / name for name in ("T2.nii", "rois.nii", "turned.nii")]
+    for path, values in zip(names, (t2, rois, turned), strict=True):
+        write(path, values.astype(np.float32))
+    command = ["phantom", str(names[0]), "--reference", "nist-mncl2-3T", "--out"]
+    command += [str(tmp_path / "o"), "--rois"]
+    assert main([*command, str(names[2])]) == 1
+    assert "give --order descending if they are, or --order asc" in capsys.readouterr().err
+    assert main([*command, str(names[1])]) == 0
+    assert "-: sd/bound needs a map of standard deviations" in capsys.readouterr().out
