@@ -8,7 +8,8 @@ parameter, the CRB loss, the median of error^2/CRB over that of a chi-square var
 share of errors beyond five standard deviations, and bias^2/CRB; the coverage of intervals
 of one and two standard deviations, and the share of sound voxels that are flagged; then the
 voxels per second that each network estimates on one thread, and how the training loop
-compares with a bare one.
+compares with a bare one. ``--limit N`` first prints the least loss that any estimator can
+have, over N of the fingerprints at a signal-to-noise ratio of 100.
 
 The reference network (Zhang et al., MRM 2022, doi 10.1002/mrm.29206) has fully connected
 layers of 128 to 1024 features, batch normalization and skip connections. It has the inputs,
@@ -30,7 +31,7 @@ from crbestim.datasets import make_fingerprints
 from crbestim.estimators._scores import assumed_noise
 from crbestim.estimators._training_data import TrainingData, batches_of
 from crbestim.exceptions import SingularInformationWarning
-from crbestim.metrics import bias_variance, wrapped_error
+from crbestim.metrics import bayes_risk, bias_variance, wrapped_error
 from crbestim.models import MagnetizationTransfer
 from crbestim.network.arrays import unit_amplitude
 from crbestim.network.losses import CRBLoss, wrapped_errors
@@ -159,6 +160,15 @@ def prediction_rate(estimator, X):
     return len(X) / median(times)
 
 
+def print_limit(model, theta, snr):
+    """Print the loss of the best possible estimator at a signal-to-noise ratio."""
+    limit = bayes_risk(model, theta, snr, random_state=0)
+    print(f"  limit, SNR {snr:g}, {len(theta)} fingerprints, {limit.n_left_out} left out")
+    for label in ("risk", "standard_error", "expected"):
+        numbers = "".join(f"{v:9.3f}" for v in getattr(limit, label))
+        print(f"    {label:18}{numbers}", flush=True)
+
+
 def print_calibration(estimator, model, theta, snr):
     """Print coverage of intervals, and false alarms in tissue and in fluid."""
     clean, rng = model.signal(theta[:N_CALIBRATION]), np.random.default_rng(int(snr))
@@ -239,12 +249,15 @@ def main():
     parser.add_argument(
         "--snr", nargs=2, type=float, action="append", help="range to train for"
     )
+    parser.add_argument("--limit", type=int, default=0, metavar="N")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", SingularInformationWarning)
     full = MagnetizationTransfer(HybridStateSequence.from_file(arguments.sequence))
     with np.load(arguments.basis) as file:
         model = full.compress(file["basis"])
     _, theta = make_fingerprints(model, N_TEST, random_state=99)
+    if arguments.limit:
+        print_limit(model, theta[: arguments.limit], 100.0)
     for snr in arguments.snr or RANGES:
         ours, reference, X = compare(model, tuple(snr), theta, arguments)
     print("\nEstimates on one thread, voxels/s of CPU time")
