@@ -150,8 +150,11 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
     above the signal, and estimates are biased, of which a warning tells.
 
     In fluid, where transverse magnetization outlives many pulses, the cost of a balanced
-    sequence has local minima along `omega0`, a few rad/s apart, and the search may miss
-    the lowest; more starts help. In tissue a few searches in a thousand miss it.
+    sequence has local minima along `omega0`, a few rad/s apart, and along B1. Where the
+    signal bends along a parameter of a model that has a period, searches therefore begin
+    anew at the lowest of 41 values around, 1/1024 of the period or of the bounds apart,
+    the other parameters following to first order. Lower minima further away are missed;
+    more starts help. In tissue a few searches in a thousand miss the lowest.
 
     Examples
     --------

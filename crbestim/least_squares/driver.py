@@ -5,6 +5,7 @@ Both drivers run in one thread and are small, so that they can be sent to worker
 
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
+from functools import partial
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -13,11 +14,13 @@ from .._threads import one_thread
 from ..bounds import covariance_of_estimates
 from ..models.base import with_amplitude
 from ..noise import likelihood_of
-from .box import AT_BOUND, at_limits, damped_steps, foreseen_gain
+from .box import AT_BOUND, at_limits
 from .compiled_likelihood import compiled_likelihood, has_compiled_likelihood
 from .compiled_search import compiled_squares, has_compiled_search
+from .fisher_scoring import steps_of_scoring
 from .levenberg_marquardt import levenberg_marquardt
 from .likelihood import LikelihoodObjective
+from .profiles import best_of_profiles, search_profiles
 from .variable_projection import SquaresObjective
 
 # A prior is reweighted until the noise changes by less than this share, at most this often.
@@ -26,12 +29,6 @@ _CHANGE, _MOST_ROUNDS = 0.1, 5
 # residual over the data that is due to rounding, so that no step may lower it.
 _SLACK, _EXACT = 1e-6, 1e-8
 _LARGEST_CHUNK, _LARGEST_COMPILED_CHUNK = 1024, 4096
-# Damping tried in turn, from practically none to a short step down the gradient.
-_DAMPINGS = (1e-10, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3)
-# Share of the predicted gain that a single step must reach.
-_LEAST_GAIN = 0.1
-# Share of the cost below which a predicted gain is negligible.
-_AT_GOAL = 1e-6
 
 
 class VoxelStatus(IntEnum):
@@ -214,6 +211,7 @@ class VoxelFitter:
                 rows = np.flatnonzero(excess > _SLACK * best.size)
                 if rows.size:
                     best.replace(rows, self._search(objective, start[rows], rows))
+            search_profiles(objective, best, first, self._search)
             if objective.n_elsewhere:
                 self._search_elsewhere(objective, best)
             if objective.weighs_anew:
@@ -387,21 +385,16 @@ class FisherScoring:
         is_free, sigma = np.ones(len(data), dtype=bool), np.full(len(data), np.nan)
         if usable.any():
             with one_thread(), np.errstate(all="ignore"):
-                objective = objective_of(
-                    self.model.rows(usable),
-                    self.box,
-                    data[usable],
-                    self.prior,
-                    self.limits,
-                )
+                options = self.box, data[usable], self.prior, self.limits
+                objective = objective_of(self.model.rows(usable), *options)
                 candidates = [
                     objective.variables(self.box.fractions(start[usable]))
                     for start in starts
                 ]
-                place, sound = _best_start(objective, self.box, candidates), True
-                for _ in range(self.n_steps):
-                    place, finite, is_free[usable] = _step(objective, place)
-                    sound = sound & finite
+                place = _best_start(objective, self.box, candidates)
+                place, sound, is_free[usable] = best_of_profiles(
+                    objective, place, partial(steps_of_scoring, objective, self.n_steps)
+                )
                 found, _, misfit = objective.at(place)
                 theta[usable] = np.where(sound[:, None], found, np.nan)
                 unit = objective.norm * np.abs(objective.factor)
@@ -443,45 +436,6 @@ def _best_anywhere(objective, box, place, cost, usable):
             lower = found < lowest
             lowest[lower], best[rows[lower]] = found[lower], there[lower]
     return best
-
-
-def _step(objective, place):
-    """Return where steps lead, where the model is finite, and which are not damped.
-
-    Voxels stay in place if the model is not finite or no step is good.
-    """
-    start = objective.begin(place)
-    g, h, finite = start.gradient, start.curvature, start.is_finite
-    reached, rows = place.copy(), np.flatnonzero(finite)
-    is_free = finite.copy()
-    shift = objective.box.shift(place)
-    local = place - shift
-    for damping in _DAMPINGS:
-        if not rows.size:
-            break
-        step = damped_steps(local[rows], g[rows], h[rows], np.full(len(rows), damping))
-        moved = np.clip(local[rows] + step, 0.0, 1.0)
-        moved = objective.box.wrapped(moved + shift[rows])
-        foreseen = foreseen_gain(g[rows], h[rows], step)
-        taken = _is_better(
-            start.rows(rows), objective.evaluate(rows, moved, False), foreseen
-        )
-        reached[rows[taken]] = moved[taken]
-        at_goal = foreseen <= 2 * _AT_GOAL * start.size[rows]
-        is_free[rows[~taken & ~at_goal]] = False
-        rows = rows[~taken]
-    return reached, finite, is_free
-
-
-def _is_better(before, after, foreseen):
-    """Whether a step lowers the cost as predicted, without raising that of the data.
-
-    The cost includes the prior, so it may fall while that of the data rises. A step that
-    gains far less than predicted leads to where the derivatives do not hold.
-    """
-    gain = before.cost - after.cost
-    is_kept = after.data_cost <= before.data_cost
-    return is_kept & (gain > 0) & (gain >= _LEAST_GAIN * foreseen)
 
 
 def chunks(n_voxels, n_jobs, largest=_LARGEST_CHUNK):

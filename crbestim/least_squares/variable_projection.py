@@ -144,6 +144,11 @@ class SquaresObjective:
         residual, _ = self._residuals(rows, fractions, s, None)
         return np.nan_to_num((residual**2).sum(axis=1) / 2, nan=np.inf)
 
+    def residuals(self, rows, fractions, derivatives=False):
+        """Return residuals of the data of some voxels, over its norm, and derivatives."""
+        s, ds = self._simulate(rows, fractions, derivatives)
+        return self._residuals(rows, fractions, s, ds)
+
     def evaluate(self, rows, fractions, derivatives):
         """Return the costs of some voxels, with derivatives if they are asked for.
 

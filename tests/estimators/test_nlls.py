@@ -101,7 +101,7 @@ def test_bounds_hold_and_are_reported():
 def test_same_result_for_every_n_jobs(model):
     X, y = make_fingerprints(model, 12, snr=200, random_state=0)
     one, two = (
-        NLLSRegressor(model, max_iter=20, n_jobs=n_jobs).fit(X, y) for n_jobs in (1, 2)
+        NLLSRegressor(model, max_iter=5, n_jobs=n_jobs).fit(X, y) for n_jobs in (1, 2)
     )
     with pytest.warns(ConvergenceWarning):
         expected = one.fit_voxels(X)

@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from crbestim import DictionaryRegressor, NLLSRegressor, OneStepRegressor
 from crbestim.bounds import cramer_rao_bound
 from crbestim.datasets import make_fingerprints
-from crbestim.least_squares import driver
+from crbestim.least_squares import fisher_scoring
 from crbestim.models import SignalModel
 from tests.estimators.decays import Amplitude, Fragile, Precession, draw, measured
 
@@ -107,7 +107,7 @@ def test_steps_that_are_too_long_are_damped(model, monkeypatch):
     start = DictionaryRegressor(model).fit(X[200:], y[200:])
     reg = OneStepRegressor(FrozenEstimator(start), model, prior=None).fit(X, y)
     with_control = relative_residual(model, X, reg.predict(X))
-    monkeypatch.setattr(driver, "_DAMPINGS", (1e-10,))
+    monkeypatch.setattr(fisher_scoring, "_DAMPINGS", (1e-10,))
     without = relative_residual(model, X, reg.predict(X))
     assert (with_control <= without).all()
     assert (with_control < 0.9 * without).mean() > 0.1
