@@ -15,6 +15,10 @@ efficiency
 one-step
     Errors of a network before and after steps (number of steps, of starts, prior), and
     voxels per second of CPU time.
+fluid
+    Errors and CPU time of steps and least squares with and without starts along profiles,
+    of all draws and of fluid, beside the lowest of 41 searches around the truth and the
+    least loss of any estimator; ``--draws`` sets how many.
 matching
     DictionaryRegressor compared with a product of blocks in NumPy.
 slice
@@ -44,14 +48,28 @@ from threadpoolctl import threadpool_limits
 from crbestim import CRBRegressor, DictionaryRegressor, NLLSRegressor, OneStepRegressor
 from crbestim.bounds import cramer_rao_bound
 from crbestim.datasets import make_fingerprints
-from crbestim.exceptions import NoiseLevelWarning, SingularInformationWarning
+from crbestim.exceptions import (
+    AtBoundWarning,
+    NoiseLevelWarning,
+    SingularInformationWarning,
+)
+from crbestim.least_squares import profiles
 from crbestim.least_squares.variable_projection import variable_projection
-from crbestim.metrics import wrapped_error
+from crbestim.metrics import bayes_risk, wrapped_error
 from crbestim.models import MagnetizationTransfer
 from crbestim.noise import add_noise
+from crbestim.parameters import fold
 from crbestim.sequences import HybridStateSequence
 
-PARTS = ("least-squares", "efficiency", "one-step", "matching", "slice", "memory")
+PARTS = (
+    "least-squares",
+    "efficiency",
+    "one-step",
+    "fluid",
+    "matching",
+    "slice",
+    "memory",
+)
 REPEATS, CHI2_MEDIAN = 5, 0.454936
 SNR_RANGE = (20.0, 400.0)
 
@@ -222,6 +240,58 @@ def part_one_step(model, train, network):
             print(f"    {name:28} {speed:.0f} voxels/s of CPU time", flush=True)
 
 
+def around(model, X, theta, reach=60.0, n=41):
+    """Return the lowest of least-squares fits from the truth and from around it."""
+    column, best = model.parameter_names.index("omega0"), None
+    for offset in np.linspace(-reach, reach, n):
+        start = theta.copy()
+        start[:, column] += offset
+        start = fold(start, *model.bounds.T, model.periods)
+        fits = NLLSRegressor(model, initial=Truth(start)).fit(X, theta).fit_voxels(X)
+        if best is None:
+            best, cost = fits.theta, fits.cost
+        lower = fits.cost < cost
+        best, cost = np.where(lower[:, None], fits.theta, best), np.minimum(cost, fits.cost)
+    return best
+
+
+def part_fluid(model, train, network, n=2000, snrs=(100.0, 400.0), n_limit=150):
+    """Errors and CPU time with and without starts along profiles, and the limits."""
+    frozen, least_bend = FrozenEstimator(network), profiles._LEAST_BEND
+    estimators = {
+        "one step": OneStepRegressor(frozen, model),
+        "two steps": OneStepRegressor(frozen, model, n_steps=2),
+        "NLLS, network": NLLSRegressor(model, initial=frozen),
+        "NLLS, dictionary": NLLSRegressor(model),
+    }
+    for snr in snrs:
+        X, theta, crb = draws(model, n, snr, 17)
+        fluid = theta[:, 2] <= 2.0
+        print(f"  SNR {snr:g}, {n} draws, {fluid.sum()} of fluid")
+
+        def both(name, estimate, theta=theta, crb=crb, fluid=fluid):
+            report(name, model, theta, estimate, crb)
+            report(f"{name}: fluid", model, theta[fluid], estimate[fluid], crb[fluid])
+
+        both("network", network.predict(X))
+        for name, reg in estimators.items():
+            reg.fit(*train).predict(X[:64])
+            for profile, least in (("without", np.inf), ("with", least_bend)):
+                profiles._LEAST_BEND, start = least, time.process_time()
+                estimate = reg.predict(X)
+                took = 1e3 * (time.process_time() - start) / n
+                both(f"{name}, {profile}", estimate)
+                print(f"    {name}, {profile} profiles: {took:.2f} ms a voxel", flush=True)
+        profiles._LEAST_BEND = np.inf
+        best = around(model, X[fluid], theta[fluid])
+        profiles._LEAST_BEND = least_bend
+        report("lowest of 41: fluid", model, theta[fluid], best, crb[fluid])
+        limit = bayes_risk(model, theta[:n_limit], snr, random_state=0)
+        print(f"    least loss of any, {n_limit} draws, {limit.n_left_out} left out")
+        for row in (limit.risk, limit.standard_error):
+            print(f"    {'':45}" + "".join(f"{v:9.3f}" for v in row), flush=True)
+
+
 def numpy_match(atoms, X, rows=32):
     """Compare all voxels with all atoms, in blocks of the fastest size."""
     best = np.empty(len(X), dtype=int)
@@ -330,9 +400,10 @@ def main():
     parser.add_argument("--minutes", type=float, default=10.0, help="to train the network")
     parser.add_argument("--network", type=Path, help="where to keep the trained network")
     parser.add_argument("--scipy", type=int, default=200, help="voxels that SciPy fits")
+    parser.add_argument("--draws", type=int, default=2000, help="of the part fluid")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS[:-1])
     arguments = parser.parse_args()
-    for category in (SingularInformationWarning, NoiseLevelWarning):
+    for category in (AtBoundWarning, NoiseLevelWarning, SingularInformationWarning):
         warnings.simplefilter("ignore", category)
     model = load_model(arguments)
     if arguments.network is not None and arguments.network.exists():
@@ -357,6 +428,8 @@ def main():
                     part_slice(model, train, network, arguments.slice)
             elif part == "least-squares":
                 part_least_squares(model, train, network, arguments.scipy)
+            elif part == "fluid":
+                part_fluid(model, train, network, arguments.draws)
             else:
                 globals()[f"part_{part.replace('-', '_')}"](model, train, network)
 
