@@ -6,6 +6,8 @@ import numpy as np
 
 # Shares of the distribution of a parameter that are below and above its range.
 _TAIL = 0.01
+# Distance of the ends of a range from the middle half of values, over its width.
+_FENCE = 3.0
 # Factors from SI units, and the units that people read.
 _READ_AS = {"rad/s": (0.5 / np.pi, "Hz"), "m²/s": (1e9, "µm²/ms")}
 # Times up to so many seconds, and what they are read as.
@@ -51,16 +53,28 @@ def _typical(parameter):
 def range_of(parameter, values):
     """Return the range of colours: most of the distribution, or the bounds, in SI units.
 
-    Ends that are infinite follow the values: zero if none is negative, and the largest but
-    one in a hundred.
+    Ends that are infinite follow the values, see `range_of_values`.
     """
     low, high = parameter.bounds
     if parameter.distribution is not None:
         low, high = np.clip(parameter.distribution.ppf([_TAIL, 1 - _TAIL]), low, high)
-    finite = values[np.isfinite(values)]
-    if np.isfinite([low, high]).all() or not finite.size:
-        return (low, high) if np.isfinite([low, high]).all() else (0.0, 1.0)
-    least, most = np.quantile(finite, [_TAIL, 1 - _TAIL])
-    low = low if np.isfinite(low) else min(least, 0.0)
-    high = high if np.isfinite(high) else most
+    least, most = range_of_values(values)
+    low, high = (low if np.isfinite(low) else least), (high if np.isfinite(high) else most)
     return (low, high) if low < high else (low, low + 1.0)
+
+
+def range_of_values(values):
+    """Return a range of colours for values: from zero, or the least, to the largest.
+
+    The least and largest are those but one in a hundred, no further from the middle half
+    of the values than three times its width: air has an M0 of any size.
+    """
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return 0.0, 1.0
+    least, first, third, most = np.quantile(finite, [_TAIL, 0.25, 0.75, 1 - _TAIL])
+    if third > first:
+        reach = _FENCE * (third - first)
+        least, most = max(least, first - reach), min(most, third + reach)
+    low = min(least, 0.0)
+    return (low, most) if low < most else (low, low + 1.0)

@@ -3,10 +3,10 @@
 import numpy as np
 
 from .._arrays import as_array, as_reals
-from .._options import check_by_name, check_names
+from .._options import check_by_name, check_flag, check_names
 from .._validation import check_model
 from ._panels import panels, pyplot_for
-from ._units import range_of, scale_of
+from ._units import range_of, range_of_values, scale_of
 
 # Colour of voxels without an estimate.
 _MISSING = "magenta"
@@ -29,6 +29,8 @@ class MapsDisplay:
         Ends of the colour bars, in SI units.
     section : int, default=None
         The plane along the last axis that is drawn, if the mask has three.
+    upright : bool, default=False
+        Whether the first axis is drawn to the right and the second upwards.
 
     Attributes
     ----------
@@ -49,12 +51,13 @@ class MapsDisplay:
     '$T_2$ (ms)'
     """
 
-    def __init__(self, values, mask, parameters, ranges, *, section=None):
+    def __init__(self, values, mask, parameters, ranges, *, section=None, upright=False):
         self.values = values
         self.mask = mask
         self.parameters = tuple(parameters)
         self.ranges = tuple(ranges)
         self.section = section
+        self.upright = upright
 
     @classmethod
     def from_predictions(
@@ -66,6 +69,7 @@ class MapsDisplay:
         names=None,
         ranges=None,
         section=None,
+        upright=False,
         title=None,
         ax=None,
         **kwargs,
@@ -83,13 +87,17 @@ class MapsDisplay:
             Model with the parameters.
         names : sequence of str, default=None
             Names of the parameters to draw, by default all.
-        ranges : dict, default=None
+        ranges : dict or "values", default=None
             Ends of colour bars, (low, high) in SI units by parameter name. The others hold
             98 % of the parameter's distribution, or all of its bounds; infinite ones follow
-            the values.
+            the values, but for outliers. "values" makes all follow them, for standard
+            deviations for instance.
         section : int, default=None
             The plane along the last axis to draw, if the mask has three axes; by default
             the one with most voxels.
+        upright : bool, default=False
+            Whether to draw the first axis to the right and the second upwards, as those of
+            NIfTI volumes mostly are; by default the first goes down, as in a matrix.
         title : str, default=None
             Title of the figure.
         ax : matplotlib Axes or sequence of Axes, default=None
@@ -119,15 +127,19 @@ class MapsDisplay:
             )
         names = model.parameter_names if names is None else check_names(names, "names")
         check_by_name(dict.fromkeys(names), model.parameter_names, "names", "maps")
+        usual = range_of
+        if isinstance(ranges, str) and ranges == "values":
+            ranges, usual = None, _range_of_values
         ranges = check_by_name(ranges, model.parameter_names, "ranges", "ranges")
         columns = [model.parameter_names.index(name) for name in names]
         parameters, values = [model.parameters[k] for k in columns], values[:, columns]
         ends = [
-            _check_range(ranges[p.name], p.name) if p.name in ranges else range_of(p, v)
+            _check_range(ranges[p.name], p.name) if p.name in ranges else usual(p, v)
             for p, v in zip(parameters, values.T, strict=True)
         ]
         section = _check_section(section, mask)
-        display = cls(values, mask, parameters, ends, section=section)
+        options = dict(section=section, upright=check_flag("upright", upright))
+        display = cls(values, mask, parameters, ends, **options)
         return display.plot(ax=ax, title=title, **kwargs)
 
     def plot(self, ax=None, *, title=None, **kwargs):
@@ -168,6 +180,9 @@ class MapsDisplay:
             axis.spines[:].set_visible(False)
         if title is not None:
             figure.suptitle(title)
+        if ax is None:
+            # Titles above images of a fixed aspect take a second round of the layout.
+            figure.draw_without_rendering()
         self.axes_, self.figure_ = axes, figure
         return self
 
@@ -175,7 +190,8 @@ class MapsDisplay:
         """Put values of voxels back where they were, NaN outside of the mask."""
         image = np.full(self.mask.shape, np.nan)
         image[self.mask] = values
-        return image if self.section is None else image[..., self.section]
+        image = image if self.section is None else image[..., self.section]
+        return image.T[::-1] if self.upright else image
 
     def _mark(self, axis, missing):
         """Colour voxels without an estimate, and say how many they are."""
@@ -192,6 +208,10 @@ _EXTEND = {
     (False, True): "max",
     (True, True): "both",
 }
+
+
+def _range_of_values(parameter, values):
+    return range_of_values(values)
 
 
 def _check_mask(mask):

@@ -396,6 +396,34 @@ def test_maps_of_some_parameters_and_of_a_section():
     np.testing.assert_array_equal(image, full[..., 1])
 
 
+def test_maps_of_a_volume_are_drawn_upright_on_request():
+    display = MapsDisplay.from_predictions(VALUES, MASK, MODEL, upright=True)
+    image = np.ma.filled(display.axes_[0].images[0].get_array(), np.nan)
+    # The first axis goes to the right, the second upwards.
+    np.testing.assert_allclose(image, [[70, np.nan], [np.nan, np.nan], [60, 9000]])
+
+
+def test_colours_of_maps_follow_the_values_but_for_outliers():
+    rng = np.random.default_rng(0)
+    mask, noise = np.ones((28, 30), dtype=bool), rng.standard_normal(840)
+    values = np.column_stack([0.08 + 0.01 * noise, 1000 + 50 * noise])
+    values[::25, 1] = 1e6
+    _, (low, high) = MapsDisplay.from_predictions(values, mask, MODEL).ranges
+    assert low == 0 and 1100 < high < 1400
+    display = MapsDisplay.from_predictions(0.02 * values, mask, MODEL, ranges="values")
+    assert display.ranges[0] == (0.0, pytest.approx(0.02 * 0.103, rel=0.05))
+
+
+def test_titles_of_maps_are_inside_the_figure():
+    values = np.column_stack([np.full(840, 0.08), np.linspace(0, 7e6, 840)])
+    values[5] = np.nan
+    display = MapsDisplay.from_predictions(values, np.ones((28, 30), dtype=bool), MODEL)
+    display.figure_.draw_without_rendering()
+    for axis in display.axes_:
+        extent = axis.title.get_window_extent()
+        assert extent.y1 < display.figure_.bbox.height
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
