@@ -1,6 +1,7 @@
 """The command ``python -m crbestim``: its parts, its messages and its exit codes."""
 
 import argparse
+import difflib
 import re
 import sys
 import warnings
@@ -12,6 +13,8 @@ from ._usage import UsageError
 
 _PARTS = {"map": _map_command, "info": _info_command, "phantom": _phantom_command}
 _INTERRUPTED = 130
+# Share of letters that options have in common if one is meant by the other.
+_ALIKE = 0.8
 # Advice in warnings for which there is no option.
 _IN_PYTHON = re.compile(
     r" \(raise it\)|; raise n_starts[^)]*|; see the status that fit_voxels returns"
@@ -26,7 +29,8 @@ def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = _parser(arguments)
     try:
-        options = parser.parse_args(arguments)
+        options, unknown = parser.parse_known_args(arguments)
+        _refuse(unknown, options)
         with _plain_warnings():
             return options.run(options)
     except UsageError as error:
@@ -54,8 +58,24 @@ def _parser(arguments):
             allow_abbrev=False,
         )
         module.add_arguments(part, arguments)
-        part.set_defaults(run=module.run)
+        part.set_defaults(run=module.run, part=part)
     return parser
+
+
+def _refuse(unknown, options):
+    """Refuse arguments that a part does not have, and say which are like them."""
+    if not unknown:
+        return
+    part = options.part
+    known = [name for action in part._actions for name in action.option_strings]
+    given = unknown[0].partition("=")[0]
+    longer = [name for name in known if name.startswith(f"{given}-")]
+    like = longer or difflib.get_close_matches(given, known, cutoff=_ALIKE)
+    meant = f"; did you mean {' or '.join(like)}?" if like else "."
+    raise UsageError(
+        f"{given} is no option of {part.prog}{meant} Its --help lists all, with --model "
+        "NAME those of a model, too."
+    )
 
 
 def _say(error, code):

@@ -206,6 +206,12 @@ def test_every_model_needs_no_more_than_its_arguments(name, tmp_path, monkeypatc
             2,
             "is of complex signals and the images are real; give --phase",
         ),
+        (
+            ["--model", "MOLLI", "--tr", "0.003", "--out", "o"],
+            2,
+            r"--tr is no option of .* map; did you mean --tr-readout\? Its --help lists",
+        ),
+        ([*DECAY, "--loss=huber", "--out", "o"], 2, r"--loss is no option of .* map\."),
         ([*DECAY, "--bids", "o", "--out", "o"], 2, "or --bids ROOT, and not both"),
         ([*DECAY[:2], "--out", "o"], 2, "MonoExponential needs --te"),
         (["--model", "Mono", "--out", "o"], 2, "there is no model Mono; choose one of"),
