@@ -43,7 +43,22 @@ class DiffusionKurtosis(ClosedFormModel):
         Distribution of the noise; Rician is for magnitudes.
     bounds : dict, default=None
         Bounds that differ from the default, (low, high) by parameter name.
+
+    Raises
+    ------
+    ValueError
+        If an option is unknown, or a diffusion weighting is not usable.
+
+    Examples
+    --------
+    >>> model = DiffusionKurtosis([0.0, 1e9, 2e9])
+    >>> model.parameter_names
+    ('D', 'K', 'S0')
+    >>> model.signal([[1e-9, 0.6, 1.0]]).round(3)
+    array([[1.   , 0.407, 0.202]])
     """
+
+    controls = {"b": (0.0, 3e9, "s/m²")}
 
     def __init__(self, b, *, signal="magnitude", noise="gaussian", bounds=None):
         self.b = check_samples(b, "b", "s/m²", usual=(1e7, 1e11))

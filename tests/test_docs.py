@@ -1,5 +1,6 @@
 """The code that the pages show does what they say, and the pages are up to date."""
 
+import doctest
 import importlib.util
 import inspect
 import pickle
@@ -17,6 +18,7 @@ from crbestim.bounds import cramer_rao_bound, signal_and_bound
 from crbestim.datasets import make_fingerprints
 from crbestim.metrics import efficiency_score
 from tests.conftest import ROOT
+from tests.design import test_controls
 from tests.models import test_properties
 from tests.models.conftest import draw
 from tests.test_project import PACKAGE, ROWS
@@ -241,6 +243,14 @@ def test_the_model_passes_the_tests_of_all_models(name, signal, page, monkeypatc
     model = page.DiffusionKurtosis(page.b, signal=signal)
     given = {"model": model, "theta": draw(model, 6)}
     test(**{k: given[k] for k in inspect.signature(test).parameters})
+
+
+def test_the_model_has_an_example_that_runs_and_controls(page):
+    (example,) = doctest.DocTestFinder(recurse=False).find(page.DiffusionKurtosis)
+    assert doctest.DocTestRunner().run(example) == (0, len(example.examples))
+    assert example.examples
+    test_controls.test_a_model_is_made_again_with_other_settings(page.model)
+    assert page.model.controls
 
 
 def test_least_squares_reaches_the_bound_of_the_model(page, data):
