@@ -1,6 +1,7 @@
 """Checks of constructors of models: acquisitions, options and bounds."""
 
 import inspect
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -54,7 +55,8 @@ def check_samples(values, name, unit, *, high=np.inf, usual=(0.0, np.inf), advic
     """Return what was set for each sample, as a read-only vector of finite numbers >= 0.
 
     A largest value outside the interval `usual` suggests another unit and raises a warning
-    with the advice, in which "{0}" stands for the name.
+    with the advice, in which "{0}" stands for the name. It points to the line that made the
+    model, however deep inside of its constructor this is called.
 
     Examples
     --------
@@ -159,8 +161,24 @@ def _warn_unusual(values, name, unit, usual, advice):
             f"the largest {name} is {values.max():.4g} {unit}, outside the usual "
             f"{usual[0]:g} to {usual[1]:g} {unit}{advice}.",
             ImplausibleValueWarning,
-            stacklevel=4,
+            stacklevel=_level_of_call(),
         )
+
+
+def _level_of_call():
+    """Return the level of the line that made a model, outside of its constructors."""
+    frames, frame = [], sys._getframe(1)
+    while frame is not None:
+        frames.append(frame)
+        frame = frame.f_back
+    names = [frame.f_code.co_name for frame in frames]
+    first = names.index("__init__") if "__init__" in names else 0
+    made = frames[first].f_locals.get("self", object())
+    for level, frame in enumerate(frames[first:], first + 1):
+        is_ours = frame.f_globals.get("__name__", "").partition(".")[0] == "crbestim"
+        if not is_ours and frame.f_locals.get("self") is not made:
+            return level
+    return len(frames)
 
 
 def refuse_noise(model, why):

@@ -22,6 +22,7 @@ from crbestim.models import (
     SpinLock,
     SpoiledGradientEcho,
 )
+from crbestim.models._checks import check_samples
 from tests.models.conftest import (
     AFI,
     ALPHA,
@@ -392,6 +393,35 @@ def test_acquisitions_in_another_unit_bring_a_warning(make, message):
     with pytest.warns(ImplausibleValueWarning, match=message) as record:
         make()
     assert record[0].filename == __file__
+
+
+class Locks(MonoExponential):
+    """A subclass whose constructor checks its times behind a method and a function."""
+
+    def __init__(self, te):
+        super().__init__(self._times(te))
+
+    def _times(self, te):
+        return locks_of(te)
+
+
+def locks_of(te):
+    return check_samples(te, "te", "s", usual=(1e-3, 2.0))
+
+
+class Recoveries(SaturationRecovery):
+    """A subclass that leaves the check to its parent."""
+
+    def __init__(self, ts):
+        super().__init__(ts)
+
+
+@pytest.mark.parametrize("kind", [Locks, Recoveries, SaturationRecovery])
+def test_the_warning_points_to_the_line_that_made_the_model(kind):
+    with pytest.warns(ImplausibleValueWarning) as record:
+        kind(1e3 * TE)
+    here = inspect.currentframe()
+    assert {(w.filename, w.lineno) for w in record} == {(__file__, here.f_lineno - 2)}
 
 
 @pytest.mark.parametrize(
