@@ -13,7 +13,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import check_estimator
 
-from crbestim import CRBRegressor, NLLSRegressor
+from crbestim import CRBRegressor, NLLSRegressor, models
 from crbestim.bounds import cramer_rao_bound, signal_and_bound
 from crbestim.datasets import make_fingerprints
 from crbestim.metrics import efficiency_score
@@ -176,6 +176,22 @@ def test_the_page_shows_all_of_the_code(path):
     for name in begun:
         assert f"# end {name}\n" in code
         assert f":start-after: # begin {name}\n   :end-before: # end {name}\n" in text
+
+
+def test_pages_of_models_begin_with_the_equation_at_the_head_of_their_file():
+    jinja2 = pytest.importorskip("jinja2")
+    source = (DOCS / "_templates/autosummary/class.rst").read_text("utf-8")
+    environment = jinja2.Environment()
+    # What autosummary gives to templates.
+    environment.filters["underline"] = str
+    template = environment.from_string(source)
+    for name in models.__all__:
+        kind = getattr(models, name)
+        page = template.render(module="crbestim.models", objname=name)
+        heads = re.findall(
+            "automodule:: (.*)\n(?s:.*)currentmodule:: crbestim.models\n", page
+        )
+        assert heads == ([] if name.endswith("Model") else [kind.__module__])
 
 
 # How the library is built
