@@ -93,12 +93,37 @@ def check_echo_times(te):
     """Return echo times as a read-only vector, at least two of them different."""
     te = check_samples(te, "te", "s")
     _warn_unusual(te, "te", "s", (1e-4, 2.0), SECONDS.format("te"))
-    if te.min() == te.max():
+    return check_different(te, "te", "s", "echo times")
+
+
+def check_different(values, name, unit, what):
+    """Return a vector of samples of a decay, if at least two of them are different."""
+    if values.min() == values.max():
         raise ValueError(
-            f"te is {te[0]:.4g} s in all samples, from which decay and M0 cannot both be "
-            "found; give at least two different echo times."
+            f"{name} is {values[0]:.4g} {unit} in all samples, from which decay and M0 "
+            f"cannot both be found; give at least two different {what}."
         )
-    return te
+    return values
+
+
+def check_for_each(values, name, n, what):
+    """Return numbers as given, one for all of n samples or one for each of them.
+
+    Examples
+    --------
+    >>> from crbestim.models._checks import check_for_each
+    >>> check_for_each(0.02, "tr", 2, "flip angles")
+    array(0.02)
+    >>> check_for_each([0.02, 0.03], "tr", 2, "flip angles")
+    array([0.02, 0.03])
+    """
+    values = as_settings(values, name)
+    if values.shape not in ((), (n,)):
+        raise ValueError(
+            f"{name} has shape {values.shape} for {n} {what}; give one number, or one for "
+            f"each, ({n},)."
+        )
+    return values
 
 
 def check_time(value, name):

@@ -17,7 +17,7 @@ import numpy as np
 from .._arrays import as_settings
 from .._options import check_flag, check_number
 from ..kernels.phase_cycles import phase_cycles
-from ._checks import RADIANS, SECONDS, check_positive, check_samples
+from ._checks import RADIANS, SECONDS, check_for_each, check_positive, check_samples
 from ._closed_form import ClosedFormModel
 from ._tissue import T1, T2, off_resonance, transmit_field
 
@@ -90,12 +90,8 @@ class PhaseCycledSSFP(ClosedFormModel):
         super().__init__(parameters, "complex", "gaussian", bounds)
 
     def _check_angles(self, flip_angle):
-        angles, n = as_settings(flip_angle, "flip_angle"), len(self.phase_increments)
-        if angles.shape not in ((), (n,)):
-            raise ValueError(
-                f"flip_angle has shape {angles.shape} for {n} phase increments; give one "
-                f"angle, or one for each, ({n},)."
-            )
+        n = len(self.phase_increments)
+        angles = check_for_each(flip_angle, "flip_angle", n, "phase increments")
         each = np.broadcast_to(angles, n)
         check_samples(each, "flip_angle", "rad", high=np.pi, advice=RADIANS)
         if not each.all():

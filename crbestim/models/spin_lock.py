@@ -18,10 +18,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from .._arrays import as_settings
 from ..kernels.closed_forms import spin_lock
 from ..parameters import truncated_normal
-from ._checks import SECONDS, check_flip_angle, check_relaxation, check_samples
+from ._checks import (
+    SECONDS,
+    check_different,
+    check_flip_angle,
+    check_for_each,
+    check_relaxation,
+    check_samples,
+)
 from ._closed_form import ClosedFormModel
 from ._tissue import T1, T2
 
@@ -111,11 +117,11 @@ class SpinLock(ClosedFormModel):
         noise="gaussian",
         bounds=None,
     ):
-        self.tsl = _check_different(
-            check_samples(tsl, "tsl", "s", usual=(1e-3, 2.0), advice=SECONDS)
-        )
+        tsl = check_samples(tsl, "tsl", "s", usual=(1e-3, 2.0), advice=SECONDS)
+        self.tsl = check_different(tsl, "tsl", "s", "durations")
         if tr is not None:
-            each = self._for_each(tr)
+            n = len(self.tsl)
+            each = np.broadcast_to(check_for_each(tr, "tr", n, "spin locks"), n)
             each = check_samples(each, "tr", "s", usual=(1e-2, 60.0), advice=SECONDS)
             tr = self._check_recovery(each if np.ndim(tr) else float(each[0]))
         self.tr = tr
@@ -127,16 +133,6 @@ class SpinLock(ClosedFormModel):
             )
         self.t1 = None if t1 is None else check_relaxation(t1, "t1", T1)
         super().__init__([_T1RHO, *([T1] if t1 is None else [])], signal, noise, bounds)
-
-    def _for_each(self, tr):
-        """Return one repetition time for each lock."""
-        times, n = as_settings(tr, "tr"), len(self.tsl)
-        if times.shape not in ((), (n,)):
-            raise ValueError(
-                f"tr has shape {times.shape} for {n} spin locks; give one time, or one for "
-                f"each, ({n},)."
-            )
-        return np.broadcast_to(times, n)
 
     def _check_recovery(self, tr):
         """Return repetition times as given, one or one for each, if they hold the locks."""
@@ -160,13 +156,3 @@ class SpinLock(ClosedFormModel):
         tr = np.inf if self.tr is None else self.tr
         settings = [self.tsl, tr, self.flip_angle]
         return spin_lock, settings, {"T1rho": 0.0, "T1": self.t1 or 0.0}
-
-
-def _check_different(tsl):
-    """Return durations of locks, if at least two of them are different."""
-    if tsl.min() == tsl.max():
-        raise ValueError(
-            f"tsl is {tsl[0]:.4g} s in all samples, from which decay and M0 cannot both be "
-            "found; give at least two different durations."
-        )
-    return tsl

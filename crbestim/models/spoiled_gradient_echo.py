@@ -11,10 +11,16 @@ determine :math:`B_1^2 T_1`, not both factors (Helms et al., MRM 2008, doi
 
 import numpy as np
 
-from .._arrays import as_settings
 from .._options import check_flag
 from ..kernels.closed_forms import spoiled_echo
-from ._checks import ECHO_TIMES, RADIANS, SECONDS, check_echo_times, check_samples
+from ._checks import (
+    ECHO_TIMES,
+    RADIANS,
+    SECONDS,
+    check_echo_times,
+    check_for_each,
+    check_samples,
+)
 from ._closed_form import ClosedFormModel
 from ._tissue import T1, T2STAR, transmit_field
 
@@ -91,17 +97,10 @@ class SpoiledGradientEcho(ClosedFormModel):
 
     def _for_each(self, times, name):
         """Return one time for each flip angle, or None."""
-        n = len(self.alpha)
         if times is None:
             return None
-        times = as_settings(times, name)
-        if times.ndim == 0:
-            return np.full(n, times)
-        if len(times) != n:
-            raise ValueError(
-                f"{name} has {len(times)} values and alpha {n}; give one for each sample."
-            )
-        return times
+        n = len(self.alpha)
+        return np.broadcast_to(check_for_each(times, name, n, "flip angles"), n)
 
     @property
     def n_features(self):

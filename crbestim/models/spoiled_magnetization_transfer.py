@@ -15,7 +15,7 @@ from .._options import check_choice, check_flag, check_number
 from ..kernels.saturated_echo import saturated_echo
 from ..parameters import Parameter, truncated_normal
 from ._absorption import LOG_LINES, absorption_table
-from ._checks import RADIANS, SECONDS, check_samples
+from ._checks import RADIANS, SECONDS, check_for_each, check_samples
 from ._closed_form import ClosedFormModel
 from ._tissue import M0S, R1, R1F, R1S, R2F, RX, semi_solid_t2, transmit_field
 
@@ -167,15 +167,8 @@ class SpoiledMagnetizationTransfer(ClosedFormModel):
 
     def _for_each(self, values, name):
         """Return one number for each offset."""
-        values, n = as_settings(values, name), len(self.offsets)
-        if values.ndim == 0:
-            return np.full(n, values)
-        if values.shape != (n,):
-            raise ValueError(
-                f"{name} has shape {values.shape} for {n} offsets; give one number, or one "
-                f"for each offset, ({n},)."
-            )
-        return values
+        n = len(self.offsets)
+        return np.broadcast_to(check_for_each(values, name, n, "offsets"), n)
 
     def _check_times(self):
         """Refuse pulses that have no duration, or that do not fit into TR."""

@@ -246,7 +246,7 @@ def test_an_acquisition_cannot_be_changed():
         ),
         (
             lambda: SpoiledGradientEcho(ALPHA, [0.02, 0.03]),
-            "tr has 2 values and alpha 6; give one for each sample",
+            r"tr has shape \(2,\) for 6 flip angles; give one number, or one for each",
         ),
         (lambda: SpoiledGradientEcho([0.1, 0.2], [0, 0.1]), "tr is 0 s; give repetition"),
         (
@@ -255,7 +255,7 @@ def test_an_acquisition_cannot_be_changed():
         ),
         (
             lambda: SpoiledGradientEcho(ALPHA, 0.02, te=TE),
-            "te has 12 values and alpha 6; give one for each sample",
+            r"te has shape \(12,\) for 6 flip angles; give one number, or one for each",
         ),
         (
             lambda: SpoiledGradientEcho(ALPHA, 0.02, te=2e-3),
@@ -310,7 +310,7 @@ def test_an_acquisition_cannot_be_changed():
         ),
         (
             lambda: SpinLock(TSL, tr=[1.0, 2.0]),
-            r"tr has shape \(2,\) for 6 spin locks; give one time, or one for each, \(6,\)",
+            r"tr has shape \(2,\) for 6 spin locks; give one number, or one for each, \(6,",
         ),
         (
             lambda: SpinLock(TSL, flip_angle=20.0),
