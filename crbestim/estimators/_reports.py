@@ -200,6 +200,8 @@ def warn_at_bounds(
             n = int((counted[:, k] & rows_there).sum())
             n_any = int((at_bound[rows, k] & rows_there).sum())
             is_most = is_search and share * n_any > _MOSTLY * max(len(data), _LEAST_MANY)
+            # A nominal B1, where its bounds may end, is what most voxels can have.
+            is_most &= not (end == 1 and parameter.unit == "1")
             if n or is_most:
                 told = n if n else n_any
                 number = told if share == 1 else f"about {round(share * told)}"

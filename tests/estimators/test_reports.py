@@ -10,7 +10,12 @@ from crbestim import CRBRegressor, DictionaryRegressor, NLLSRegressor, OneStepRe
 from crbestim._warnings import ignored
 from crbestim.exceptions import AtBoundWarning, LowSignalWarning, NoiseLevelWarning
 from crbestim.metrics import bias_variance
-from crbestim.models import InversionRecovery, MonoExponential, SpoiledGradientEcho
+from crbestim.models import (
+    InversionRecovery,
+    MonoExponential,
+    MultiEchoSpinEcho,
+    SpoiledGradientEcho,
+)
 
 TE = 0.012 * np.arange(1, 9)
 MODEL = MonoExponential(TE, signal="magnitude")
@@ -203,3 +208,17 @@ def test_most_voxels_at_a_bound_are_told_whatever_the_data_determine():
             reg.predict(many)
     few = np.concatenate([air[:60], decays([0.06] * 200, sigma=12.0)])
     assert not any("most" in t for t in said(lambda: reg.predict(few), AtBoundWarning))
+
+
+def test_a_nominal_b1_is_no_bound_that_most_voxels_must_not_reach():
+    model = MultiEchoSpinEcho(TE)
+    rng = np.random.default_rng(1)
+    truth = np.column_stack([np.linspace(0.05, 0.1, 300), np.ones(300), np.full(300, 1e3)])
+    X = model.signal(truth) + 10 * rng.standard_normal((300, 8))
+    reg = NLLSRegressor(model).fit(X)
+    ends = reg.fit_voxels(X, sigma=10.0).at_bound[:, 1]
+    X = np.concatenate([X, X[ends]])
+    assert 2 * ends.sum() > 0.6 * len(X)
+    assert not any(
+        "most" in t for t in said(lambda: reg.predict(X, sigma=10.0), UserWarning)
+    )
