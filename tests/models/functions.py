@@ -22,7 +22,11 @@ def of_one(theta):
     return fraction * np.exp(-slow * TIMES) + (1 - fraction) * decay
 
 
-compiled = numba.njit(of_one)
+@numba.njit
+def compiled(theta):
+    fraction, slow, fast = theta
+    decay = np.exp(-(fast + 9j) * TIMES)
+    return fraction * np.exp(-slow * TIMES) + (1 - fraction) * decay
 
 
 def of_tensor(theta):
