@@ -1,5 +1,8 @@
 """Predictions for data that are larger than memory, block by block."""
 
+from functools import lru_cache
+from uuid import uuid4
+
 import numpy as np
 
 from .._optional import import_optional
@@ -59,7 +62,8 @@ def predict_blocks(
     Warns
     -----
     UserWarning
-        What ``predict`` warns of, with the counts of the first block that it concerns.
+        What ``predict`` warns of, with the counts of the first block that it concerns; with
+        a dask array, once in each process that maps its chunks.
 
     Examples
     --------
@@ -142,6 +146,7 @@ def _lazily(estimator, X, known, sigma):
         *others,
         # One task of its own, on which those of all chunks depend.
         estimator=dask.delayed(estimator, traverse=False),
+        call=uuid4().hex,
         chunks=(X.chunks[0], (estimator.n_outputs_,)),
         dtype=float,
         meta=np.empty((0, 0)),
@@ -149,7 +154,19 @@ def _lazily(estimator, X, known, sigma):
     )
 
 
-def _of_chunk(X, known=None, *, estimator, **options):
+def _of_chunk(X, known=None, *, estimator, call, **options):
     options |= {} if known is None else {"known": known}
-    with one_thread():
-        return _estimates(estimator, X, **options)
+    with one_thread(), collected() as told:
+        y = _estimates(estimator, X, **options)
+    earlier = _told_in(call)
+    for text, category in told:
+        if category not in earlier:
+            earlier.add(category)
+            warn(text, category, stacklevel=2)
+    return y
+
+
+@lru_cache(maxsize=64)
+def _told_in(call):
+    """Return what chunks of a call have warned of in this process, to be added to."""
+    return set()

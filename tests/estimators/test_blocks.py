@@ -120,6 +120,17 @@ def test_blocks_warn_once(data):
     assert caught[0].filename == __file__
 
 
+def test_chunks_of_dask_warn_once_a_call(data):
+    da = pytest.importorskip("dask.array")
+    hasty = NLLSRegressor(MODEL, max_iter=1).fit(*data)
+    X = da.from_array(data[0], chunks=(50, -1))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            predict_blocks(hasty, X, sigma=0.01).compute(scheduler="synchronous")
+    assert [w.category for w in caught] == 2 * [ConvergenceWarning]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
