@@ -206,8 +206,8 @@ def warn_of_no_success(progress, loss, stacklevel=4):
     warn(
         f"the network has not learned: after {n} epochs its validation loss is "
         f"{best:.3g}, and {rival}; train for longer (max_iter, n_iter_no_change, "
-        "max_time), with more fingerprints, or at another learning_rate_init, and look "
-        "for outliers",
+        "max_time), with more fingerprints, or at another learning_rate_init, look for "
+        "outliers, or, with a model, refine its estimates by OneStepRegressor",
         ConvergenceWarning,
         stacklevel=stacklevel + 1,
     )
