@@ -5,11 +5,9 @@ it out. One that learns it knows more than data of any scale tell, and its error
 this amplitude alone.
 """
 
-import warnings
-
 import numpy as np
 
-from .._warnings import warn
+from .._warnings import all_ignored, warn
 from ..parameters import wrapped_error
 
 # Change of estimates, in standard deviations of the bound, from which on they depend on it.
@@ -28,8 +26,7 @@ def warn_of_scale(noisy, estimator, name, n_signals=None, stacklevel=3):
     if not noisy.model.has_factor or not _is_same(noisy.theta, column):
         return
     X, factor = next(iter(noisy))[:n_signals], _factor(noisy, column)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with all_ignored():
         here, there = (noisy.predict(estimator, x) for x in (X, factor * X))
         if column is not None:
             there[:, column] /= factor
