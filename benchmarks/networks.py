@@ -47,6 +47,8 @@ from crbestim.models import (
     MTsat,
     MultiEchoSpinEcho,
     PhaseCycledSSFP,
+    SaturationRecovery,
+    SpinLock,
     SpoiledGradientEcho,
     SpoiledMagnetizationTransfer,
 )
@@ -104,6 +106,8 @@ PROBLEMS = {
     "mp2rage": lambda: MP2RAGE([0.8, 2.7], 7e-3, 6.0, np.deg2rad([4.0, 5.0]), 160),
     "mtsat": lambda: MTsat(np.deg2rad([6.0, 6.0, 21.0]), 0.025),
     "saturation": saturation,
+    "saturation-recovery": lambda: SaturationRecovery(np.geomspace(0.05, 4, 10)),
+    "spin-lock": lambda: SpinLock([0.0, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1]),
     "double-angle": lambda: DoubleAngle(np.pi / 3),
     "actual-flip-angle": lambda: ActualFlipAngle(np.pi / 3, [0.02, 0.1]),
     "bloch-siegert": lambda: BlochSiegert(10e-6, kbs=74e8),
