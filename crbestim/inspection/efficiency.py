@@ -249,6 +249,11 @@ class EfficiencyDisplay:
         -------
         EfficiencyDisplay
             The display.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit together, or there are fewer than two realizations.
         """
         truth, crb = _check_truth(y_true, crb, model)
         moments = as_reals(mean, "mean"), as_reals(std, "std")
