@@ -23,6 +23,9 @@ _HIDES = 1e-12
 # In units of the accuracy of the Jacobian: the largest pivot of a column that depends on
 # others, and the largest coefficients that count as zero, the last for columns left out.
 _INDISTINCT, _LEANS, _LEANS_ON_NOTHING = 1e3, 32.0, 2.0
+# Of a phase reference: rounds of its search, main directions and rows that it takes at
+# most, and the square of a product with a signal of unit norm below which it is small.
+_N_ROUNDS, _MOST_AXES, _MOST_ROWS, _SMALL_SHARE = 50, 32, 10_000, 1e-3
 
 
 def norms(X):
@@ -31,6 +34,39 @@ def norms(X):
     largest = np.where(largest > 0, largest, 1.0)
     with np.errstate(over="ignore"):
         return largest * np.linalg.norm(X / largest[:, None], axis=1)
+
+
+@one_blas_thread
+def phase_reference(X):
+    """Return a vector whose inner product fixes the phases of signals.
+
+    A phase that is fixed by a vanishing product is that of the noise, and jumps between
+    signals that are alike. The main direction of signals, which maximizes the mean square
+    of their products, can be orthogonal to some; the one here maximizes the mean
+    logarithm of the squares, from there on.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), complex
+        Signals; their complex factors have no effect, and rows of zeros do not count.
+
+    Returns
+    -------
+    ndarray of shape (n_features,)
+        The vector, of unit norm.
+    """
+    norm = np.linalg.norm(X, axis=1, keepdims=True)
+    rows = X / np.where(norm > 0, norm, 1.0)
+    axes = np.linalg.eigh(rows.T @ rows.conj())[1][:, : -_MOST_AXES - 1 : -1]
+    some = rows[:: 1 + len(rows) // _MOST_ROWS] @ axes.conj()
+    vector = np.eye(1, axes.shape[1], dtype=complex)[0]
+    for _ in range(_N_ROUNDS):
+        products = some @ vector.conj()
+        weight = 1 / (np.abs(products) ** 2 + _SMALL_SHARE)
+        pull = (weight * products.conj()) @ some
+        vector = vector + pull / (np.linalg.norm(pull) or 1.0)
+        vector = vector / np.linalg.norm(vector)
+    return axes @ vector
 
 
 @one_blas_thread

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._linear_algebra import phase_reference
 from .._threads import one_blas_thread
 from ..bounds import crb_from_jacobian
 from ..kernels.products import row_products
 from ..models import SignalModel
-from ..models.base import main_direction
 
 _RANK_TOLERANCE = 1e-10
 
@@ -201,10 +201,10 @@ def joined(y, known):
 
 
 def _reference(X):
-    """Return the conjugate of the main direction of X over X's rms component along it."""
+    """Return the conjugate of the phase reference of X over X's rms component along it."""
     if not X.any():
         raise ValueError("X is zero everywhere: there is nothing to learn from.")
-    vector = main_direction(X).conj()
+    vector = phase_reference(X).conj()
     return vector / np.sqrt(np.mean(np.abs(X @ vector) ** 2))
 
 

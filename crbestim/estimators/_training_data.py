@@ -6,12 +6,11 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .._deadline import affordable
-from .._linear_algebra import norms
+from .._linear_algebra import norms, phase_reference
 from .._validation import check_sample_weight, n_samples_of, some_rows
 from .._warnings import warn
 from ..bounds import implied_snr, noise_of_signals, signal_and_bound
 from ..least_squares.driver import evenly_spaced
-from ..models.base import main_direction
 from ..network.arrays import KnownInputs, Network, unit_amplitude
 from ..noise import noise_of, noise_of_data
 
@@ -223,7 +222,7 @@ def new_network(estimator, X, y, known):
         size = norms(X)
         offset[column], scale[column] = 0.0, (y[:, column] / size).mean()
         X = X / size[:, None]
-    reference = main_direction(X) if is_complex else X.mean(axis=0)
+    reference = phase_reference(X) if is_complex else X.mean(axis=0)
     known_periods = [parameter.period for parameter in estimator._known_parameters]
     return Network(
         hidden_layer_sizes=layers_of(estimator.hidden_layer_sizes, y.shape[1]),

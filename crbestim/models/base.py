@@ -675,28 +675,6 @@ def without_amplitude(values, column):
     return values if column is None else np.delete(values, column, axis=1)
 
 
-@one_blas_thread
-def main_direction(X):
-    """Return the leading right singular vector of the rows of X, each of unit norm.
-
-    It does not depend on the complex factors of the rows, so that an inner product with it
-    fixes their phases.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features), complex
-        Signals; rows of zeros do not count.
-
-    Returns
-    -------
-    ndarray of shape (n_features,)
-        The vector, of unit norm.
-    """
-    norm = np.linalg.norm(X, axis=1, keepdims=True)
-    rows = X / np.where(norm > 0, norm, 1.0)
-    return np.linalg.eigh(rows.T @ rows.conj())[1][:, -1]
-
-
 def _hook_of(signal):
     """Return what a public `signal` runs, or None if it is a user's own method."""
     owner, hook = getattr(signal, "_runs", (None, None))
