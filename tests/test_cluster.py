@@ -91,7 +91,8 @@ def test_results_are_those_of_one_process(client):
 
 def test_a_search_over_networks(client, capsys):
     X, y = make_fingerprints(MODEL, 40, random_state=0)
-    network = CRBRegressor(MODEL, hidden_layer_sizes=(4,), max_iter=1, random_state=0)
+    options = dict(hidden_layer_sizes=(4,), max_iter=2, min_fingerprints=0)
+    network = CRBRegressor(MODEL, **options, random_state=0)
     search = GridSearchCV(network, {"n_jobs": [2]}, cv=2, refit=False)
     expected = search.fit(X, y).cv_results_
     with parallel_config(backend="dask", verbose=10):

@@ -1,16 +1,12 @@
-"""Training data of CRBRegressor: scales, signals and their bounds, in the time there is."""
+"""Training data of CRBRegressor: scales, signals and their bounds, and steps to take."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
-from .._deadline import affordable
 from .._linear_algebra import norms, phase_reference
 from .._validation import check_sample_weight, n_samples_of, some_rows
-from .._warnings import warn
 from ..bounds import implied_snr, noise_of_signals, signal_and_bound
-from ..least_squares.driver import evenly_spaced
 from ..network.arrays import KnownInputs, Network, unit_amplitude
 from ..noise import noise_of, noise_of_data
 
@@ -25,14 +21,12 @@ _FEW_OUTPUTS, _SMALL, _LARGE = 4, (64,) * 6, (128,) * 10
 # Highest learning rate, and the rate times the width of the widest layer.
 _HIGHEST_RATE, _RATE_TIMES_WIDTH = 0.01, 0.64
 # Fingerprints in a batch at most; at least, and steps of an epoch in between, with fresh
-# noise in every batch or without. Steps of an epoch with fresh noise, at least, and at most
-# for each bit that a fingerprint tells.
+# noise in every batch or without. Steps of an epoch with fresh noise: at least; at least
+# over the square of the bits that a fingerprint tells about a parameter; and at most for
+# each bit that it tells about all of them.
 _LARGEST_BATCH = 1024
 _BATCHES = {True: (512, 40), False: (32, 100)}
-_LEAST_STEPS, _STEPS_PER_BIT = 12, 2
-# Shares of the time of a fit: at most for simulation, and at least for calibration. Rows
-# that are simulated whatever they take.
-_SIMULATION, _CALIBRATION, _LEAST_ROWS = 1 / 3, 0.1, 1024
+_LEAST_STEPS, _STEPS_PER_SQUARE, _STEPS_PER_BIT = 12, 0.5, 2
 
 
 @dataclass(frozen=True)
@@ -81,6 +75,28 @@ class TrainingData:
             bound = crb * own[:, None] ** 2
         snr = own if self.snr is None else np.array(self.snr)
         return self._drawing(model, signals, y, self._precision(y, bound), known, snr)
+
+    def simulated_with(self, between, model_at, y, crb, known):
+        """Return the same, with rows between those given; `crb` is that of the latter.
+
+        To rows between others, a bound that is not the model's own hands down its ratio to
+        that, the greater one of both. ``model_at(known)`` returns the model.
+        """
+        if not len(between):
+            return self.simulated(model_at(known), y, crb, known)
+        all_y, all_known = between.joined(y), between.joined(known)
+        model = model_at(all_known)
+        if crb is None:
+            return self.simulated(model, all_y, None, all_known)
+        given, options = self.simulated(model_at(known), y, crb, known)
+        levels = replace(self, snr=(given["snr"].min(), given["snr"].max()))
+        arrays, _ = levels.simulated(model, all_y, None, all_known)
+        own = arrays["precision"]
+        ratio = np.ones_like(given["precision"])
+        np.divide(given["precision"], own[: len(y)], out=ratio, where=own[: len(y)] > 0)
+        precision = given["precision"], own[len(y) :] * between.least(ratio)
+        changed = dict(precision=np.concatenate(precision), snr=given["snr"])
+        return arrays | changed, options
 
     def _simulated_at_levels(self, model, y, crb, known):
         """Return the same for noise that depends on the signal, with bounds at levels."""
@@ -237,73 +253,13 @@ def new_network(estimator, X, y, known):
     )
 
 
-def split_rows(n_samples, validation_fraction, rng):
-    """Return rows to train on, and rows held out; `validation_fraction` may be None."""
-    if validation_fraction is None:
-        return np.arange(n_samples), np.arange(0)
-    order = rng.permutation(n_samples)
-    n_held_out = int(np.ceil(validation_fraction * n_samples))
-    if n_held_out >= n_samples:
-        raise ValueError(
-            f"n_samples = {n_samples} sample"
-            f"{'s' if n_samples > 1 else ''} leaves none to train on after "
-            f"validation_fraction={validation_fraction}; give more, or "
-            "early_stopping=False."
-        )
-    return order[n_held_out:], order[:n_held_out]
-
-
-def rows_in_time(make, parts, kinds, deadline):
-    """Return as many rows of each part as ``make(rows, kind)`` can make sets of in time.
-
-    The same share of all parts, but no less than _LEAST_ROWS of each.
-    """
-    if np.isinf(deadline.seconds):
-        return parts
-    share, n_left = 1.0, sum(len(rows) for rows in parts)
-    for rows, kind in zip(parts, kinds, strict=True):
-        if not len(rows):
-            continue
-
-        def work(k, rows=rows, kind=kind):
-            make(rows[evenly_spaced(len(rows), k)], kind)
-
-        seconds = deadline.at(_SIMULATION).left * len(rows) / n_left
-        n = affordable(work, len(rows), seconds, _LEAST_ROWS)
-        share = min(share, n / len(rows))
-        n_left -= len(rows)
-    n = [max(round(share * len(rows)), min(len(rows), _LEAST_ROWS)) for rows in parts]
-    kept = [rows[evenly_spaced(len(rows), k)] for rows, k in zip(parts, n, strict=True)]
-    n_kept, n = (sum(len(rows) for rows in part) for part in (kept, parts))
-    if n_kept < n:
-        warn(
-            f"max_time={deadline.seconds:g} leaves time to simulate {n_kept} of {n} rows, "
-            "and training does without the others; raise max_time",
-            ConvergenceWarning,
-            stacklevel=6,
-        )
-    return kept
-
-
-def training_deadline(deadline, model):
-    """Return when training must end; warn if that is before it begins."""
-    ends = deadline if model is None else deadline.at(1 - _CALIBRATION)
-    if ends.is_over:
-        warn(
-            f"max_time={deadline.seconds:g} is over before training begins, and the "
-            "network took a single step; raise max_time",
-            ConvergenceWarning,
-            stacklevel=5,
-        )
-    return ends
-
-
-def pace_of(estimator, loss, train, n_samples, repeats):
+def pace_of(estimator, loss, train, repeats):
     """Return the settings of the training loop that say how many steps it takes, how far.
 
     Fingerprints with fresh noise may be repeated in an epoch, if `repeats`.
     """
     arrays, drawing = train
+    n_samples = len(arrays["targets"])
     draws_noise = repeats and "snr" in arrays
     information = information_of(arrays, loss, drawing.get("scale_precision", False))
     pace = batches_of(estimator.batch_size, n_samples, draws_noise, information)
@@ -319,25 +275,28 @@ def batches_of(batch_size, n_samples, draws_noise, information):
     size = int(np.clip(n_samples // n_steps, smallest, _LARGEST_BATCH))
     if not draws_noise:
         return dict(batch_size=size, least_steps=1, most_steps=np.inf)
-    most = max(_LEAST_STEPS, _STEPS_PER_BIT * information)
-    return dict(batch_size=size, least_steps=_LEAST_STEPS, most_steps=most)
+    bits, total = information[information > 0], information.sum()
+    of_one = bits.mean() if 0 < total < np.inf else 0.0
+    least = max(_LEAST_STEPS, round(_STEPS_PER_SQUARE * of_one**2))
+    most = max(least, _STEPS_PER_BIT * total)
+    return dict(batch_size=size, least_steps=least, most_steps=most)
 
 
 def information_of(arrays, loss, scale_precision=False):
-    """Return how many bits a fingerprint tells about its parameters, at the least noise.
+    """Return how many bits a fingerprint tells about each parameter, at the least noise.
 
-    That is the binary logarithm of the spread of each parameter over its standard deviation
-    in a typical fingerprint, the sum of all; infinite if the loss does without the bound.
+    That is the binary logarithm of the spread of the parameter over its standard deviation
+    in a typical fingerprint; infinite if the loss does without the bound.
     """
-    if not loss.uses_bound:
-        return np.inf
     targets, precision = arrays["targets"], arrays["precision"]
+    if not loss.uses_bound:
+        return np.full(targets.shape[1], np.inf)
     if precision.ndim == 3:
         precision = precision[:, -1]
     if scale_precision:
         precision = precision * np.max(arrays["snr"]) ** 2
     ratio = targets.var(axis=0) * np.median(precision, axis=0)
-    return 0.5 * float(np.log2(1 + ratio).sum())
+    return 0.5 * np.log2(1 + ratio)
 
 
 def target_scales(model, y):

@@ -9,7 +9,6 @@ from sklearn.utils import check_random_state
 from .._deadline import Deadline
 from .._validation import JOBS, CallbackSupportMixin, Interval, StrOptions, fit_context
 from ..network.losses import LOSSES, Loss, make_loss
-from ..noise import check_snr
 from ._base import BoundedRegressor, rows_of, undone_by_errors
 from ._calibration import (
     calibrate_whatever_comes,
@@ -20,14 +19,12 @@ from ._calibration import (
 from ._intervals import IntervalMixin
 from ._reports import warn_of_predictions, warn_of_sigma
 from ._residuals import analyze_residuals
-from ._scores import assumed_noise, bound_of
 from ._training import (
     check_first_part,
     check_gaps,
     check_output_weights,
     check_same_network,
     check_settings,
-    check_something_counts,
     check_targets_inside_bounds,
     epoch_reporter,
     raise_interrupt,
@@ -35,16 +32,13 @@ from ._training import (
     warn_of_no_success,
 )
 from ._training_data import (
-    TrainingData,
     at_one_amplitude,
     distinct_rows,
     new_network,
     pace_of,
-    rows_in_time,
-    split_rows,
-    training_deadline,
     without_weightless,
 )
+from ._training_sets import split_rows, training_deadline, training_sets
 
 # Simulated voxels per noise level in the calibration by `fit` and by `partial_fit`.
 _N_PROBES, _N_PARTIAL_PROBES = 4096, 256
@@ -111,6 +105,11 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
     resample_noise : bool, default=True
         Whether to draw fresh noise in every epoch, which needs a model; otherwise the
         network learns from X as given.
+    min_fingerprints : int, default=2048
+        Fingerprints to train on, with fresh noise. If X has fewer, and three or more
+        columns of y and `known` vary, ``fit`` simulates others, of parameters on the lines
+        between those of y and of their nearest neighbours, but at most three for each row
+        of X. 0 trains on the rows of X alone. Rows that are held out are always those of X.
     alpha : float, default=1e-4
         Weight decay.
     batch_size : int or "auto", default="auto"
@@ -125,14 +124,16 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         epochs, or over `max_time` if that ends first; "constant" keeps the rate.
     max_iter : int, default=100
         Maximum number of epochs. One goes through all rows. With fresh noise and
-        ``batch_size="auto"``, it has 12 steps at least, several times through a few rows;
-        and two steps at most for each bit that a fingerprint tells about its parameters,
-        through a random part of many rows.
+        ``batch_size="auto"``, it goes through few rows several times, for 12 steps at
+        least, or for half the square of the bits that a fingerprint tells about a
+        parameter (the mean of all); and through a random part of many rows, for two steps
+        at most for each bit that it tells about all parameters.
     max_time : float, default=None
         Maximum time of ``fit``, in s, from its call to its return: simulation of the clean
         signals of X and their bounds, up to a third of it; training; and calibration of
         standard deviations, for which a tenth is kept. If time is short, fewer rows are
-        simulated, with a warning, and fewer voxels calibrate. At least 1024 rows, one step
+        simulated, those between others first, those of X with a warning, and fewer voxels
+        calibrate. At least 1024 rows, one step
         and 64 voxels are worked on, whatever they take. A fit that it cuts short depends
         on the speed of the machine.
     early_stopping : bool, default=True
@@ -222,6 +223,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         "noise_std": [None, _POSITIVE],
         "snr": [None, _POSITIVE, "array-like"],
         "resample_noise": ["boolean"],
+        "min_fingerprints": [Interval(Integral, 0, None, closed="left")],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate_init": [StrOptions({"auto"}), _POSITIVE],
@@ -255,6 +257,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         noise_std=None,
         snr=None,
         resample_noise=True,
+        min_fingerprints=2048,
         alpha=1e-4,
         batch_size="auto",
         learning_rate_init="auto",
@@ -284,6 +287,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         self.noise_std = noise_std
         self.snr = snr
         self.resample_noise = resample_noise
+        self.min_fingerprints = min_fingerprints
         self.alpha = alpha
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
@@ -523,7 +527,8 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         X, y, _, known, _ = data
         fraction = self.validation_fraction if holds_out else None
         rows = split_rows(len(X), fraction, self._random_state)
-        rows, (train, held_out) = self._training_sets(loss, data, rows, deadline)
+        n_least = self.min_fingerprints if repeats else 0
+        rows, (train, held_out) = training_sets(self, loss, data, rows, n_least, deadline)
         train_rows, held_rows = rows
         snr = train[0].get("snr", np.full(1, np.nan))
         self.snr_range_ = float(snr.min()), float(snr.max())
@@ -541,7 +546,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
             rng=self._random_state,
             n_jobs=self.n_jobs,
             alpha=self.alpha,
-            **pace_of(self, loss, train, len(train_rows), repeats),
+            **pace_of(self, loss, train, repeats),
             deadline=training_deadline(deadline, self.model),
             n_iter_no_change=self.n_iter_no_change,
             tol=self.tol,
@@ -554,35 +559,6 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         given = y[probes], rows_of(known, probes), deadline, progress
         self.apparent_snr_range_, self.std_factors_ = calibrate_whatever_comes(self, *given)
         raise_interrupt(self, progress)
-
-    def _training_sets(self, loss, data, parts, deadline):
-        """Return the rows of both sets, and clean signals or signals as measured."""
-        recipe = TrainingData(
-            network=self.network_,
-            loss=loss,
-            target_variance=self.target_variance_,
-            noise_std=assumed_noise(self),
-            snr=None if self.snr is None else check_snr(self.snr),
-        )
-
-        def make(rows, is_simulated):
-            X, y, crb, known, weight = (rows_of(array, rows) for array in data)
-            if is_simulated:
-                found = recipe.simulated(self._model_at(known), y, crb, known)
-            else:
-                noise = recipe.noise_std
-                bound = bound_of(self, y, crb, known, noise) if loss.uses_bound else None
-                found = recipe.measured(X, y, bound, known)
-            return found[0] | {"weights": weight}, found[1]
-
-        # Measured rows have a single noise realization, which does not show the bias.
-        kinds = self._simulates_X and self.resample_noise, loss.n_realizations > 1
-        rows = rows_in_time(make, parts, kinds, deadline)
-        train, held_out = (
-            make(*part) if len(part[0]) else None for part in zip(rows, kinds, strict=True)
-        )
-        check_something_counts(train, held_out, self._output_weights)
-        return rows, (train, held_out)
 
     def _store(self, progress):
         """Append the history of training to that of earlier training."""

@@ -4,9 +4,11 @@
    of its inner product with a reference signal. What follows sees the same numbers for
    x and c x, so the estimate does not depend on the factor c. A real signal with an
    amplitude is divided by its norm, and the amplitude is estimated in units of that.
-2. Whitening. A linear map gives the features of the training signals unit variance and
-   no correlation, noise included where it is known. Directions in which they do not vary,
-   or by far less than the noise, are left out.
+2. Whitening. Where the noise is known, a linear map turns the features of the training
+   signals to their principal axes, at one scale: the noise stays white, and the more an
+   axis tells, the larger its features. Otherwise it gives the features unit variance and
+   no correlation. Directions in which the signals do not vary, or by far less than the
+   noise, are left out.
 3. Trunk. Fully connected layers; those of equal width add to their input (residual
    connections).
 4. Head. One linear output per parameter, in units of its scale; a periodic parameter has
@@ -63,7 +65,10 @@ def align(x, reference, has_amplitude=False):
 def whitening_of(features, noise=0.0, n_exact=0):
     """Return the mean of features, and a linear map that whitens what is left.
 
-    A direction of variance a of the signals and b of the noise is divided by sqrt(a + b).
+    Of features with noise, it whitens the noise: it maps them to the principal axes of the
+    signals, all divided by the root of the mean variance, noise included. Signals whitened
+    in its place would give the many axes of which little is above the noise the weight of
+    the few that tell most. Features without noise it whitens themselves.
 
     Parameters
     ----------
@@ -88,8 +93,8 @@ def whitening_of(features, noise=0.0, n_exact=0):
         values, axes = torch.linalg.eigh(noisy.mT @ noisy / (noise * len(features)))
         tells = values > _SILENT
         tells[-1] = True
-        gains = (values[tells].clamp(min=0.0) + 1).rsqrt() / math.sqrt(noise)
-        maps.append(axes[:, tells] * gains)
+        variance = noise * (values[tells].clamp(min=0.0) + 1).mean()
+        maps.append(axes[:, tells] * variance.rsqrt())
     if exact.shape[1]:
         spread, size = exact.std(dim=0, correction=0), features.square().mean(dim=0).sqrt()
         scale = torch.where(spread > _CONSTANT * size[n_noisy:], 1 / spread, 0.0)

@@ -102,8 +102,9 @@ def test_no_time_at_all_is_told(clock, data, early_stopping):
     with pytest.warns(ConvergenceWarning, match="max_time=1e-06 is over before training"):
         reg.fit(X, y, crb=crb)
     assert reg.n_iter_ == 1
-    # All rows, and 64 of them at three levels of noise, after trials of 16.
-    assert clock.rows <= 500 + 3 * (16 + 16 + 64)
+    # All rows, none between them after two trials of 16, half of which count twice, and 64
+    # at three levels of noise, after trials of 16.
+    assert clock.rows <= 500 + 2 * 24 + 3 * (16 + 16 + 64)
     found, std = reg.predict(X, return_std=True)
     assert np.isfinite(found).all() and np.isfinite(std).all()
 

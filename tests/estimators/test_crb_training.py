@@ -7,11 +7,12 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from crbestim import CRBRegressor
 from crbestim.datasets import make_fingerprints
+from crbestim.estimators._between import Between
 from crbestim.estimators._reports import warn_of_predictions
 from crbestim.estimators._training_data import batches_of, information_of, rate_of
 from crbestim.exceptions import AtBoundWarning
 from crbestim.metrics import crb_loss
-from crbestim.models import MonoExponential
+from crbestim.models import BiExponential, MonoExponential
 from crbestim.network import Loss
 from crbestim.network.losses import CRBLoss, MSELoss
 from crbestim.noise import add_noise
@@ -154,10 +155,13 @@ def test_wider_layers_take_smaller_steps():
 def test_automatic_batches(model, fingerprints):
     for draws_noise, sizes in ((True, (512, 750, 1024)), (False, (32, 300, 1024))):
         for n, size in zip((10, 30_000, 10**6), sizes, strict=True):
-            steps = (12, 40.0) if draws_noise else (1, np.inf)
+            steps = (18, 48.0) if draws_noise else (1, np.inf)
             expected = dict(batch_size=size, least_steps=steps[0], most_steps=steps[1])
-            assert batches_of("auto", n, draws_noise, 20.0) == expected
-    assert batches_of("auto", 10, True, 3.0)["most_steps"] == 12
+            bits = np.array([0.0, 4.0, 4.0, 10.0, 6.0])
+            assert batches_of("auto", n, draws_noise, bits) == expected
+    for bits, steps in ((3.0, 12), (10.0, 50), (0.0, 12)):
+        expected = dict(batch_size=512, least_steps=steps, most_steps=steps)
+        assert batches_of("auto", 10, True, np.array([bits])) == expected
     measured = small(model, resample_noise=False, random_state=0)
     automatic = measured.fit(*fingerprints).loss_curve_
     assert automatic == measured.set_params(batch_size=32).fit(*fingerprints).loss_curve_
@@ -236,6 +240,7 @@ def test_warm_start_with_other_layers(model, fingerprints):
 def test_partial_fit_is_an_epoch_of_fit(model, fingerprints):
     X, y, crb = fingerprints
     options = dict(learning_rate="constant", early_stopping=False, batch_size=64)
+    options["min_fingerprints"] = 0
     whole = small(model, max_iter=1, **options).fit(X, y, crb=crb)
     part = small(model, **options).partial_fit(X, y, crb=crb)
     np.testing.assert_array_equal(whole.predict(X), part.predict(X))
@@ -451,20 +456,75 @@ def test_information_counts_bits_of_typical_rows():
     precision = np.tile(255 / spread**2 * [1.0, 0.0, 0.25], (101, 1))
     precision[0] = 1e30
     rows = dict(targets=targets, precision=precision, snr=np.array([1.0, 2.0]))
-    bits = 0.5 * np.log2([256, 1 + 255 / 4]).sum()
+    bits = 0.5 * np.log2([256, 1, 1 + 255 / 4])
     assert information_of(rows, CRBLoss()) == pytest.approx(bits)
     rows["precision"] = np.stack([np.zeros_like(precision), precision / 4], axis=1)
     assert information_of(rows, CRBLoss(), True) == pytest.approx(bits)
-    assert information_of(rows, MSELoss()) == np.inf
+    np.testing.assert_array_equal(information_of(rows, MSELoss()), [np.inf] * 3)
 
 
 def test_rows_almost_without_signal_do_not_set_the_noise_of_inputs():
     t2 = np.r_[np.linspace(0.04, 0.2, 90), np.full(10, 0.0012)][:, None]
     decay = MonoExponential(0.01 * np.arange(1, 13), bounds={"T2": (0.001, 1.0)})
-    gains = []
+    n_directions = []
     for y in (t2[:90], t2):
         X = add_noise(decay.signal(y), 100.0, np.random.default_rng(0))
         reg = small(decay, snr=100.0, max_iter=1, early_stopping=False).fit(X, y)
-        gains.append(np.linalg.norm(reg.weights_["whitening"], axis=0).max())
-    # Taken for the noise of all, theirs would lower the weight of what matters tenfold.
-    assert gains[1] > 0.9 * gains[0]
+        n_directions.append(reg.weights_["whitening"].shape[1])
+    # Taken for the noise of all, theirs would hide all directions but one.
+    assert n_directions[1] >= n_directions[0] > 1
+
+
+def test_a_small_set_is_filled_with_fingerprints_between(model, fingerprints):
+    X, y, crb = (part[:40] for part in fingerprints)
+
+    def estimates(**options):
+        return small(model, **options).fit(X, y, crb=crb).predict(X)
+
+    # At most three for each of the 36 rows that are not held out.
+    np.testing.assert_array_equal(estimates(), estimates(min_fingerprints=144))
+    for n in (0, 50):
+        assert not np.array_equal(estimates(), estimates(min_fingerprints=n))
+    given = estimates(resample_noise=False, min_fingerprints=0)
+    np.testing.assert_array_equal(estimates(resample_noise=False), given)
+
+
+def test_fingerprints_between_are_on_lines_to_neighbours():
+    rng = np.random.default_rng(0)
+    y = np.sort(rng.uniform(size=(50, 2)) * [1.0, 1.0], axis=1)
+    known = rng.uniform(size=(50, 1))
+    between = Between(y, known, 180, seed=0)
+    assert len(between) == 130 and len(Between(y, known, 1000, seed=0)) == 150
+    new, new_known = between.joined(y), between.joined(known)
+    np.testing.assert_array_equal(new[:50], y)
+    assert (new[:, 0] <= new[:, 1]).all() and not np.isin(new[50:, 0], y[:, 0]).any()
+    ends = np.hstack([y, known])
+    step = np.hstack([new, new_known])[50:] - ends[between.first]
+    line = ends[between.second] - ends[between.first]
+    np.testing.assert_allclose(step, between.share[:, None] * line, atol=1e-15)
+    spread = ends.std(axis=0)
+    distance = np.linalg.norm((ends[:, None] - ends) / spread, axis=2)
+    rank = distance.argsort(axis=1).argsort(axis=1)[between.first, between.second]
+    assert rank.min() == 1 and rank.max() == 4
+    weight = rng.uniform(size=50)
+    assert (between.least(weight) <= between.joined(weight)[50:] + 1e-15).all()
+    assert between.joined(None) is None
+    for n, least in ((50, 50), (1, 9)):
+        assert len(Between(y[:n], known[:n], least, seed=0)) == 0
+
+
+@pytest.mark.parametrize("signal", ["complex", "magnitude"])
+def test_a_given_bound_holds_between_the_rows_too(signal):
+    """A bound of the model is that of rows between; what it leaves out, they leave out."""
+    noise = "rician" if signal == "magnitude" else "gaussian"
+    model = BiExponential(0.01 * np.arange(1, 9), signal=signal, noise=noise)
+    X, y, crb = make_fingerprints(model, 60, snr=50, return_crb=True, random_state=0)
+    options = dict(max_iter=4, snr=50.0, early_stopping=False)
+    own = small(model, **options).fit(X, y).loss_curve_
+    given = small(model, **options).fit(X, y, crb=crb).loss_curve_
+    np.testing.assert_allclose(given, own, rtol=1e-3)
+    crb[:, 1] = np.inf
+    half = small(model, **options).fit(X, y, crb=crb)
+    weights = dict(output_weights={"T2short": 0.0})
+    without = small(model, **weights, **options).fit(X, y).loss_curve_
+    np.testing.assert_allclose(half.loss_curve_, without, rtol=1e-3)

@@ -39,7 +39,7 @@ MODELS = {
 KINDS = {
     **ESTIMATORS,
     "network": lambda model: CRBRegressor(
-        model, hidden_layer_sizes=(16, 16), batch_size=4, max_iter=2, random_state=0
+        model, hidden_layer_sizes=(16, 16), batch_size=4, max_iter=8, random_state=0
     ),
 }
 

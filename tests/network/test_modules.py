@@ -94,7 +94,7 @@ def test_constant_directions_are_left_out():
     torch.testing.assert_close(net(moved), net(features))
 
 
-def test_whitening_counts_known_noise_and_leaves_out_what_is_silent():
+def test_known_noise_stays_white_and_what_is_silent_is_left_out():
     generator = torch.Generator().manual_seed(0)
     unit = torch.randn(4000, 4, dtype=torch.float64, generator=generator)
     unit = torch.linalg.qr(unit - unit.mean(dim=0))[0] * math.sqrt(4000)
@@ -104,9 +104,12 @@ def test_whitening_counts_known_noise_and_leaves_out_what_is_silent():
     mean, whitening = whitening_of(features, 0.04, n_exact=1)
     assert whitening.shape == (5, 4)
     white = (features - mean) @ whitening
-    # With their noise, all directions have unit variance.
-    expected = torch.tensor([*signal[1:] / (signal[1:] + 0.04), 1.0])
-    torch.testing.assert_close(white.square().mean(dim=0), expected.double())
+    # With their noise, the three directions have unit variance in the mean.
+    scale = (signal[1:] + 0.04).mean()
+    expected = torch.tensor([*signal[1:] / scale, 1.0], dtype=torch.float64)
+    torch.testing.assert_close(white.square().mean(dim=0), expected)
+    noise = whitening[:4, :3].T @ whitening[:4, :3]
+    torch.testing.assert_close(noise, torch.eye(3, dtype=torch.float64) / scale)
     # With nothing but noise, one direction is left.
     assert whitening_of(1e-9 * features[:, :4], 0.04)[1].shape == (4, 1)
 
