@@ -56,8 +56,8 @@ class NLLSRegressor(IntervalMixin, BoundedRegressor):
 
     Without a model it learns a linear one from (y, X), the classical calibration of
     chemometrics, and inverts it by linear least squares, without bounds. Complex
-    signals are then divided by their component along the main direction of the
-    training data, so that the estimates do not depend on M0 either.
+    signals are then divided by their component along a direction to which none of the
+    training data are orthogonal, so that the estimates do not depend on M0 either.
 
     Parameters
     ----------
