@@ -28,7 +28,7 @@ class Between:
     n_rows : int
         How many rows there should be, with those between them. They are fewer if that is
         more than four times as many as are given, and none are added if a single row is
-        given, or less than three of the targets and known values vary.
+        given, or fewer than three of the targets and known values vary.
     seed : int
         Seed of neighbours and places.
     """
