@@ -181,7 +181,7 @@ def test_functions_of_the_script_that_runs_are_told(path):
         def own(X): return X
         save(FunctionTransformer(own), {str(path)!r})
     """
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-W", "default", "-c", code]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "UserWarning: __main__.own is defined in the script or notebook" in result.stderr
 
