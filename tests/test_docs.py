@@ -64,7 +64,7 @@ def drawn(theme):
 
 
 def test_the_figure_of_the_landing_page_says_what_is_so(figures):
-    _, errors = figures["measure"](figures["fitted"](max_iter=25), 8, 200)
+    _, errors = figures["measure"](figures["fitted"](max_iter=40), 8, 200)
     square, _, bound, least = ((bias**2 + sd**2).mean() for bias, sd in errors.values())
     assert least == pytest.approx(1, abs=0.15)
     assert least < bound < square / 2

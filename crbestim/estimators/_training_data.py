@@ -76,15 +76,16 @@ class TrainingData:
         snr = own if self.snr is None else np.array(self.snr)
         return self._drawing(model, signals, y, self._precision(y, bound), known, snr)
 
-    def simulated_with(self, between, model_at, y, crb, known):
-        """Return the same, with rows between those given; `crb` is that of the latter.
+    def simulated_with(self, added, model_at, y, crb, known):
+        """Return the same, with rows added to those given, of which `crb` is.
 
-        To rows between others, a bound that is not the model's own hands down its ratio to
-        that, the greater one of both. ``model_at(known)`` returns the model.
+        ``model_at(known)`` returns the model. Where `crb` is not the model's own bound,
+        that of an added row is scaled like it: by the greater one of the ratios of both
+        bounds in the two rows on whose line it lies.
         """
-        if not len(between):
+        if not len(added):
             return self.simulated(model_at(known), y, crb, known)
-        all_y, all_known = between.joined(y), between.joined(known)
+        all_y, all_known = added.joined(y), added.joined(known)
         model = model_at(all_known)
         if crb is None:
             return self.simulated(model, all_y, None, all_known)
@@ -94,7 +95,7 @@ class TrainingData:
         own = arrays["precision"]
         ratio = np.ones_like(given["precision"])
         np.divide(given["precision"], own[: len(y)], out=ratio, where=own[: len(y)] > 0)
-        precision = given["precision"], own[len(y) :] * between.least(ratio)
+        precision = given["precision"], own[len(y) :] * added.least(ratio)
         changed = dict(precision=np.concatenate(precision), snr=given["snr"])
         return arrays | changed, options
 

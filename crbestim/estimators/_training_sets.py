@@ -7,8 +7,8 @@ from .._deadline import affordable
 from .._warnings import warn
 from ..least_squares.driver import evenly_spaced
 from ..noise import check_snr
+from ._added_rows import AddedRows
 from ._base import rows_of
-from ._between import Between
 from ._scores import assumed_noise, bound_of
 from ._training import check_something_counts
 from ._training_data import TrainingData
@@ -37,10 +37,11 @@ def split_rows(n_samples, validation_fraction, rng):
 def training_sets(estimator, loss, data, parts, n_least, deadline):
     """Return the rows to train on and held out, and a set of each, or None.
 
-    Of clean signals to train on there are at least `n_least`, with those between rows.
+    Of clean signals to train on there are at least `n_least`, with rows that are added.
     """
     draws_noise = estimator._simulates_X and estimator.resample_noise
     adds_rows = draws_noise and n_least > len(parts[0])
+    limits = _limits(estimator) if adds_rows else None
     seed = estimator._random_state.randint(2**31 - 1) if adds_rows else 0
     recipe = TrainingData(
         network=estimator.network_,
@@ -59,10 +60,18 @@ def training_sets(estimator, loss, data, parts, n_least, deadline):
         if n_simulated is None:
             arrays, options = measured(X, y, crb, known)
             return arrays | {"weights": weight}, options
-        between = Between(y, known, n_simulated, seed)
+        added = AddedRows(y, known, limits, n_simulated, seed)
         given = estimator._model_at, y, crb, known
-        arrays, options = recipe.simulated_with(between, *given)
-        return arrays | {"weights": between.joined(weight)}, options
+        try:
+            arrays, options = recipe.simulated_with(added, *given)
+        except Exception as error:
+            if len(added):
+                error.add_note(
+                    f"Behind the {len(y)} rows to train on are {len(added)} that fit adds, "
+                    "between and beside them; min_fingerprints=0 adds none."
+                )
+            raise
+        return arrays | {"weights": added.joined_inside(weight)}, options
 
     # How many rows there should be of clean signals, or None for signals as measured: these
     # have a single noise realization, which does not show the bias.
@@ -75,6 +84,12 @@ def training_sets(estimator, loss, data, parts, n_least, deadline):
     )
     check_something_counts(train, held_out, estimator._output_weights)
     return rows, (train, held_out)
+
+
+def _limits(estimator):
+    """Return the bounds of targets and known values, one column for each."""
+    known = [parameter.bounds for parameter in estimator._known_parameters]
+    return np.vstack([estimator.model.bounds, *known]).T
 
 
 def training_deadline(deadline, model):
@@ -123,7 +138,7 @@ def _rows_in_time(make, parts, kinds, deadline):
 
 
 def _least_in_time(make, rows, n_least, deadline):
-    """Return how many rows, with those between them, there is time to make a set of.
+    """Return how many rows, with those that are added, there is time to make a set of.
 
     ``make(rows, n)`` makes one of n.
     """

@@ -105,11 +105,11 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
     resample_noise : bool, default=True
         Whether to draw fresh noise in every epoch, which needs a model; otherwise the
         network learns from X as given.
-    min_fingerprints : int, default=2048
-        Fingerprints to train on, with fresh noise. If X has fewer, and three or more
-        columns of y and `known` vary, ``fit`` simulates others, of parameters on the lines
-        between those of y and of their nearest neighbours, but at most three for each row
-        of X. 0 trains on the rows of X alone. Rows that are held out are always those of X.
+    min_fingerprints : int, default=6144
+        Fingerprints to train on, with fresh noise. If X has fewer, ``fit`` simulates more,
+        at most 15 for each row of X: of parameters on the lines between rows of y and their
+        nearest neighbours and, inside the model's bounds, a little beyond the ends of what
+        y spans. 0 trains on the rows of X alone. Rows that are held out are always of X.
     alpha : float, default=1e-4
         Weight decay.
     batch_size : int or "auto", default="auto"
@@ -132,14 +132,15 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         Maximum time of ``fit``, in s, from its call to its return: simulation of the clean
         signals of X and their bounds, up to a third of it; training; and calibration of
         standard deviations, for which a tenth is kept. If time is short, fewer rows are
-        simulated, those between others first, those of X with a warning, and fewer voxels
-        calibrate. At least 1024 rows, one step
-        and 64 voxels are worked on, whatever they take. A fit that it cuts short depends
-        on the speed of the machine.
+        added (`min_fingerprints`), then, with a warning, fewer of X are simulated, and
+        fewer voxels calibrate. At least 1024 rows, one step and 64 voxels are worked on,
+        whatever they take. A fit that it cuts short depends on the speed of the machine.
     early_stopping : bool, default=True
         Whether to hold out a part of the rows of X as given, keep the weights of the
-        epoch that does best on it, and stop when nothing improves. With the bias-reduced
-        loss, held-out rows are simulated instead.
+        epoch that does best on it, and stop when nothing improves. With fresh noise and a
+        rate that has fallen to zero, an epoch must do better than the last one by three
+        standard errors of the difference. With the bias-reduced loss, held-out rows are
+        simulated instead.
     validation_fraction : float, default=0.1
         Share of rows held out.
     n_iter_no_change : int, default=50
@@ -257,7 +258,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         noise_std=None,
         snr=None,
         resample_noise=True,
-        min_fingerprints=2048,
+        min_fingerprints=6144,
         alpha=1e-4,
         batch_size="auto",
         learning_rate_init="auto",

@@ -18,6 +18,9 @@ _PART = 512
 _BLOCK = 4096
 # Regularization of a linear regression on features of unit variance.
 _RIDGE = 1e-3
+# Share of the highest rate below which a rate has fallen to zero; groups of held-out rows
+# whose losses are compared, and standard errors up to which they differ by chance.
+_FALLEN, _N_GROUPS, _BY_CHANCE = 0.01, 100, 3.0
 # Time of an estimate, as a share of that of a step of training.
 _FORWARD = 0.3
 
@@ -135,9 +138,10 @@ class Trainer:
 
         Where nothing improves, a falling rate runs out within the epochs of patience, and
         a constant one ends training. With validation data, the network ends with the
-        weights of the best epoch, otherwise with those of the last. `on_epoch` is called
-        with each record; if it returns True, training ends. An interrupt ends it, too,
-        unless it comes before the end of the first epoch: then it is raised.
+        weights of the best epoch if it was better than the last by more than chance.
+        `on_epoch` is called with each record; if it returns True, training ends. An
+        interrupt ends it, too, unless it comes before the end of the first epoch: then it
+        is raised.
         """
         settings, progress = self.settings, self.progress
         progress.reference_loss = self._evaluate_references()
@@ -159,7 +163,7 @@ class Trainer:
                 if not progress.history:
                     raise
                 progress.interrupted = True
-        if progress.best_state is not None:
+        if progress.best_state is not None and not self._ends_best():
             self.network.load_state_dict(progress.best_state)
         self._check_finite(sum(p.detach().sum() for p in self.parameters), "sum of weights")
         return progress
@@ -253,21 +257,53 @@ class Trainer:
         Clean data get the same noise at each call. `estimate` maps features to scaled
         parameters; by default the network does.
         """
-        data, total, count = self.validation, 0.0, 0.0
+        total, count = 0.0, 0.0
 
         def loss_of(part):
             with torch.no_grad():
                 return self._loss(part, estimate)
 
-        if data is None:
-            return math.nan
-        device = data.signals.device
-        generator = torch.Generator(device).manual_seed(0)
-        for rows in torch.arange(len(data), device=device).split(_BLOCK):
-            batch = self._batch(data, rows, generator)
+        for batch in self._validation_batches():
             total += sum(self._map(loss_of, self._parts(batch)))
             count += self._count(batch)
         return float(total / count) if count > 0 else math.nan
+
+    def _validation_batches(self):
+        """Yield the validation data in blocks, clean ones with the same noise each time."""
+        if self.validation is None:
+            return
+        device = self.validation.signals.device
+        generator = torch.Generator(device).manual_seed(0)
+        for rows in torch.arange(len(self.validation), device=device).split(_BLOCK):
+            yield self._batch(self.validation, rows, generator)
+
+    def _ends_best(self):
+        """Return whether the last weights do no worse than the best ones, but for chance.
+
+        The lowest of a hundred losses of few rows is often that of an early epoch, whose
+        network does worse on all others. If noise is fresh, which leaves little to learn by
+        heart, and the rate has fallen to zero, the best weights must be better by more than
+        three times the standard error of the difference.
+        """
+        rate = self.progress.history[-1]["learning_rate"]
+        if self.train.snr is None or rate > _FALLEN * self.settings.learning_rate:
+            return False
+        best = deepcopy(self.network)
+        best.load_state_dict(self.progress.best_state)
+        excess = self._losses_of_groups(self.network) - self._losses_of_groups(best)
+        error = excess.std(correction=0) / len(excess) ** 0.5
+        return bool(excess.mean() <= _BY_CHANCE * error)
+
+    def _losses_of_groups(self, estimate):
+        """Return the losses of groups of validation data, as sums over their rows."""
+        size = math.ceil(len(self.validation) / _N_GROUPS) * self.loss.n_realizations
+        with torch.no_grad():
+            losses = [
+                self._loss(group, estimate)
+                for batch in self._validation_batches()
+                for group in zip(*(part.split(size) for part in batch), strict=True)
+            ]
+        return torch.stack(losses)
 
     def _evaluate_references(self):
         """Return the loss of the better of two plain estimates, on validation data.

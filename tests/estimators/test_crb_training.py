@@ -7,12 +7,12 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from crbestim import CRBRegressor
 from crbestim.datasets import make_fingerprints
-from crbestim.estimators._between import Between
+from crbestim.estimators._added_rows import AddedRows
 from crbestim.estimators._reports import warn_of_predictions
 from crbestim.estimators._training_data import batches_of, information_of, rate_of
 from crbestim.exceptions import AtBoundWarning
 from crbestim.metrics import crb_loss
-from crbestim.models import BiExponential, MonoExponential
+from crbestim.models import BiExponential, FunctionModel, MonoExponential
 from crbestim.network import Loss
 from crbestim.network.losses import CRBLoss, MSELoss
 from crbestim.noise import add_noise
@@ -475,45 +475,83 @@ def test_rows_almost_without_signal_do_not_set_the_noise_of_inputs():
     assert n_directions[1] > n_directions[0] > 1
 
 
-def test_a_small_set_is_filled_with_fingerprints_between(model, fingerprints):
+def test_a_small_set_is_filled_with_fingerprints(model, fingerprints):
     X, y, crb = (part[:40] for part in fingerprints)
 
     def estimates(**options):
         return small(model, **options).fit(X, y, crb=crb).predict(X)
 
-    # At most three for each of the 36 rows that are not held out.
-    np.testing.assert_array_equal(estimates(), estimates(min_fingerprints=144))
+    # At most 15 for each of the 36 rows that are not held out.
+    np.testing.assert_array_equal(estimates(), estimates(min_fingerprints=576))
     for n in (0, 50):
         assert not np.array_equal(estimates(), estimates(min_fingerprints=n))
     given = estimates(resample_noise=False, min_fingerprints=0)
     np.testing.assert_array_equal(estimates(resample_noise=False), given)
 
 
-def test_fingerprints_between_are_on_lines_to_neighbours():
+@pytest.fixture
+def rows():
+    """Two ordered targets and a known value, and limits of which the last is at hand."""
     rng = np.random.default_rng(0)
-    y = np.sort(rng.uniform(size=(50, 2)), axis=1)
-    known = rng.uniform(size=(50, 1))
-    between = Between(y, known, 180, seed=0)
-    assert len(between) == 130 and len(Between(y, known, 1000, seed=0)) == 150
-    new, new_known = between.joined(y), between.joined(known)
+    y, known = np.sort(rng.uniform(size=(50, 2)), axis=1), rng.uniform(size=(50, 1))
+    limits = np.array([[-1.0, -1.0, -1.0], [2.0, 2.0, known.max() + 0.02]])
+    return y, known, limits
+
+
+def test_fingerprints_are_added_on_lines_through_neighbours(rows):
+    y, known, limits = rows
+    added = AddedRows(*rows, 180, seed=0)
+    assert len(added) == 130 and len(AddedRows(*rows, 2000, seed=0)) == 750
+    new, new_known = added.joined(y), added.joined(known)
     np.testing.assert_array_equal(new[:50], y)
-    assert (new[:, 0] <= new[:, 1]).all() and not np.isin(new[50:, 0], y[:, 0]).any()
     ends = np.hstack([y, known])
-    step = np.hstack([new, new_known])[50:] - ends[between.first]
-    line = ends[between.second] - ends[between.first]
-    np.testing.assert_allclose(step, between.share[:, None] * line, atol=1e-15)
+    step = np.hstack([new, new_known])[50:] - ends[added.first]
+    line = ends[added.second] - ends[added.first]
+    np.testing.assert_allclose(step, added.share[:, None] * line, atol=1e-15)
     spread = ends.std(axis=0)
     distance = np.linalg.norm((ends[:, None] - ends) / spread, axis=2)
-    rank = distance.argsort(axis=1).argsort(axis=1)[between.first, between.second]
+    rank = distance.argsort(axis=1).argsort(axis=1)[added.first, added.second]
     assert rank.min() == 1 and rank.max() == 4
-    weight = rng.uniform(size=50)
-    assert (between.least(weight) <= between.joined(weight)[50:] + 1e-15).all()
-    assert between.joined(None) is None
-    for n, least in ((50, 50), (1, 9)):
-        assert len(Between(y[:n], known[:n], least, seed=0)) == 0
-    # Along two values that vary, there are no gaps to fill.
-    assert len(Between(y, None, 180, seed=0)) == 0
-    assert len(Between(y, 0 * known + 1.5, 180, seed=0)) == 0
+    assert -1 <= added.share.min() < -0.9 and 0.9 < added.share.max() <= 1
+    weight = np.random.default_rng(1).uniform(size=50)
+    new_weight = added.joined_inside(weight)[50:]
+    assert (added.least(weight) <= new_weight + 1e-15).all()
+    behind = added.share < 0
+    np.testing.assert_array_equal(new_weight[behind], weight[added.first][behind])
+    assert added.joined(None) is None
+    # A single row has no neighbour, and rows that are all the same no line.
+    for same in (np.s_[:1], np.zeros(9, int)):
+        assert len(AddedRows(y[same], known[same], limits, 180, seed=0)) == 0
+
+
+def test_added_fingerprints_go_a_little_beyond_the_ends(rows):
+    y, known, limits = rows
+    added = AddedRows(*rows, 1000, seed=0)
+    new = np.hstack([added.joined(y), added.joined(known)])
+    ends = np.sort(np.hstack([y, known]), axis=0)
+    assert (new[:, 0] <= new[:, 1]).all()
+    low, high = 2 * ends[0] - ends[3], 2 * ends[-1] - ends[-4]
+    high[2] = limits[1, 2]
+    assert (low - 1e-15 <= new).all() and (new <= high + 1e-15).all()
+    assert (new.min(axis=0) < ends[0]).all() and (new.max(axis=0) > ends[-1]).all()
+    # Where four rows and more share an end, nothing lies beyond.
+    y[:, 0] = y[:, 0].clip(0.1, 0.7)
+    new = AddedRows(*rows, 1000, seed=0).joined(y)
+    assert new[:, 0].min() == y[:, 0].min() and new[:, 0].max() == y[:, 0].max()
+
+
+def test_an_error_of_the_model_tells_of_added_fingerprints():
+    def signal(theta):
+        a, b = theta.T
+        if np.any(a + b > 1):
+            raise ValueError("a + b exceeds 1.")
+        return np.stack([1 + a, 1 + b, 1 + a * b], axis=-1)
+
+    model = FunctionModel(signal, ["a", "b"], [(0.0, 1.0)] * 2, vectorized=True)
+    y = 0.999 * np.random.default_rng(0).dirichlet([1, 1, 0.05], 60)[:, :2]
+    with pytest.raises(ValueError, match="a . b exceeds 1") as error:
+        small(model).fit(model.signal(y), y)
+    assert "54 rows to train on are 810 that fit adds" in "".join(error.value.__notes__)
 
 
 @pytest.mark.parametrize("signal", ["complex", "magnitude"])

@@ -179,6 +179,31 @@ def interrupt_at(monkeypatch, call):
     monkeypatch.setattr(training.Trainer, "_epoch", epoch)
 
 
+def test_last_weights_are_kept_if_best_ones_did_better_by_chance():
+    fresh = line(snr=torch.tensor([5.0]))
+    x = fresh.signals[::8]
+    noise = 0.2 * torch.randn(8, 1, generator=torch.Generator().manual_seed(0))
+    few = line(8, signals=x + noise, targets=2 * x)
+    opposite = line(targets=-fresh.targets)
+
+    def losses(train, held_out, **changes):
+        loop, progress = run(train, held_out, max_iter=60, **changes)
+        last = progress.history[-1]["validation_loss"]
+        assert progress.best_loss < last
+        return progress.best_loss, last, loop.evaluate()
+
+    # The last weights are for the true slope, as all noise says, and not for eight rows.
+    best, last, chosen = losses(fresh, few)
+    assert chosen == pytest.approx(last) and last > 1.001 * best
+    for data, schedule in (
+        ((line(signals=fresh.signals + 0.2), few), "cosine"),
+        ((fresh, opposite), "cosine"),
+        ((fresh, few), "constant"),
+    ):
+        best, last, chosen = losses(*data, schedule=schedule)
+        assert chosen == pytest.approx(best) and last > 1.001 * best
+
+
 def test_interrupt_keeps_the_best_weights(monkeypatch):
     interrupt_at(monkeypatch, 3)
     loop, progress = run(validation=line(), max_iter=50)
