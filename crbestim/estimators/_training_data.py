@@ -26,7 +26,7 @@ _HIGHEST_RATE, _RATE_TIMES_WIDTH = 0.01, 0.64
 # each bit that it tells about all of them.
 _LARGEST_BATCH = 1024
 _BATCHES = {True: (512, 40), False: (32, 100)}
-_LEAST_STEPS, _STEPS_PER_SQUARE, _STEPS_PER_BIT = 12, 0.5, 2
+_LEAST_STEPS, _STEPS_PER_SQUARE, _STEPS_PER_BIT = 12, 0.75, 2
 
 
 @dataclass(frozen=True)

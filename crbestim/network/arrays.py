@@ -15,11 +15,15 @@ from .._linear_algebra import norms
 from .._parallel import in_parallel, n_threads
 from .._threads import one_torch_thread
 from ..kernels.feed_forward import align, centre
+from ..noise import GaussianNoise
 from .inference import Layers
+from .projection import Projection
 
 # Rows that go through the network together, whose numbers fit into caches, and rows that a
 # thread takes.
 _ROWS, _TASK = 512, 16_384
+# Weights that training does not change.
+_INPUTS = "mean", "whitening"
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,9 +231,15 @@ class Network:
         seeds = [int(seed) for seed in rng.randint(2**31 - 1, size=2)]
         is_new = weights is None
         module = self._new(X, known, seeds[0], train) if is_new else self._load(weights)
+        # The network is trained on its own axes, and given back for all samples.
+        inputs = {name: _arrays(module.state_dict())[name] for name in _INPUTS}
+        projection = self._projection(inputs["whitening"], train)
+        if projection is not None:
+            module.project(projection.inputs)
         n_parts = 1 if device == "cuda" else n_threads(n_jobs)
         with pool(n_parts) as parallel_map:
-            data = [self._fingerprints(part, device) for part in (train, held_out)]
+            parts = train, held_out
+            data = [self._fingerprints(part, device, projection) for part in parts]
             trainer = Trainer(
                 module.to(device),
                 *data,
@@ -243,11 +253,11 @@ class Network:
                 trainer.optimizer.load_state_dict(_tensors(optimizer))
 
             def end_of_epoch(record):
-                return on_epoch(record, lambda: _arrays(module.state_dict()))
+                return on_epoch(record, lambda: _arrays(module.state_dict()) | inputs)
 
             progress = trainer.fit(None if on_epoch is None else end_of_epoch)
         weights, optimizer = module.state_dict(), trainer.optimizer.state_dict()
-        return _arrays(weights), _arrays(optimizer), progress
+        return _arrays(weights) | inputs, _arrays(optimizer), progress
 
     def _build(self, n_inputs, n_directions):
         """Return a module whose weights are not set yet."""
@@ -315,7 +325,13 @@ class Network:
         aligned = modules.align(signals, torch.as_tensor(self.reference), has_amplitude)
         return torch.hstack([aligned, torch.as_tensor(known_inputs)])
 
-    def _fingerprints(self, data, device):
+    def _projection(self, whitening, train):
+        """Return the axes on which white noise is drawn, or None for all samples."""
+        arrays, options = train
+        is_white = "snr" in arrays and type(options["noise"]) is GaussianNoise
+        return Projection.of(whitening, self.reference) if is_white else None
+
+    def _fingerprints(self, data, device, projection=None):
         """Return a training set on a device, or None."""
         from .data import Fingerprints
 
@@ -323,8 +339,12 @@ class Network:
             return None
         arrays, options = data
         options = options | {"amplitude_column": self.amplitude_column}
-        signals = self._centred(arrays["signals"])
-        arrays = arrays | {"signals": signals, "reference": self.reference}
+        signals, reference = self._centred(arrays["signals"]), self.reference
+        if projection is not None:
+            options |= {"n_beside": projection.n_beside}
+            signals = projection.signals(signals)
+            reference = projection.signals(reference[None])[0]
+        arrays = arrays | {"signals": signals, "reference": reference}
         return Fingerprints.from_arrays(arrays, dtype=self.dtype, device=device, **options)
 
     def _centred(self, X):

@@ -40,6 +40,9 @@ class Fingerprints:
         noise; by default 1.
     noise : crbestim.noise.Noise, default=GaussianNoise()
         Noise that clean signals get.
+    n_beside : int, default=0
+        If signals are projected, how many real numbers of noise the last of their samples
+        stands for, beside its own; see `crbestim.network.projection`.
     amplitude_column : int, default=None
         Which target is the amplitude of real signals: the network estimates it in units of
         their norms.
@@ -58,6 +61,7 @@ class Fingerprints:
     levels: torch.Tensor | None = None
     amplitude: torch.Tensor | None = None
     noise: Noise = GaussianNoise()
+    n_beside: int = 0
     amplitude_column: int | None = None
     weights: torch.Tensor | None = None
 
@@ -120,7 +124,11 @@ class Fingerprints:
         n_channels = self.noise.n_channels
         channels = [_normal(x, generator) / snr for _ in range(n_channels)]
         if not self.noise.depends_on_signal or self.amplitude_column is not None:
-            return self.noise.apply(x, channels, torch)
+            x = self.noise.apply(x, channels, torch)
+            if self.n_beside:
+                square = _chi_square(snr, self.n_beside, generator) / snr**2
+                x[:, -1:] = (x[:, -1:].abs().square() + square).sqrt().to(x.dtype)
+            return x
         return self.noise.apply(x + self.reference, channels, torch) - self.reference
 
     def _interpolated(self, precision, snr):
@@ -150,6 +158,16 @@ def _normal(x, generator):
     if x.is_complex():
         return torch.view_as_complex(torch.randn(*x.shape, 2, **options))
     return torch.randn(x.shape, **options)
+
+
+def _chi_square(like, n_freedom, generator):
+    """Chi-square values of many degrees of freedom.
+
+    Their cube root is nearly normal (Wilson and Hilferty, Proc. Natl. Acad. Sci. 1931).
+    """
+    variance = 2 / (9 * n_freedom)
+    normal = _normal(like, generator)
+    return n_freedom * (1 - variance + variance**0.5 * normal) ** 3
 
 
 def as_tensor(array, dtype, device):

@@ -166,6 +166,12 @@ class FingerprintNetwork(nn.Module):
         self.mean.copy_(mean)
         self.whitening.copy_(whitening)
 
+    def project(self, of_inputs):
+        """Take other inputs, of which `of_inputs` returns vectors like the present ones."""
+        mean, whitening = self.mean[:, None].numpy(), self.whitening.numpy()
+        self.mean = torch.as_tensor(of_inputs(mean)[:, 0]).to(self.mean)
+        self.whitening = torch.as_tensor(of_inputs(whitening)).to(self.whitening)
+
     def trunk(self, x):
         """Pass whitened features through the hidden layers."""
         # Where no gradient needs the input, sums in place save memory.

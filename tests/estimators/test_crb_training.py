@@ -14,6 +14,7 @@ from crbestim.exceptions import AtBoundWarning
 from crbestim.metrics import crb_loss
 from crbestim.models import BiExponential, FunctionModel, MonoExponential
 from crbestim.network import Loss
+from crbestim.network.arrays import Network
 from crbestim.network.losses import CRBLoss, MSELoss
 from crbestim.noise import add_noise
 
@@ -155,11 +156,11 @@ def test_wider_layers_take_smaller_steps():
 def test_automatic_batches(model, fingerprints):
     for draws_noise, sizes in ((True, (512, 750, 1024)), (False, (32, 300, 1024))):
         for n, size in zip((10, 30_000, 10**6), sizes, strict=True):
-            steps = (18, 48.0) if draws_noise else (1, np.inf)
+            steps = (27, 48.0) if draws_noise else (1, np.inf)
             expected = dict(batch_size=size, least_steps=steps[0], most_steps=steps[1])
             bits = np.array([0.0, 4.0, 4.0, 10.0, 6.0])
             assert batches_of("auto", n, draws_noise, bits) == expected
-    for bits, steps in ((3.0, 12), (10.0, 50), (0.0, 12)):
+    for bits, steps in ((3.0, 12), (10.0, 75), (0.0, 12)):
         expected = dict(batch_size=512, least_steps=steps, most_steps=steps)
         assert batches_of("auto", 10, True, np.array([bits])) == expected
     measured = small(model, resample_noise=False, random_state=0)
@@ -569,3 +570,21 @@ def test_a_given_bound_holds_between_the_rows_too(signal):
     weights = dict(output_weights={"T2short": 0.0})
     without = small(model, **weights, **options).fit(X, y).loss_curve_
     np.testing.assert_allclose(half.loss_curve_, without, rtol=1e-3)
+
+
+def test_a_network_of_many_samples_is_trained_on_few_axes(monkeypatch):
+    """It is given back for all samples, to callbacks too, and is no worse."""
+    decay = MonoExponential(np.linspace(0.005, 0.3, 120))
+    X, y, crb = make_fingerprints(decay, 300, snr=50, return_crb=True, random_state=0)
+    test = make_fingerprints(decay, 1000, snr=50, return_crb=True, random_state=1)
+
+    def loss(recorder):
+        reg = small(decay, snr=50.0, hidden_layer_sizes=(32, 32), max_iter=25)
+        reg.set_callbacks(recorder).fit(X, y, crb=crb)
+        assert reg.weights_["whitening"].shape[0] == 2 * 120
+        return crb_loss(test[1], reg.predict(test[0]), test[2])
+
+    few = loss(recorder := Recorder())
+    assert recorder.scores[-1] > 0.3 > recorder.scores[0]
+    monkeypatch.setattr(Network, "_projection", lambda *args: None)
+    assert few == pytest.approx(loss(Recorder()), rel=0.15) and few < 3
