@@ -40,8 +40,9 @@ from ._training_data import (
 )
 from ._training_sets import split_rows, training_deadline, training_sets
 
-# Simulated voxels per noise level in the calibration by `fit` and by `partial_fit`.
-_N_PROBES, _N_PARTIAL_PROBES = 4096, 256
+# Simulated voxels per noise level in the calibration by `fit` and by `partial_fit`, and the
+# number of rows held out that is enough for it.
+_N_PROBES, _N_PARTIAL_PROBES, _LEAST_PROBES = 4096, 256, 30
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 
 
@@ -125,7 +126,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
     max_iter : int, default=100
         Maximum number of epochs. One goes through all rows. With fresh noise and
         ``batch_size="auto"``, it goes through few rows several times, for 12 steps at
-        least, or for half the square of the bits that a fingerprint tells about a
+        least, or for 3/4 of the square of the bits that a fingerprint tells about a
         parameter (the mean of all); and through a random part of many rows, for two steps
         at most for each bit that it tells about all parameters.
     max_time : float, default=None
@@ -556,7 +557,9 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         )
         self._store(progress)
         warn_of_no_success(progress, loss)
-        probes = (held_rows if len(held_rows) else train_rows)[:n_probes]
+        # Rows that have been trained on are better than too few.
+        n_others = max(0, _LEAST_PROBES - len(held_rows)) if len(held_rows) else n_probes
+        probes = np.append(held_rows, train_rows[:n_others])[:n_probes]
         given = y[probes], rows_of(known, probes), deadline, progress
         self.apparent_snr_range_, self.std_factors_ = calibrate_whatever_comes(self, *given)
         raise_interrupt(self, progress)

@@ -14,7 +14,7 @@ from crbestim.datasets import make_fingerprints
 from crbestim.estimators._residuals import Residuals, analyze_residuals
 from crbestim.exceptions import NoiseLevelWarning
 from crbestim.metrics import wrapped_error
-from crbestim.models import SignalModel
+from crbestim.models import BiExponential, SignalModel
 from crbestim.noise import add_noise
 
 
@@ -88,6 +88,16 @@ def test_intervals_cover_what_they_say(model, fitted, snr):
     assert (ratio < 1).mean(axis=0) == pytest.approx(0.68, abs=0.2)
     assert (ratio < 1).mean() == pytest.approx(0.68, abs=0.08)
     assert (ratio < 1.96).mean() == pytest.approx(0.95, abs=0.06)
+
+
+def test_few_held_out_rows_do_not_set_the_calibration():
+    """The noise that twelve echoes show varies by a factor of two, of three voxels less."""
+    model = BiExponential(0.01 * np.arange(1, 13))
+    X, y, crb = make_fingerprints(model, 300, snr=100, return_crb=True, random_state=2)
+    for seed in range(3):
+        options = dict(validation_fraction=0.01, random_state=seed)
+        low, high = small(model, **options).fit(X, y, crb=crb).apparent_snr_range_
+        assert high > 1.6 * low
 
 
 def test_prior_adds_to_the_information():
