@@ -47,10 +47,14 @@ class AddedRows:
         self.share = np.zeros(n_new)
         if n_new:
             values, limits = values[:, varies], limits[:, varies]
-            k = min(_N_NEIGHBOURS, n - 1)
-            search = NearestNeighbors(n_neighbors=k).fit(values / values.std(axis=0))
-            near = search.kneighbors(return_distance=False)
-            self.second = near[self.first, rng.integers(k, size=n_new)]
+            # Rows may share their values, and differ in noise.
+            options = dict(axis=0, return_index=True, return_inverse=True)
+            distinct, row_of, place_of = np.unique(values, **options)
+            k = min(_N_NEIGHBOURS, len(distinct) - 1)
+            search = NearestNeighbors(n_neighbors=k).fit(distinct / values.std(axis=0))
+            near = row_of[search.kneighbors(return_distance=False)]
+            places = place_of.ravel()[self.first]
+            self.second = near[places, rng.integers(k, size=n_new)]
             behind = _behind(values, limits, self.first, self.second)
             self.share = rng.uniform(behind, 1.0)
 

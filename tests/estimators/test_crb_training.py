@@ -520,6 +520,10 @@ def test_fingerprints_are_added_on_lines_through_neighbours(rows):
     behind = added.share < 0
     np.testing.assert_array_equal(new_weight[behind], weight[added.first][behind])
     assert added.joined(None) is None
+    # Rows that share their values, with other noise, are no neighbours.
+    copies = np.repeat(y, 6, axis=0), np.repeat(known, 6, axis=0)
+    added = AddedRows(*copies, limits, 1000, seed=0)
+    assert (copies[0][added.first] != copies[0][added.second]).all()
     # A single row has no neighbour, and rows that are all the same no line.
     for same in (np.s_[:1], np.zeros(9, int)):
         assert len(AddedRows(y[same], known[same], limits, 180, seed=0)) == 0
