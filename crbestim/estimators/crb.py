@@ -179,7 +179,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
     loss_curve_ : list of float
         Training loss of every epoch.
     best_loss_, n_iter_ : float, int
-        Best validation loss (NaN without early stopping), and number of epochs.
+        Best validation loss of an epoch (NaN without early stopping), and their number.
     snr_range_ : tuple of float
         Signal-to-noise ratios that training drew from; (nan, nan) for X as given.
     apparent_snr_range_ : tuple of float
