@@ -32,8 +32,8 @@ class AddedRows:
     limits : ndarray of shape (2, n_outputs + n_known)
         Least and greatest values that are allowed.
     n_rows : int
-        How many rows there should be, with the new ones. They are fewer if that is more
-        than four times as many as are given, and none are added to a single row.
+        How many rows there should be, with the new ones. For each row that is given, 15 are
+        added at most; none if all have the same values.
     seed : int
         Seed of neighbours and places.
     """

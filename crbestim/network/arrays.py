@@ -232,10 +232,12 @@ class Network:
         is_new = weights is None
         module = self._new(X, known, seeds[0], train) if is_new else self._load(weights)
         # The network is trained on its own axes, and given back for all samples.
-        inputs = {name: _arrays(module.state_dict())[name] for name in _INPUTS}
+        state = _arrays(module.state_dict())
+        inputs = {name: state[name] for name in _INPUTS}
         projection = self._projection(inputs["whitening"], train)
         if projection is not None:
-            module.project(projection.inputs)
+            mean = projection.inputs(inputs["mean"][:, None])[:, 0]
+            module.set_inputs(mean, projection.inputs(inputs["whitening"]))
         n_parts = 1 if device == "cuda" else n_threads(n_jobs)
         with pool(n_parts) as parallel_map:
             parts = train, held_out
@@ -297,8 +299,7 @@ class Network:
             mean, whitening = whitening_of(features, noise, inputs.shape[1])
             module = self._build(*whitening.shape)
             module.initialize(torch.Generator().manual_seed(seed))
-            module.mean.copy_(mean)
-            module.whitening.copy_(whitening)
+            module.set_inputs(mean, whitening)
         return module
 
     def _noise_of_features(self, arrays):

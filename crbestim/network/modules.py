@@ -157,20 +157,10 @@ class FingerprintNetwork(nn.Module):
         with torch.no_grad():
             self.head.bias[self.periodic] = 1.0
 
-    def whiten(self, features, noise=0.0, n_exact=0):
-        """Take mean and whitening of the inputs from training features.
-
-        They are those of :func:`whitening_of`, of as many directions as the network has.
-        """
-        mean, whitening = whitening_of(features.double(), noise, n_exact)
-        self.mean.copy_(mean)
-        self.whitening.copy_(whitening)
-
-    def project(self, of_inputs):
-        """Take other inputs, of which `of_inputs` returns vectors like the present ones."""
-        mean, whitening = self.mean[:, None].numpy(), self.whitening.numpy()
-        self.mean = torch.as_tensor(of_inputs(mean)[:, 0]).to(self.mean)
-        self.whitening = torch.as_tensor(of_inputs(whitening)).to(self.whitening)
+    def set_inputs(self, mean, whitening):
+        """Take mean and whitening of the inputs; there may be more or fewer than before."""
+        self.mean = torch.as_tensor(mean).to(self.mean)
+        self.whitening = torch.as_tensor(whitening).to(self.whitening)
 
     def trunk(self, x):
         """Pass whitened features through the hidden layers."""

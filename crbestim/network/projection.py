@@ -53,7 +53,7 @@ class Projection:
         columns = columns[:, np.abs(columns).max(axis=0) > 0]
         seen = np.hstack([columns, reference[:, None]] if is_complex else [columns])
         axes, sizes, _ = np.linalg.svd(seen / norms(seen.T), full_matrices=False)
-        axes = axes[:, sizes > _ROUNDING * sizes[0]]
+        axes = axes[:, sizes > _ROUNDING * sizes.max(initial=0.0)]
         projection = cls(axes)
         saves = axes.shape[1] + 1 <= _LARGEST_SHARE * n
         return projection if saves and projection.n_beside >= _LEAST_LEFT_OUT else None

@@ -11,13 +11,13 @@ PERIODS = np.array([np.inf, 2.0, np.inf])
 
 
 def module_of(activation, dtype, widths=(12, 20, 20)):
-    from crbestim.network.modules import FingerprintNetwork
+    from crbestim.network.modules import FingerprintNetwork, whitening_of
 
     module = FingerprintNetwork(12, widths, PERIODS, activation)
     module = module.to(getattr(torch, dtype))
     module.initialize(torch.Generator().manual_seed(0))
     X = np.random.default_rng(0).normal(1.0, 2.0, size=(40, 12))
-    module.whiten(torch.as_tensor(X))
+    module.set_inputs(*whitening_of(torch.as_tensor(X)))
     return module, X
 
 

@@ -65,7 +65,7 @@ def test_whitened_inputs():
     generator = torch.Generator().manual_seed(0)
     mixing = torch.randn(4, 4, dtype=torch.float64, generator=generator)
     features = torch.randn(500, 4, dtype=torch.float64, generator=generator) @ mixing + 3
-    net.whiten(features)
+    net.set_inputs(*whitening_of(features.double()))
     white = (features - net.mean) @ net.whitening
     torch.testing.assert_close(white.mean(dim=0), torch.zeros_like(white[0]))
     torch.testing.assert_close(white.T @ white / 500, torch.eye(4, dtype=torch.float64))
@@ -78,7 +78,7 @@ def test_features_of_any_size_are_whitened(offset):
         500, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
     )
     features = features * torch.tensor([1e7, 1e-3]) + offset * torch.tensor([1e7, 1e-3])
-    net.whiten(features)
+    net.set_inputs(*whitening_of(features.double()))
     white = (features - net.mean) @ net.whitening
     expected = torch.eye(2, dtype=torch.float64)
     torch.testing.assert_close(white.T @ white / 500, expected, rtol=1e-6, atol=1e-6)
@@ -87,7 +87,7 @@ def test_features_of_any_size_are_whitened(offset):
 def test_constant_directions_are_left_out():
     net = network([math.inf])
     features = torch.tensor([[0.0, 1, 2, 1], [2.0, 1, 4, 1], [0.0, 1, 2, 1]])
-    net.whiten(features)
+    net.set_inputs(*whitening_of(features.double()))
     # All that varies is one direction, (1, 0, 1, 0).
     assert torch.linalg.matrix_rank(net.whitening) == 1
     moved = features + torch.tensor([0.0, 5.0, 0.0, 0.0])
