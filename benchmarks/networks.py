@@ -195,16 +195,16 @@ def compare(title, model, snr, arguments):
     print(f"{title}, SNR {snr:g}: time, loss, medians")
     if arguments.limit:
         print_limit(model, snr, *(part[: arguments.limit] for part in test[1:]))
-    fewest = make_fingerprints(model, N_TEST, snr=snr, random_state=0, **options)
-    least = judge("least squares", NLLSRegressor(model), fewest, test, model)
+    others = make_fingerprints(model, N_TEST, snr=snr, random_state=0, **options)
+    squares = judge("least squares", NLLSRegressor(model), others, test, model)
     snr_range, worst = (snr / 2, 1.5 * snr), {}
     for n in arguments.samples:
         for seed in arguments.seeds:
             print(f"  {n} fingerprints, seed {seed}")
             data = make_fingerprints(model, n, snr=snr_range, random_state=seed, **options)
             found = estimators(model, snr_range, seed, arguments.references).items()
-            ours, *others = (judge(*named, data, test, model) for named in found)
-            worst[n] = max(worst.get(n, 0.0), ours / min(others + [least]))
+            ours, *theirs = (judge(*named, data, test, model) for named in found)
+            worst[n] = max(worst.get(n, 0.0), ours / min(theirs + [squares]))
     return worst
 
 
