@@ -35,7 +35,7 @@ from crbestim.metrics import bayes_risk, bias_variance, wrapped_error
 from crbestim.models import MagnetizationTransfer
 from crbestim.network.arrays import unit_amplitude
 from crbestim.network.losses import CRBLoss, wrapped_errors
-from crbestim.network.modules import FingerprintNetwork, align
+from crbestim.network.modules import FingerprintNetwork, align, whitening_of
 from crbestim.network.optimizers import Soap
 from crbestim.network.training import learning_rate_factor
 from crbestim.noise import add_noise
@@ -89,6 +89,12 @@ def bare_loop(network, data, *, seconds, batch_size, optimizer):
     return seen
 
 
+def batch_size_of(ours, n_samples):
+    """Return how many of so many fingerprints our network sees in a step."""
+    # The number of bits that each tells sets the steps of an epoch, not their size.
+    return batches_of(ours.batch_size, n_samples, True, np.zeros(1))["batch_size"]
+
+
 class TrainedReference:
     """The reference network with the interface of an estimator."""
 
@@ -105,7 +111,7 @@ class TrainedReference:
         periods = network.periods / network.scale
         self.network = ReferenceNetwork(features.shape[1], periods)
         self.network.initialize(torch.Generator().manual_seed(0))
-        self.network.whiten(features)
+        self.network.set_inputs(*whitening_of(features.double()))
 
     def fit(self, seconds, n_threads):
         """Train for some time."""
@@ -200,7 +206,7 @@ def compare(model, snr, theta, arguments):
     print(
         f"\nSNR {snr[0]:g} to {snr[1]:g}, {len(X)} fingerprints, ours: {total:.0f} s in all"
     )
-    seen = 0.9 * len(X) * ours.n_iter_
+    seen = batch_size_of(ours, len(X)) * ours.optimizer_["n_steps"]
     print(f"  {simulation:.0f} s to simulate, {ours.n_iter_} epochs, about {seen:.3g} seen")
     reference = TrainedReference(ours, X, y, crb)
     reference.fit(ours.history_[-1]["time"], arguments.threads)
@@ -219,15 +225,14 @@ def print_throughput(ours, reference, seconds=8):
     torch.set_num_threads(1)
     data = reference.data
     rates = {"ours": [], "bare, same optimizer": [], "bare, Adam": []}
-    batch_size = batches_of(ours.batch_size, len(data), True)["batch_size"]
+    batch_size = batch_size_of(ours, len(data))
     X, y, _ = make_fingerprints(ours.model, 10_240, return_crb=True, random_state=2)
     for _ in range(REPEATS):
         fresh = CRBRegressor(ours.model, snr=ours.snr, batch_size=batch_size)
         fresh.set_params(max_time=seconds, max_iter=1000, early_stopping=False)
         fresh.fit(X, y)
-        history = fresh.history_
-        whole = history[-2] if len(history) > 1 else history[-1]
-        rates["ours"].append(len(X) * whole["epoch"] / whole["time"])
+        seen = batch_size * fresh.optimizer_["n_steps"]
+        rates["ours"].append(seen / fresh.history_[-1]["time"])
         for name, optimizer in (("same optimizer", "soap"), ("Adam", "adam")):
             network = fresh.network_._load(fresh.weights_)
             options = dict(seconds=seconds, batch_size=batch_size, optimizer=optimizer)
