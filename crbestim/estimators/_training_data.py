@@ -5,10 +5,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._linear_algebra import norms, phase_reference
+from .._threads import one_blas_thread
 from .._validation import check_sample_weight, n_samples_of, some_rows
 from ..bounds import implied_snr, noise_of_signals, signal_and_bound
+from ..least_squares.driver import evenly_spaced
 from ..network.arrays import KnownInputs, Network, unit_amplitude
+from ..network.inference import products
 from ..noise import noise_of, noise_of_data
+from ..subspace._bound_basis import telling_axes
 
 # Bounds that depend on the signal are interpolated between signal-to-noise ratios a fifth
 # apart, with an error of 1 % for Rician noise.
@@ -16,6 +20,10 @@ _LEVEL_RATIO = 1.2
 # Share of a step, on a logarithmic scale, up to which signal-to-noise ratios are the same.
 _SAME_LEVEL = 1e-3
 _N_ROUNDS = 12
+# Samples from which on a signal is long; fingerprints whose derivatives show which axes
+# tell of the parameters, the least share of them that such an axis holds, and the share of
+# all axes up to which it saves time to see no others.
+_LONG, _MOST_ROWS, _LEAST_SHARE, _LARGEST_SHARE = 64, 1024, 2e-5, 0.5
 # Hidden layers for up to so many parameters, and for more.
 _FEW_OUTPUTS, _SMALL, _LARGE = 4, (64,) * 6, (128,) * 10
 # Highest learning rate, and the rate times the width of the widest layer.
@@ -234,6 +242,8 @@ def new_network(estimator, X, y, known):
     """Return the network of CRBRegressor, with its scales."""
     model, is_complex = estimator.model, estimator.is_complex_
     column = None if model is None else model._amplitude_column
+    axes = _axes(estimator, y, known)
+    X = X if axes is None else products(X, axes)
     offset, scale = target_scales(model, y)
     if column is not None:
         size = norms(X)
@@ -251,7 +261,21 @@ def new_network(estimator, X, y, known):
         reference=reference,
         known_inputs=KnownInputs.learn(known, known_periods),
         amplitude_column=column,
+        axes=axes,
     )
+
+
+@one_blas_thread
+def _axes(estimator, y, known):
+    """Return the axes of long signals that tell of the parameters, or None for all."""
+    n_features = estimator.n_features_in_
+    is_long = estimator._simulates_X and n_features >= _LONG
+    if not is_long or not estimator.model.has_jacobian:
+        return None
+    rows = evenly_spaced(len(y), min(len(y), _MOST_ROWS))
+    model = estimator._model_at(None if known is None else known[rows])
+    axes = telling_axes(model, y[rows], _LEAST_SHARE)
+    return axes if 0 < axes.shape[1] <= _LARGEST_SHARE * n_features else None
 
 
 def pace_of(estimator, loss, train, repeats):

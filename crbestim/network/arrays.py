@@ -16,14 +16,11 @@ from .._parallel import in_parallel, n_threads
 from .._threads import one_torch_thread
 from ..kernels.feed_forward import align, centre
 from ..noise import GaussianNoise
-from .inference import Layers
-from .projection import Projection
+from .inference import Layers, products
 
 # Rows that go through the network together, whose numbers fit into caches, and rows that a
 # thread takes.
 _ROWS, _TASK = 512, 16_384
-# Weights that training does not change.
-_INPUTS = "mean", "whitening"
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,13 +87,17 @@ class Network:
         What is subtracted from targets, and what they are divided by.
     periods : ndarray of shape (n_outputs,)
         Periods of the targets; infinite where there is none.
-    reference : ndarray of shape (n_features,)
+    reference : ndarray of shape (n_features,) or (n_axes,)
         Phase reference of complex signals, or the mean of real ones, of unit norm if they
         have an amplitude.
     known_inputs : KnownInputs
         How known values become inputs.
     amplitude_column : int, default=None
         Which target is the amplitude of real signals; its scale is per unit of their norm.
+    axes : ndarray of shape (n_features, n_axes), default=None
+        Orthonormal axes on which the network sees signals; all that is beside them is
+        ignored, and norm and reference are those on the axes. By default it sees the
+        samples themselves.
     """
 
     hidden_layer_sizes: tuple
@@ -108,6 +109,15 @@ class Network:
     reference: np.ndarray
     known_inputs: KnownInputs
     amplitude_column: int | None = None
+    axes: np.ndarray | None = None
+
+    @property
+    def _has_factor(self):
+        return self.reference.dtype.kind == "c" or self.amplitude_column is not None
+
+    def seen(self, X):
+        """Return signals as the network sees them: on its axes, if it has any."""
+        return X if self.axes is None else products(X, self.axes)
 
     def estimate(self, weights, X, known, n_jobs):
         """Estimate targets; a row's estimate does not depend on the other rows.
@@ -150,10 +160,15 @@ class Network:
         """Estimate the targets of some rows."""
         # Copies, so that kernels always get arrays of the same kind.
         X = np.array(X, complex if self.reference.dtype.kind == "c" else float, order="C")
+        X = self.seen(X)
+        # A signal beside all axes has no phase or norm to align.
+        is_unseen = ~X.any(axis=1) if self._has_factor else np.zeros(len(X), dtype=bool)
+        X[is_unseen] = 1.0
         inputs = self.known_inputs.inputs(known, len(X))
         found = self.offset + self.scale * layers(self._aligned(X), inputs)
         if self.amplitude_column is not None:
             found[:, self.amplitude_column] *= norms(X)
+        found[is_unseen] = np.nan
         return found
 
     def _aligned(self, X):
@@ -163,7 +178,7 @@ class Network:
         if is_complex:
             align(X, reference, features)
         else:
-            centre(X, reference, self.amplitude_column is not None, features)
+            centre(X, reference, self._has_factor, features)
         return features
 
     def train(
@@ -231,17 +246,9 @@ class Network:
         seeds = [int(seed) for seed in rng.randint(2**31 - 1, size=2)]
         is_new = weights is None
         module = self._new(X, known, seeds[0], train) if is_new else self._load(weights)
-        # The network is trained on its own axes, and given back for all samples.
-        state = _arrays(module.state_dict())
-        inputs = {name: state[name] for name in _INPUTS}
-        projection = self._projection(inputs["whitening"], train)
-        if projection is not None:
-            mean = projection.inputs(inputs["mean"][:, None])[:, 0]
-            module.set_inputs(mean, projection.inputs(inputs["whitening"]))
         n_parts = 1 if device == "cuda" else n_threads(n_jobs)
         with pool(n_parts) as parallel_map:
-            parts = train, held_out
-            data = [self._fingerprints(part, device, projection) for part in parts]
+            data = [self._fingerprints(part, device) for part in (train, held_out)]
             trainer = Trainer(
                 module.to(device),
                 *data,
@@ -255,11 +262,11 @@ class Network:
                 trainer.optimizer.load_state_dict(_tensors(optimizer))
 
             def end_of_epoch(record):
-                return on_epoch(record, lambda: _arrays(module.state_dict()) | inputs)
+                return on_epoch(record, lambda: _arrays(module.state_dict()))
 
             progress = trainer.fit(None if on_epoch is None else end_of_epoch)
         weights, optimizer = module.state_dict(), trainer.optimizer.state_dict()
-        return _arrays(weights) | inputs, _arrays(optimizer), progress
+        return _arrays(weights), _arrays(optimizer), progress
 
     def _build(self, n_inputs, n_directions):
         """Return a module whose weights are not set yet."""
@@ -304,7 +311,7 @@ class Network:
 
     def _noise_of_features(self, arrays):
         """Return the least variance that drawn noise gives to features of a typical row."""
-        signals, amplitude = arrays["signals"], arrays["amplitude"]
+        signals, amplitude = self.seen(arrays["signals"]), arrays["amplitude"]
         level = 1.0 if amplitude is None else np.asarray(amplitude)
         variance = np.broadcast_to((level / arrays["snr"].max()) ** 2, len(signals))
         is_complex = signals.dtype.kind == "c"
@@ -321,18 +328,12 @@ class Network:
 
         from . import modules
 
-        signals = torch.as_tensor(np.array(self._centred(X)))
+        signals = torch.as_tensor(np.array(self._centred(self.seen(X))))
         has_amplitude = self.amplitude_column is not None
         aligned = modules.align(signals, torch.as_tensor(self.reference), has_amplitude)
         return torch.hstack([aligned, torch.as_tensor(known_inputs)])
 
-    def _projection(self, whitening, train):
-        """Return the axes on which white noise is drawn, or None for all samples."""
-        arrays, options = train
-        is_white = "snr" in arrays and type(options["noise"]) is GaussianNoise
-        return Projection.of(whitening, self.reference) if is_white else None
-
-    def _fingerprints(self, data, device, projection=None):
+    def _fingerprints(self, data, device):
         """Return a training set on a device, or None."""
         from .data import Fingerprints
 
@@ -340,12 +341,13 @@ class Network:
             return None
         arrays, options = data
         options = options | {"amplitude_column": self.amplitude_column}
-        signals, reference = self._centred(arrays["signals"]), self.reference
-        if projection is not None:
-            options |= {"n_beside": projection.n_beside}
-            signals = projection.signals(signals)
-            reference = projection.signals(reference[None])[0]
-        arrays = arrays | {"signals": signals, "reference": reference}
+        signals, axes = arrays["signals"], None
+        # White noise is white on any axes, but other noise has to be drawn before.
+        if "snr" in arrays and type(options["noise"]) is not GaussianNoise:
+            axes = self.axes
+        if axes is None:
+            signals = self._centred(self.seen(signals))
+        arrays = arrays | dict(signals=signals, reference=self.reference, axes=axes)
         return Fingerprints.from_arrays(arrays, dtype=self.dtype, device=device, **options)
 
     def _centred(self, X):
@@ -353,8 +355,7 @@ class Network:
 
         On a large offset, single precision would lose the signals.
         """
-        is_free = X.dtype.kind == "c" or self.amplitude_column is not None
-        return X if is_free else X - self.reference
+        return X if self._has_factor else X - self.reference
 
 
 @contextmanager

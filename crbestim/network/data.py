@@ -17,13 +17,14 @@ class Fingerprints:
     ----------
     signals : Tensor of shape (n_samples, n_features)
         Signals, complex or real: measured ones, or clean ones for M0 = 1 or an amplitude
-        of 1. The reference is subtracted from real ones without an amplitude.
+        of 1. The reference is subtracted from real ones without an amplitude, unless they
+        are still to be seen on `axes`.
     targets, precision : Tensor of shape (n_samples, n_outputs)
         Scaled parameters and inverse variances of their errors, as they are, or at unit
         noise if `scale_precision`.
     known : Tensor of shape (n_samples, n_known)
         Inputs of the network from known values.
-    reference : Tensor of shape (n_features,)
+    reference : Tensor of shape (n_features,) or (n_axes,)
         Phase reference of complex signals, or the mean of real ones, of unit norm if they
         have an amplitude.
     snr : Tensor of shape (n_snr,), default=None
@@ -40,9 +41,9 @@ class Fingerprints:
         noise; by default 1.
     noise : crbestim.noise.Noise, default=GaussianNoise()
         Noise that clean signals get.
-    n_beside : int, default=0
-        If signals are projected, how many real numbers of noise the last of their samples
-        stands for, beside its own; see `crbestim.network.projection`.
+    axes : Tensor of shape (n_features, n_axes), default=None
+        Axes on which signals are seen once they have their noise, and on which the
+        reference lies; by default signals are seen as they are.
     amplitude_column : int, default=None
         Which target is the amplitude of real signals: the network estimates it in units of
         their norms.
@@ -61,7 +62,7 @@ class Fingerprints:
     levels: torch.Tensor | None = None
     amplitude: torch.Tensor | None = None
     noise: Noise = GaussianNoise()
-    n_beside: int = 0
+    axes: torch.Tensor | None = None
     amplitude_column: int | None = None
     weights: torch.Tensor | None = None
 
@@ -110,6 +111,9 @@ class Fingerprints:
                 precision = self._interpolated(precision, snr)
             if self.scale_precision:
                 precision = precision * snr**2
+        if self.axes is not None:
+            x = x @ self.axes.conj()
+            x = x - self.reference if self._is_centred else x
         targets = self.targets[rows]
         if self.amplitude_column is not None:
             norm = torch.linalg.vector_norm(x, dim=1, keepdim=True)
@@ -119,17 +123,17 @@ class Fingerprints:
         aligned = align(x, self.reference, self.amplitude_column is not None)
         return torch.hstack([aligned, self.known[rows]]), targets, precision
 
+    @property
+    def _is_centred(self):
+        """Whether the reference is subtracted, because signals have no unknown factor."""
+        return not self.signals.is_complex() and self.amplitude_column is None
+
     def _with_noise(self, x, snr, generator):
         """Add noise to clean signals; the reference is added back if the noise needs it."""
-        n_channels = self.noise.n_channels
-        channels = [_normal(x, generator) / snr for _ in range(n_channels)]
-        if not self.noise.depends_on_signal or self.amplitude_column is not None:
-            x = self.noise.apply(x, channels, torch)
-            if self.n_beside:
-                square = _chi_square(snr, self.n_beside, generator) / snr**2
-                x[:, -1:] = (x[:, -1:].abs().square() + square).sqrt().to(x.dtype)
-            return x
-        return self.noise.apply(x + self.reference, channels, torch) - self.reference
+        channels = [_normal(x, generator) / snr for _ in range(self.noise.n_channels)]
+        if self.axes is None and self._is_centred and self.noise.depends_on_signal:
+            return self.noise.apply(x + self.reference, channels, torch) - self.reference
+        return self.noise.apply(x, channels, torch)
 
     def _interpolated(self, precision, snr):
         """Precision at unit noise for given ratios, between those of the levels."""
@@ -158,16 +162,6 @@ def _normal(x, generator):
     if x.is_complex():
         return torch.view_as_complex(torch.randn(*x.shape, 2, **options))
     return torch.randn(x.shape, **options)
-
-
-def _chi_square(like, n_freedom, generator):
-    """Chi-square values of many degrees of freedom.
-
-    Their cube root is nearly normal (Wilson and Hilferty, Proc. Natl. Acad. Sci. 1931).
-    """
-    variance = 2 / (9 * n_freedom)
-    normal = _normal(like, generator)
-    return n_freedom * (1 - variance + variance**0.5 * normal) ** 3
 
 
 def as_tensor(array, dtype, device):

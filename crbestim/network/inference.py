@@ -7,6 +7,9 @@ import numpy as np
 from ..kernels.feed_forward import ACTIVATIONS, LINEAR, dense, put, take
 from ..kernels.lanes import LANES, SINGLES
 
+# Rows whose products are computed together.
+_ROWS = 512
+
 
 @dataclass(frozen=True, eq=False)
 class Layers:
@@ -113,6 +116,49 @@ class Layers:
         found = np.empty((n, self.n_parameters))
         take(values, self.periodic, self.turns, found)
         return found
+
+
+def products(X, axes):
+    """Return the products of signals with axes; a row's do not depend on the other rows.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Signals, real or complex as the axes.
+    axes : ndarray of shape (n_features, n_axes)
+        Axes, complex conjugates of which are multiplied.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_axes)
+        The products, in double precision.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.network.inference import products
+    >>> products(np.array([[2.0, 1j]]), np.array([[0.6], [0.8j]]))
+    array([[2.+0.j]])
+    """
+    is_complex = axes.dtype.kind == "c"
+    matrix = np.ascontiguousarray(axes.T)
+    if is_complex:
+        # Real and imaginary parts of products, from those of signals side by side.
+        parts = np.array([[matrix.real, matrix.imag], [-matrix.imag, matrix.real]])
+        matrix = parts.transpose(2, 0, 3, 1).reshape(2 * len(matrix), -1).copy()
+    found = np.empty((len(X), len(matrix)))
+    none = np.zeros(matrix.shape[1]), np.zeros(len(matrix)), np.empty(0, int), np.empty(0)
+    offset, bias, *no_periods = none
+    for first in range(0, len(X), _ROWS):
+        part = slice(first, first + _ROWS)
+        rows = np.array(X[part], complex if is_complex else float, order="C").view(float)
+        n_blocks = -(-len(rows) // LANES)
+        values = np.zeros((n_blocks, len(offset), LANES))
+        put(rows, offset, 0, values)
+        out = np.empty((n_blocks, len(bias), LANES))
+        dense(matrix, bias, LINEAR, False, values, out)
+        take(out, *no_periods, found[part])
+    return found.view(complex) if is_complex else found
 
 
 def _checked(weights, name, shape):

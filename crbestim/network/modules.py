@@ -1,5 +1,7 @@
 """The network: from a noisy fingerprint to parameters, in four parts.
 
+Of long signals, it gets the products with a few axes, on which white noise is still white.
+
 1. Alignment. A complex signal is divided by its norm and turned to a fixed phase, that
    of its inner product with a reference signal. What follows sees the same numbers for
    x and c x, so the estimate does not depend on the factor c. A real signal with an

@@ -78,24 +78,39 @@ def _unknowns(model, theta):
     return signal, np.concatenate([jacobian, nuisance], axis=2)
 
 
+def telling_axes(model, theta, least_share):
+    """Return axes that signals and the derivatives of step 1 lie on, all at unit norm.
+
+    The axis of rank k is left out if it holds less than k times `least_share` of their
+    squares: the more there are, the more each one has to tell. Fingerprints with an
+    infinite bound do not count; without any others, there are no axes.
+
+    Returns
+    -------
+    ndarray of shape (n_features, n_axes)
+        Orthonormal columns, real or complex as the signals.
+    """
+    squares, n_rows = np.zeros((model.n_features,) * 2), 0
+    for rows, _, _ in _unit_rows(model, theta, real=False):
+        squares = squares + rows.T @ rows.conj()
+        n_rows += len(rows)
+    shares, axes = np.linalg.eigh(squares / max(n_rows, 1))
+    shares, axes = shares[::-1], axes[:, ::-1]
+    tells = shares > least_share * np.arange(1, len(shares) + 1)
+    return axes[:, np.logical_and.accumulate(tells)]
+
+
 def _directions(model, theta, real):
     """Return the vectors of step 1, which fingerprints are used, and their deviations."""
     used, deviations = [], []
 
-    def rows():
-        for part in blocks(len(theta), _BLOCK):
-            signal, columns = _unknowns(model.rows(part), theta[part])
-            covariance = covariance_from_information(fisher_information(columns))
-            variance = np.einsum("nii->ni", covariance)
-            finite = np.isfinite(variance).all(axis=1)
+    def parts():
+        for rows, finite, deviation in _unit_rows(model, theta, real):
             used.append(finite)
-            deviations.append(np.sqrt(variance[finite, : model.n_parameters]))
-            apart = columns[finite] @ covariance[finite][:, :, : model.n_parameters]
-            found = np.concatenate([signal[finite][:, :, None], apart], axis=2)
-            found = found.swapaxes(1, 2).reshape(-1, found.shape[1])
-            yield double(found / np.linalg.norm(found, axis=1, keepdims=True), real)
+            deviations.append(deviation)
+            yield rows
 
-    vectors = singular_vectors(rows())[1]
+    vectors = singular_vectors(parts())[1]
     if not len(vectors):
         raise ValueError(
             f"no fingerprint determines all of {', '.join(model.parameter_names)}; an "
@@ -103,6 +118,23 @@ def _directions(model, theta, real):
             "not determined, or other fingerprints."
         )
     return vectors, np.concatenate(used), np.concatenate(deviations)
+
+
+def _unit_rows(model, theta, real):
+    """Yield signals and derivatives of step 1 at unit norm, as rows, in parts.
+
+    With each part come which fingerprints are used, and the deviations of these.
+    """
+    for part in blocks(len(theta), _BLOCK):
+        signal, columns = _unknowns(model.rows(part), theta[part])
+        covariance = covariance_from_information(fisher_information(columns))
+        variance = np.einsum("nii->ni", covariance)
+        finite = np.isfinite(variance).all(axis=1)
+        apart = columns[finite] @ covariance[finite][:, :, : model.n_parameters]
+        found = np.concatenate([signal[finite][:, :, None], apart], axis=2)
+        found = found.swapaxes(1, 2).reshape(-1, found.shape[1])
+        rows = double(found / np.linalg.norm(found, axis=1, keepdims=True), real)
+        yield rows, finite, np.sqrt(variance[finite, : model.n_parameters])
 
 
 def _projected(model, theta, scales, space):

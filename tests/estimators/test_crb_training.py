@@ -7,6 +7,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from crbestim import CRBRegressor
 from crbestim.datasets import make_fingerprints
+from crbestim.estimators import _training_data
 from crbestim.estimators._added_rows import AddedRows
 from crbestim.estimators._reports import warn_of_predictions
 from crbestim.estimators._training_data import batches_of, information_of, rate_of
@@ -14,7 +15,6 @@ from crbestim.exceptions import AtBoundWarning
 from crbestim.metrics import crb_loss
 from crbestim.models import BiExponential, FunctionModel, MonoExponential
 from crbestim.network import Loss
-from crbestim.network.arrays import Network
 from crbestim.network.losses import CRBLoss, MSELoss
 from crbestim.noise import add_noise
 
@@ -184,8 +184,8 @@ def test_few_fingerprints_of_many_samples():
     X, y, crb = make_fingerprints(decay, 300, snr=50, return_crb=True, random_state=0)
     options = dict(hidden_layer_sizes=(32, 32), max_iter=60)
     reg = CRBRegressor(decay, snr=50, random_state=0, **options).fit(X, y, crb=crb)
-    n_inputs, n_directions = reg.weights_["whitening"].shape
-    assert n_inputs == 400 and n_directions < 20
+    assert reg.network_.axes.shape[0] == 200
+    assert len(reg.weights_["whitening"]) < 20
     X, y, crb = make_fingerprints(decay, 500, snr=50, return_crb=True, random_state=1)
     assert crb_loss(y, reg.predict(X), crb) < 5
 
@@ -576,19 +576,38 @@ def test_a_given_bound_holds_between_the_rows_too(signal):
     np.testing.assert_allclose(half.loss_curve_, without, rtol=1e-3)
 
 
-def test_a_network_of_many_samples_is_trained_on_few_axes(monkeypatch):
-    """It is given back for all samples, to callbacks too, and is no worse."""
+def test_a_network_of_many_samples_sees_few_axes(monkeypatch):
+    """It learns like one that sees all of them; callbacks can predict with both."""
     decay = MonoExponential(np.linspace(0.005, 0.3, 120))
     X, y, crb = make_fingerprints(decay, 300, snr=50, return_crb=True, random_state=0)
     test = make_fingerprints(decay, 1000, snr=50, return_crb=True, random_state=1)
 
-    def loss(recorder):
+    def loss(n_axes):
         reg = small(decay, snr=50.0, hidden_layer_sizes=(32, 32), max_iter=25)
+        recorder = Recorder()
         reg.set_callbacks(recorder).fit(X, y, crb=crb)
-        assert reg.weights_["whitening"].shape[0] == 2 * 120
+        assert recorder.scores[-1] > 0.3 > recorder.scores[0]
+        assert len(reg.weights_["whitening"]) == 2 * n_axes
         return crb_loss(test[1], reg.predict(test[0]), test[2])
 
-    few = loss(recorder := Recorder())
-    assert recorder.scores[-1] > 0.3 > recorder.scores[0]
-    monkeypatch.setattr(Network, "_projection", lambda *args: None)
-    assert few == pytest.approx(loss(Recorder()), rel=0.15) and few < 3
+    few = loss(5)
+    monkeypatch.setattr(_training_data, "_LONG", 121)
+    assert few < min(1.5 * loss(120), 3.0)
+
+
+def test_axes_need_derivatives_of_the_features():
+    decay = MonoExponential(np.linspace(0.005, 0.3, 120))
+    X, y, _ = make_fingerprints(decay, 200, snr=50, return_crb=True, random_state=0)
+
+    def axes_of(model, X, **fit):
+        options = dict(loss="mse", max_iter=1, random_state=0)
+        return CRBRegressor(model, **options).fit(X, y, **fit).network_.axes
+
+    assert axes_of(decay, X).shape[0] == 120
+    assert axes_of(None, X) is None
+    # Compressed with an unknown basis.
+    assert axes_of(decay, X[:, :100]) is None
+    own = FunctionModel(decay.signal, decay.parameters)
+    assert axes_of(own, X).shape[0] == 120
+    own = FunctionModel(decay.signal, decay.parameters, difference="none")
+    assert axes_of(own, X) is None

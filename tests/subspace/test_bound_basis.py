@@ -6,7 +6,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from crbestim.bounds import cramer_rao_bound
 from crbestim.subspace import SubspaceProjection
-from crbestim.subspace._bound_basis import Losses
+from crbestim.subspace._bound_basis import Losses, telling_axes
 from tests.models.conftest import Recovery
 from tests.subspace.test_projection import toy
 
@@ -131,3 +131,46 @@ def test_iterations_are_counted_and_an_early_end_is_reported():
     assert early.n_iter_ == 2 < full.n_iter_
     again = SubspaceProjection(3, **options).fit(X, y)
     np.testing.assert_array_equal(again.components_, full.components_)
+
+
+def test_axes_that_tell_keep_the_bound():
+    model, _, y = toy()
+    axes = telling_axes(model, y, 1e-5)
+    n_features, n = axes.shape
+    assert model.n_unknowns / 2 < n < n_features
+    np.testing.assert_allclose(axes.conj().T @ axes, np.eye(n), atol=1e-12)
+    assert np.median(efficiency(model, y, axes)) > 0.99
+    fewer = telling_axes(model, y, 1e-2)
+    assert fewer.shape[1] < n
+    np.testing.assert_allclose(fewer, axes[:, : fewer.shape[1]], atol=1e-12)
+
+
+def test_the_more_axes_there_are_the_more_each_has_to_tell():
+    model, _, y = toy()
+    axes = telling_axes(model, y, 0.0)
+    signal, jacobian = model.signal(y, jacobian=True)
+    nuisance = signal[:, :, None]
+    columns = np.concatenate([jacobian, nuisance, 1j * nuisance], axis=2)
+    reals = np.concatenate([columns.real, columns.imag], axis=1)
+    # The rows of the pseudo-inverse are orthogonal to all other derivatives.
+    rows = np.linalg.pinv(reals)[:, : model.n_parameters].reshape(-1, reals.shape[1])
+    apart = rows[:, : model.n_features] + 1j * rows[:, model.n_features :]
+    rows = np.concatenate([signal, apart])
+    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    shares = (np.abs(rows @ axes.conj()) ** 2).mean(axis=0)
+    assert (np.diff(shares) < 1e-12).all()
+    least = shares / np.arange(1, len(shares) + 1)
+    for n in (1, 3, 5):
+        for factor, expected in ((1.01, n - 1), (0.99, n)):
+            assert telling_axes(model, y, factor * least[n - 1]).shape[1] == expected
+
+
+def test_fingerprints_with_an_infinite_bound_show_no_axes():
+    model, _, y = toy()
+    some = y.copy()
+    some[::4, 0] = 1.0  # nothing decays fast, so R2b is not determined
+    axes = telling_axes(model, some, 1e-4)
+    few = telling_axes(model, some[some[:, 0] < 1], 1e-4)
+    np.testing.assert_allclose(axes @ axes.conj().T, few @ few.conj().T, atol=1e-9)
+    some[:, 0] = 1.0
+    assert telling_axes(model, some, 1e-4).shape == (model.n_features, 0)
