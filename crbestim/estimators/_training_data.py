@@ -7,12 +7,12 @@ import numpy as np
 from .._linear_algebra import norms, phase_reference
 from .._threads import one_blas_thread
 from .._validation import check_sample_weight, n_samples_of, some_rows
+from .._warnings import warn
 from ..bounds import implied_snr, noise_of_signals, signal_and_bound
 from ..least_squares.driver import evenly_spaced
-from ..network.arrays import KnownInputs, Network, unit_amplitude
-from ..network.inference import products
+from ..network.arrays import KnownInputs, Network, seen, unit_amplitude
 from ..noise import noise_of, noise_of_data
-from ..subspace._bound_basis import telling_axes
+from ..subspace._bound_basis import share_on, telling_axes
 
 # Bounds that depend on the signal are interpolated between signal-to-noise ratios a fifth
 # apart, with an error of 1 % for Rician noise.
@@ -21,9 +21,11 @@ _LEVEL_RATIO = 1.2
 _SAME_LEVEL = 1e-3
 _N_ROUNDS = 12
 # Samples from which on a signal is long; fingerprints whose derivatives show which axes
-# tell of the parameters, the least share of them that such an axis holds, and the share of
-# all axes up to which it saves time to see no others.
+# tell of the parameters, the least share of them that an axis holds, over its rank, and the
+# share of all axes up to which it saves time to see no others.
 _LONG, _MOST_ROWS, _LEAST_SHARE, _LARGEST_SHARE = 64, 1024, 2e-5, 0.5
+# Fingerprints that show how much a network sees of other data, and what is enough.
+_FEW_ROWS, _SEEN = 128, 0.85
 # Hidden layers for up to so many parameters, and for more.
 _FEW_OUTPUTS, _SMALL, _LARGE = 4, (64,) * 6, (128,) * 10
 # Highest learning rate, and the rate times the width of the widest layer.
@@ -243,13 +245,18 @@ def new_network(estimator, X, y, known):
     model, is_complex = estimator.model, estimator.is_complex_
     column = None if model is None else model._amplitude_column
     axes = _axes(estimator, y, known)
-    X = X if axes is None else products(X, axes)
+    X = seen(X, axes, is_complex or column is not None)
     offset, scale = target_scales(model, y)
     if column is not None:
         size = norms(X)
         offset[column], scale[column] = 0.0, (y[:, column] / size).mean()
         X = X / size[:, None]
-    reference = phase_reference(X) if is_complex else X.mean(axis=0)
+    reference = X.mean(axis=0)
+    if is_complex:
+        # The norm of what is beside the axes, which comes last, has no phase.
+        n = X.shape[1] if axes is None else axes.shape[1]
+        reference = np.zeros(X.shape[1], dtype=complex)
+        reference[:n] = phase_reference(X[:, :n])
     known_periods = [parameter.period for parameter in estimator._known_parameters]
     return Network(
         hidden_layer_sizes=layers_of(estimator.hidden_layer_sizes, y.shape[1]),
@@ -272,10 +279,34 @@ def _axes(estimator, y, known):
     is_long = estimator._simulates_X and n_features >= _LONG
     if not is_long or not estimator.model.has_jacobian:
         return None
-    rows = evenly_spaced(len(y), min(len(y), _MOST_ROWS))
-    model = estimator._model_at(None if known is None else known[rows])
-    axes = telling_axes(model, y[rows], _LEAST_SHARE)
+    axes = telling_axes(*_some(estimator, y, known, _MOST_ROWS), _LEAST_SHARE)
     return axes if 0 < axes.shape[1] <= _LARGEST_SHARE * n_features else None
+
+
+def warn_of_other_signals(estimator, y, known):
+    """Warn if a fitted network sees little of what it is to learn from now on."""
+    axes = estimator.network_.axes
+    if axes is None:
+        return
+    some = _some(estimator, y, known, _FEW_ROWS)
+    with one_blas_thread:
+        own_share = seen_share = share_on(axes, *some)
+        if seen_share < _SEEN:
+            own_share = share_on(telling_axes(*some, _LEAST_SHARE), *some)
+    if seen_share < _SEEN * own_share:
+        warn(
+            f"the network sees {seen_share:.0%} of these signals and their derivatives, "
+            f"and one that is fitted to them sees {own_share:.0%}: its axes are those of "
+            "the first data; fit anew with warm_start=False, to all data at once",
+            UserWarning,
+            stacklevel=5,
+        )
+
+
+def _some(estimator, y, known, n_rows):
+    """Return the model at some of the rows, and their parameters."""
+    rows = evenly_spaced(len(y), n_rows)
+    return estimator._model_at(None if known is None else known[rows]), y[rows]
 
 
 def pace_of(estimator, loss, train, repeats):

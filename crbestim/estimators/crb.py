@@ -36,6 +36,7 @@ from ._training_data import (
     distinct_rows,
     new_network,
     pace_of,
+    warn_of_other_signals,
     without_weightless,
 )
 from ._training_sets import split_rows, training_deadline, training_sets
@@ -169,7 +170,8 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
     weights_ : dict of ndarray
         Weights of the network by name.
     network_ : crbestim.network.arrays.Network
-        Its layers, and the scales of its inputs and targets.
+        Its layers, the scales of its inputs and targets, and ``axes``, the orthonormal
+        axes on which it sees signals of 64 samples or more.
     optimizer_ : dict of ndarray
         State of the optimizer, from which ``partial_fit`` continues. Files of
         :func:`crbestim.io.save` leave it out unless asked to hold it; ``partial_fit`` then
@@ -351,6 +353,8 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
             If `max_time` is too short for all rows of X, or to train at all. If, after ten
             epochs or more, a linear regression does better on held-out rows, or the CRB
             loss with a Huber threshold is above 4 there.
+        UserWarning
+            With `warm_start`, if the axes of the network hold little of the new signals.
         """
         deadline = Deadline(self.max_time)
         context = self._init_callback_context(max_subtasks=self.max_iter)
@@ -377,9 +381,9 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
     def partial_fit(self, X, y, crb=None, known=None, sample_weight=None):
         """Train for one pass over the data, at the rate `learning_rate_init`.
 
-        The first call sets the scales of inputs and targets, and the prior, once and for
-        all, so its data should represent all others. No call holds rows out, stops early
-        or lowers the rate.
+        The first call sets the scales of inputs and targets, the axes on which long signals
+        are seen, and the prior, once and for all, so its data should represent all others.
+        No call holds rows out, stops early or lowers the rate.
 
         Parameters
         ----------
@@ -403,17 +407,22 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         ------
         ValueError
             If the data do not fit each other, the model or earlier calls, or the first
-            call has no more rows than there are inputs.
+            call has no more rows than there are inputs, of long signals those on axes.
         KeyboardInterrupt
             If it is interrupted (Ctrl-C). The estimator is as it was, unless the pass over
             the data was complete.
+
+        Warns
+        -----
+        UserWarning
+            If the axes of the network hold little of the signals of a later call.
         """
         deadline = Deadline(self.max_time)
         with undone_by_errors(self):
             goes_on = hasattr(self, "weights_")
             loss, data = self._prepare(sample_weight, X, y, crb, known, goes_on=goes_on)
             if not goes_on:
-                check_first_part(data[0])
+                check_first_part(self.network_.seen(data[0]))
             self._train(
                 loss,
                 data,
@@ -476,15 +485,13 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         """
         X, known, usable = self._check_predict(X, known, return_std=return_std)
         check_gaps(X, sigma, usable)
-        y = np.full((len(X), self.n_outputs_), np.nan)
-        rows = _rows_of(usable)
-        y[rows] = self._estimate(X[rows], rows_of(known, rows))
-        # A network that sees nothing of a signal cannot tell.
-        usable &= np.isfinite(y).all(axis=1)
-        rows = _rows_of(usable)
-        model = self._model_at(rows_of(known, rows))
-        if usable.any():
-            warn_of_predictions(self, model, X[rows], y[rows], stacklevel=2)
+        # A slice of all rows is no copy.
+        rows = slice(None) if usable.all() else usable
+        y, known = np.full((len(X), self.n_outputs_), np.nan), rows_of(known, rows)
+        model, some = self._model_at(known), X[rows]
+        if len(some):
+            y[rows] = found = self._estimate(some, known)
+            warn_of_predictions(self, model, some, found, stacklevel=2)
         if not return_std:
             return self._shape_like_targets(y)
         self._check_has_model("return_std")
@@ -512,6 +519,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         X, y, crb = at_one_amplitude(self.model, X, y, crb)
         if goes_on:
             check_same_network(self, self.network_)
+            warn_of_other_signals(self, y, known)
         else:
             self._set_up(X, y, known)
         return loss, (X, y, crb, known, weight)
@@ -586,8 +594,3 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         if not limits and column is not None:
             low[column], high[column] = 0.0, np.inf
         return np.clip(y, low, high)
-
-
-def _rows_of(usable):
-    """Return an index of usable rows; a slice of all rows is no copy."""
-    return slice(None) if usable.all() else usable

@@ -87,7 +87,7 @@ class Network:
         What is subtracted from targets, and what they are divided by.
     periods : ndarray of shape (n_outputs,)
         Periods of the targets; infinite where there is none.
-    reference : ndarray of shape (n_features,) or (n_axes,)
+    reference : ndarray of shape (n_features,), or of as many as `seen` returns
         Phase reference of complex signals, or the mean of real ones, of unit norm if they
         have an amplitude.
     known_inputs : KnownInputs
@@ -95,9 +95,8 @@ class Network:
     amplitude_column : int, default=None
         Which target is the amplitude of real signals; its scale is per unit of their norm.
     axes : ndarray of shape (n_features, n_axes), default=None
-        Orthonormal axes on which the network sees signals; all that is beside them is
-        ignored, and norm and reference are those on the axes. By default it sees the
-        samples themselves.
+        Orthonormal axes on which the network sees signals; of what is beside them, only
+        the norm counts. By default it sees the samples themselves.
     """
 
     hidden_layer_sizes: tuple
@@ -115,9 +114,22 @@ class Network:
     def _has_factor(self):
         return self.reference.dtype.kind == "c" or self.amplitude_column is not None
 
+    @property
+    def _n_parts(self):
+        """Real numbers of a value of a signal."""
+        return 2 if self.reference.dtype.kind == "c" else 1
+
+    @property
+    def n_beside(self):
+        """Real numbers of a signal that are beside the axes, of which the norm is seen."""
+        if self.axes is None or not self._has_factor:
+            return 0
+        n_features, n_axes = self.axes.shape
+        return (n_features - n_axes) * self._n_parts
+
     def seen(self, X):
-        """Return signals as the network sees them: on its axes, if it has any."""
-        return X if self.axes is None else products(X, self.axes)
+        """Return signals as the network sees them; see the function `seen`."""
+        return seen(X, self.axes, self._has_factor)
 
     def estimate(self, weights, X, known, n_jobs):
         """Estimate targets; a row's estimate does not depend on the other rows.
@@ -161,14 +173,10 @@ class Network:
         # Copies, so that kernels always get arrays of the same kind.
         X = np.array(X, complex if self.reference.dtype.kind == "c" else float, order="C")
         X = self.seen(X)
-        # A signal beside all axes has no phase or norm to align.
-        is_unseen = ~X.any(axis=1) if self._has_factor else np.zeros(len(X), dtype=bool)
-        X[is_unseen] = 1.0
         inputs = self.known_inputs.inputs(known, len(X))
         found = self.offset + self.scale * layers(self._aligned(X), inputs)
         if self.amplitude_column is not None:
             found[:, self.amplitude_column] *= norms(X)
-        found[is_unseen] = np.nan
         return found
 
     def _aligned(self, X):
@@ -292,8 +300,6 @@ class Network:
         """
         import torch
 
-        from .modules import whitening_of
-
         arrays = {} if train is None else train[0]
         if "snr" in arrays:
             signals, inputs = arrays["signals"], arrays["known"]
@@ -303,15 +309,30 @@ class Network:
             noise = 0.0
         with pool(1):
             features = self._features(signals, inputs)
-            mean, whitening = whitening_of(features, noise, inputs.shape[1])
+            mean, whitening = self._whitening(features, noise, inputs.shape[1])
             module = self._build(*whitening.shape)
             module.initialize(torch.Generator().manual_seed(seed))
             module.set_inputs(mean, whitening)
         return module
 
+    def _whitening(self, features, noise, n_exact):
+        """Return mean and whitening of features, without the norm beside the axes."""
+        import torch
+
+        from .modules import whitening_of
+
+        n = features.shape[1] - n_exact
+        counts = torch.ones(features.shape[1], dtype=torch.bool)
+        counts[n - (self._n_parts if self.n_beside else 0) : n] = False
+        mean, whitening = whitening_of(features[:, counts], noise, n_exact)
+        all_means = mean.new_zeros(len(counts))
+        all_rows = whitening.new_zeros(len(counts), whitening.shape[1])
+        all_means[counts], all_rows[counts] = mean, whitening
+        return all_means, all_rows
+
     def _noise_of_features(self, arrays):
         """Return the least variance that drawn noise gives to features of a typical row."""
-        signals, amplitude = self.seen(arrays["signals"]), arrays["amplitude"]
+        signals, amplitude = arrays["signals"], arrays["amplitude"]
         level = 1.0 if amplitude is None else np.asarray(amplitude)
         variance = np.broadcast_to((level / arrays["snr"].max()) ** 2, len(signals))
         is_complex = signals.dtype.kind == "c"
@@ -342,11 +363,13 @@ class Network:
         arrays, options = data
         options = options | {"amplitude_column": self.amplitude_column}
         signals, axes = arrays["signals"], None
-        # White noise is white on any axes, but other noise has to be drawn before.
+        # White noise is white on the axes, too, but other noise has to be drawn before.
         if "snr" in arrays and type(options["noise"]) is not GaussianNoise:
             axes = self.axes
         if axes is None:
             signals = self._centred(self.seen(signals))
+            # The last value has noise of its own.
+            options["n_beside"] = max(0, self.n_beside - self._n_parts)
         arrays = arrays | dict(signals=signals, reference=self.reference, axes=axes)
         return Fingerprints.from_arrays(arrays, dtype=self.dtype, device=device, **options)
 
@@ -370,6 +393,41 @@ def pool(n):
     options = dict(initializer=torch.set_num_threads, initargs=(1,))
     with one_torch_thread, ThreadPoolExecutor(n, **options) as executor:
         yield map if n == 1 else executor.map
+
+
+def seen(X, axes, has_factor):
+    """Return signals on axes, and if they have a factor, the norm of what is beside them.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Signals.
+    axes : ndarray of shape (n_features, n_axes) or None
+        Orthonormal axes; without any, signals are returned as they are.
+    has_factor : bool
+        Whether signals have an unknown factor, so that their norm is needed.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_axes) or (n_samples, n_axes + 1)
+        What the network sees; the norm of a row is that of the signal if it has a factor.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from crbestim.network.arrays import seen
+    >>> seen(np.array([[1.0, 2.0, 3.0, 4.0]]), np.eye(4)[:, :2], True)
+    array([[1., 2., 5.]])
+    """
+    if axes is None:
+        return X
+    inside = products(X, axes)
+    if not has_factor:
+        return inside
+    whole = norms(X)
+    share = norms(inside) / np.where(whole > 0, whole, 1.0)
+    beside = whole * np.sqrt(np.maximum(1 - share**2, 0.0))
+    return np.hstack([inside, beside[:, None]])
 
 
 def unit_amplitude(X):

@@ -24,7 +24,7 @@ class Fingerprints:
         noise if `scale_precision`.
     known : Tensor of shape (n_samples, n_known)
         Inputs of the network from known values.
-    reference : Tensor of shape (n_features,) or (n_axes,)
+    reference : Tensor of shape (n_features,), or of as many as are seen
         Phase reference of complex signals, or the mean of real ones, of unit norm if they
         have an amplitude.
     snr : Tensor of shape (n_snr,), default=None
@@ -42,8 +42,11 @@ class Fingerprints:
     noise : crbestim.noise.Noise, default=GaussianNoise()
         Noise that clean signals get.
     axes : Tensor of shape (n_features, n_axes), default=None
-        Axes on which signals are seen once they have their noise, and on which the
-        reference lies; by default signals are seen as they are.
+        Orthonormal axes on which signals are seen once they have their noise; by default
+        signals are seen as they are.
+    n_beside : int, default=0
+        How many real numbers of white noise the last value of signals stands for, beside
+        its own; it is the norm of what is beside the axes that the other values are on.
     amplitude_column : int, default=None
         Which target is the amplitude of real signals: the network estimates it in units of
         their norms.
@@ -63,6 +66,7 @@ class Fingerprints:
     amplitude: torch.Tensor | None = None
     noise: Noise = GaussianNoise()
     axes: torch.Tensor | None = None
+    n_beside: int = 0
     amplitude_column: int | None = None
     weights: torch.Tensor | None = None
 
@@ -112,8 +116,7 @@ class Fingerprints:
             if self.scale_precision:
                 precision = precision * snr**2
         if self.axes is not None:
-            x = x @ self.axes.conj()
-            x = x - self.reference if self._is_centred else x
+            x = self._seen(x)
         targets = self.targets[rows]
         if self.amplitude_column is not None:
             norm = torch.linalg.vector_norm(x, dim=1, keepdim=True)
@@ -133,7 +136,19 @@ class Fingerprints:
         channels = [_normal(x, generator) / snr for _ in range(self.noise.n_channels)]
         if self.axes is None and self._is_centred and self.noise.depends_on_signal:
             return self.noise.apply(x + self.reference, channels, torch) - self.reference
-        return self.noise.apply(x, channels, torch)
+        x = self.noise.apply(x, channels, torch)
+        if self.n_beside:
+            square = _chi_square(snr, self.n_beside, generator) / snr**2
+            x[:, -1:] = (x[:, -1:].abs().square() + square).sqrt().to(x.dtype)
+        return x
+
+    def _seen(self, x):
+        """Return signals on the axes as `seen` of `network.arrays` does; centre them."""
+        inside = x @ self.axes.conj()
+        if self._is_centred:
+            return inside - self.reference
+        square = x.abs().square().sum(dim=1) - inside.abs().square().sum(dim=1)
+        return torch.hstack([inside, square.clamp(min=0).sqrt()[:, None].to(x.dtype)])
 
     def _interpolated(self, precision, snr):
         """Precision at unit noise for given ratios, between those of the levels."""
@@ -162,6 +177,16 @@ def _normal(x, generator):
     if x.is_complex():
         return torch.view_as_complex(torch.randn(*x.shape, 2, **options))
     return torch.randn(x.shape, **options)
+
+
+def _chi_square(like, n_freedom, generator):
+    """Chi-square values of many degrees of freedom.
+
+    Their cube root is nearly normal (Wilson and Hilferty, Proc. Natl. Acad. Sci. 1931).
+    """
+    variance = 2 / (9 * n_freedom)
+    normal = _normal(like, generator)
+    return n_freedom * (1 - variance + variance**0.5 * normal) ** 3
 
 
 def as_tensor(array, dtype, device):

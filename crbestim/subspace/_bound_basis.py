@@ -82,22 +82,34 @@ def telling_axes(model, theta, least_share):
     """Return axes that signals and the derivatives of step 1 lie on, all at unit norm.
 
     The axis of rank k is left out if it holds less than k times `least_share` of their
-    squares: the more there are, the more each one has to tell. Fingerprints with an
-    infinite bound do not count; without any others, there are no axes.
+    squares: the more there are, the more each one has to tell. What a fingerprint does not
+    determine has no derivative here.
 
     Returns
     -------
     ndarray of shape (n_features, n_axes)
         Orthonormal columns, real or complex as the signals.
     """
-    squares, n_rows = np.zeros((model.n_features,) * 2), 0
-    for rows, _, _ in _unit_rows(model, theta, real=False):
-        squares = squares + rows.T @ rows.conj()
-        n_rows += len(rows)
-    shares, axes = np.linalg.eigh(squares / max(n_rows, 1))
+    shares, axes = np.linalg.eigh(_mean_square(model, theta))
     shares, axes = shares[::-1], axes[:, ::-1]
     tells = shares > least_share * np.arange(1, len(shares) + 1)
     return axes[:, np.logical_and.accumulate(tells)]
+
+
+def share_on(axes, model, theta):
+    """Return the share of the same squares that axes hold."""
+    return np.vdot(axes, _mean_square(model, theta) @ axes).real
+
+
+def _mean_square(model, theta):
+    """Return the mean of outer products of signals and derivatives, whose trace is 1."""
+    squares, n_rows = np.zeros((model.n_features,) * 2), 0
+    for signal, columns, covariance in _derivatives(model, theta):
+        known = np.nan_to_num(covariance, nan=0.0, posinf=0.0)
+        rows = _unit_rows(signal, columns, known, model.n_parameters)
+        squares = squares + rows.T @ rows.conj()
+        n_rows += len(rows)
+    return squares / max(n_rows, 1)
 
 
 def _directions(model, theta, real):
@@ -105,10 +117,13 @@ def _directions(model, theta, real):
     used, deviations = [], []
 
     def parts():
-        for rows, finite, deviation in _unit_rows(model, theta, real):
+        for signal, columns, covariance in _derivatives(model, theta):
+            variance = np.einsum("nii->ni", covariance)
+            finite = np.isfinite(variance).all(axis=1)
             used.append(finite)
-            deviations.append(deviation)
-            yield rows
+            deviations.append(np.sqrt(variance[finite, : model.n_parameters]))
+            some = signal[finite], columns[finite], covariance[finite]
+            yield double(_unit_rows(*some, model.n_parameters), real)
 
     vectors = singular_vectors(parts())[1]
     if not len(vectors):
@@ -120,21 +135,20 @@ def _directions(model, theta, real):
     return vectors, np.concatenate(used), np.concatenate(deviations)
 
 
-def _unit_rows(model, theta, real):
-    """Yield signals and derivatives of step 1 at unit norm, as rows, in parts.
-
-    With each part come which fingerprints are used, and the deviations of these.
-    """
+def _derivatives(model, theta):
+    """Yield signals, derivatives by all unknowns, and covariances, in parts."""
     for part in blocks(len(theta), _BLOCK):
         signal, columns = _unknowns(model.rows(part), theta[part])
-        covariance = covariance_from_information(fisher_information(columns))
-        variance = np.einsum("nii->ni", covariance)
-        finite = np.isfinite(variance).all(axis=1)
-        apart = columns[finite] @ covariance[finite][:, :, : model.n_parameters]
-        found = np.concatenate([signal[finite][:, :, None], apart], axis=2)
-        found = found.swapaxes(1, 2).reshape(-1, found.shape[1])
-        rows = double(found / np.linalg.norm(found, axis=1, keepdims=True), real)
-        yield rows, finite, np.sqrt(variance[finite, : model.n_parameters])
+        yield signal, columns, covariance_from_information(fisher_information(columns))
+
+
+def _unit_rows(signal, columns, covariance, n_parameters):
+    """Return signals and derivatives orthogonal to all others, as rows of unit norm."""
+    apart = columns @ covariance[:, :, :n_parameters]
+    rows = np.concatenate([signal[:, :, None], apart], axis=2)
+    rows = rows.swapaxes(1, 2).reshape(-1, rows.shape[1])
+    size = np.linalg.norm(rows, axis=1)
+    return rows[size > 0] / size[size > 0, None]
 
 
 def _projected(model, theta, scales, space):

@@ -1,17 +1,19 @@
-"""Networks that see signals on a few axes: what is beside them has no effect."""
+"""Networks that see signals on a few axes, and the norm of what is beside them."""
 
-from dataclasses import replace
+import warnings
 
 import numpy as np
 import pytest
 import torch
-from scipy.stats import ks_2samp
+from scipy.stats import ks_2samp, kstest
 
 from crbestim import CRBRegressor
 from crbestim.datasets import make_fingerprints
+from crbestim.estimators import _training_data
 from crbestim.metrics import crb_loss
-from crbestim.models import MonoExponential
-from crbestim.network.data import Fingerprints
+from crbestim.models import BiExponential, FunctionModel, MonoExponential
+from crbestim.network.arrays import seen
+from crbestim.network.data import Fingerprints, _chi_square
 from crbestim.network.inference import products
 from crbestim.noise import GaussianNoise, RicianNoise
 
@@ -33,45 +35,97 @@ def fitted(request):
     return reg, *make_fingerprints(model, 300, random_state=1, **options)
 
 
-def beside(axes, n, seed=0):
-    """Return random signals that are orthogonal to axes."""
-    x = np.random.default_rng(seed).normal(size=(n, len(axes)))
-    return x - ((x @ axes.conj()) @ axes.T).real
-
-
 def test_a_network_learns_on_few_axes(fitted):
     reg, X, y, crb = fitted
     axes = reg.network_.axes
-    assert 3 <= axes.shape[1] <= 8
-    np.testing.assert_allclose(axes.conj().T @ axes, np.eye(axes.shape[1]), atol=1e-12)
-    assert reg.network_.reference.shape == axes.shape[1:]
+    n = axes.shape[1]
+    assert 3 <= n <= 8
+    np.testing.assert_allclose(axes.conj().T @ axes, np.eye(n), atol=1e-12)
+    assert reg.network_.reference.shape == (n + 1,)
     assert crb_loss(y, reg.predict(X), crb) < 1.5
 
 
-def test_what_is_beside_the_axes_has_no_effect(fitted):
-    reg, X, *_ = fitted
-    found = reg.predict(X[:9])
-    # So little that magnitudes stay positive.
-    other = reg.predict(X[:9] + 0.01 * beside(reg.network_.axes, 9))
-    np.testing.assert_allclose(other, found, rtol=1e-4)
-    assert not np.allclose(reg.predict(X[:9] + 0.01 * TE / TE.max()), found, rtol=1e-3)
-
-
-def test_signals_beside_all_axes_have_no_estimate(fitted):
+def test_of_what_is_beside_the_axes_only_the_norm_counts(fitted):
     reg, X, *_ = fitted
     network = reg.network_
-    axes = network.axes.copy()
-    axes[0] = 0.0
-    x = np.zeros_like(X[:3])
-    x[:, 0] = 2.0
-    x[1] = X[1]
-    try:
-        reg.network_ = replace(network, axes=axes)
-        found, std = reg.predict(x, return_std=True, sigma=0.02)
-    finally:
-        reg.network_ = network
-    np.testing.assert_array_equal(np.isfinite(found).all(axis=1), [False, True, False])
-    np.testing.assert_array_equal(np.isfinite(std), np.isfinite(found))
+    inside = products(X[:9], network.axes) @ network.axes.T
+    rng = np.random.default_rng(0)
+
+    def estimates(size):
+        beside = rng.normal(size=inside.shape) * inside.dtype.type(1)
+        beside -= products(beside, network.axes) @ network.axes.T
+        beside *= size / np.linalg.norm(beside, axis=1, keepdims=True)
+        seen = network.seen(inside + beside)
+        np.testing.assert_allclose(seen[:, -1], size, rtol=1e-6)
+        whole = np.linalg.norm(inside + beside, axis=1)
+        np.testing.assert_allclose(np.linalg.norm(seen, axis=1), whole, rtol=1e-12)
+        return network.estimate(reg.weights_, inside + beside, None, None)
+
+    found = estimates(0.3)
+    np.testing.assert_allclose(estimates(0.3), found, rtol=1e-4)
+    assert not np.allclose(estimates(3.0), found, rtol=1e-2)
+
+
+def test_signals_without_a_factor_need_no_norm():
+    rng = np.random.default_rng(0)
+    x, axes = rng.normal(size=(5, 70)), np.linalg.qr(rng.normal(size=(70, 3)))[0]
+    assert seen(x, None, True) is x
+    np.testing.assert_allclose(seen(x, axes, False), x @ axes, rtol=1e-12)
+    # No square under- or overflows.
+    for scale in (1e-300, 1e300):
+        expected = scale * seen(x, axes, True)
+        np.testing.assert_allclose(seen(scale * x, axes, True), expected, rtol=1e-9)
+
+
+def test_fingerprints_that_miss_a_parameter_are_seen_too():
+    """Without the short component there is no T2short, and T2long is long."""
+    rng = np.random.default_rng(0)
+    model = BiExponential(0.005 * np.arange(1, 101))
+    y = np.column_stack([rng.uniform(low, high, 200) for low, high in model.bounds])
+    y[:, 0] = np.arange(200) % 2 * y[:, 0]
+    y[::2, 2] = 2.0
+    X = model.signal(y)
+    axes = _training_data.telling_axes(model, y, 2e-5)
+    inside = np.linalg.norm(X @ axes.conj(), axis=1) / np.linalg.norm(X, axis=1)
+    assert inside.min() > 0.999
+
+
+def test_a_signal_of_zero_does_no_harm(recwarn):
+    t = np.linspace(0, 1, 80)
+    bounds = [(-5.0, 5.0), (-5.0, 5.0)]
+    line = FunctionModel(lambda p: p[0] * t + p[1], ["slope", "offset"], bounds)
+    rng = np.random.default_rng(0)
+    y = rng.uniform(-2, 2, (200, 2))
+    y[7] = 0.0
+    X = line.signal(y) + 0.01 * rng.normal(size=(200, 80))
+    reg = CRBRegressor(line, max_iter=1, random_state=0).fit(X, y)
+    assert reg.network_.axes.shape == (80, 2)
+    assert not recwarn
+
+
+@pytest.mark.parametrize("goes_on", ["fit", "partial_fit"])
+def test_further_data_that_the_axes_do_not_hold_are_told(goes_on):
+    model = MonoExponential(TE)
+    rng = np.random.default_rng(0)
+    y = rng.uniform(0.2, 2.0, (200, 1))
+    options = dict(snr=50, max_iter=1, warm_start=True, random_state=0)
+    reg = CRBRegressor(model, **options).fit(model.signal(y), y)
+    again = rng.uniform(0.3, 1.0, (200, 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        getattr(reg, goes_on)(model.signal(again), again)
+    other = rng.uniform(0.005, 0.02, (200, 1))
+    with pytest.warns(UserWarning, match="sees .*% of these signals.* fit anew") as told:
+        getattr(reg, goes_on)(model.signal(other), other)
+    assert told[0].filename == __file__
+
+
+def test_a_first_part_needs_as_many_rows_as_there_are_inputs():
+    model = MonoExponential(TE)
+    y = np.linspace(0.05, 0.5, 40)[:, None]
+    CRBRegressor(model, random_state=0).partial_fit(model.signal(y), y)
+    with pytest.raises(ValueError, match="n_samples = 5 samples for .* real inputs"):
+        CRBRegressor(model, random_state=0).partial_fit(model.signal(y[:5]), y[:5])
 
 
 @pytest.mark.parametrize("kind", [float, complex])
@@ -87,20 +141,27 @@ def test_products_of_rows_do_not_depend_on_the_others(kind):
     assert products(x[:0], axes).shape == (0, 7)
 
 
-@pytest.mark.parametrize("noise", [GaussianNoise(), RicianNoise()])
-@pytest.mark.parametrize("kind", ["factor", "amplitude", "neither"])
-def test_noise_on_axes_is_that_of_samples(noise, kind):
-    """Noise that is drawn before signals are seen on axes, and white noise after that."""
+KINDS = {
+    "complex": (True, GaussianNoise()),
+    "amplitude": (True, GaussianNoise()),
+    "centred": (False, GaussianNoise()),
+    "rician": (True, RicianNoise()),
+    "rician, centred": (False, RicianNoise()),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_noise_on_axes_is_that_of_samples(kind):
+    """Noise drawn for all samples, for batches to see on axes, and on these right away."""
+    has_factor, noise = KINDS[kind]
     decay = np.exp(-TE / 0.1)[None]
     axes = np.linalg.qr(np.stack([decay[0], TE * decay[0], TE], axis=1))[0]
-    if kind == "factor":
-        if noise.depends_on_signal:
-            pytest.skip("complex signals have no Rician noise")
+    if kind == "complex":
         decay, axes = decay + 0j, axes + 0j
-    reference = (decay @ axes.conj())[0]
-    reference = reference / np.linalg.norm(reference) if kind != "neither" else reference
+    on_axes = seen(decay, axes, has_factor)
+    reference = on_axes[0] / (np.linalg.norm(on_axes) if has_factor else 1.0)
 
-    def batch(signals, reference, seed, axes=None, noise=noise):
+    def batch(signals, seed, **options):
         data = Fingerprints(
             signals=torch.as_tensor(signals),
             targets=torch.ones(1, 1, dtype=torch.float64),
@@ -108,26 +169,33 @@ def test_noise_on_axes_is_that_of_samples(noise, kind):
             known=torch.zeros(1, 0, dtype=torch.float64),
             reference=torch.as_tensor(reference),
             snr=torch.tensor([3.0], dtype=torch.float64),
-            amplitude_column=0 if kind == "amplitude" else None,
+            amplitude_column=0 if has_factor and kind != "complex" else None,
             noise=noise,
-            axes=axes,
+            **options,
         )
         generator = torch.Generator().manual_seed(seed)
         rows = torch.zeros(3000, dtype=torch.long)
-        return [part.numpy() for part in data.batch(rows, generator)]
+        return np.hstack(data.batch(rows, generator))
 
-    seen = batch(decay, reference, 0, torch.as_tensor(axes))
+    found = batch(decay, 0, axes=torch.as_tensor(axes))
     if noise.depends_on_signal:
-        # The same noise on all samples, seen on the axes by hand.
-        generator = np.random.default_rng(1)
-        x = noise.draw(np.repeat(decay, 3000, axis=0), np.full((3000, 1), 1 / 3), generator)
-        x = x @ axes
-        size = np.linalg.norm(x, axis=1, keepdims=True) if kind == "amplitude" else 1.0
-        expected = x / size - reference
+        rng = np.random.default_rng(1)
+        x = noise.draw(np.repeat(decay, 3000, axis=0), np.full((3000, 1), 1 / 3), rng)
+        x = seen(x, axes, has_factor)
+        size = (
+            np.linalg.norm(x, axis=1, keepdims=True) if has_factor else np.ones((3000, 1))
+        )
+        expected = np.hstack([x / size - reference, 1 / size, size**2])
     else:
-        signals = decay @ axes.conj()
-        signals = signals - reference if kind == "neither" else signals
-        expected = batch(signals, reference, 1)[0]
-    for a, b in zip(seen[0].T, expected.T, strict=True):
+        n_beside = (len(TE) - 3 - 1) * (2 if kind == "complex" else 1)
+        n_beside = n_beside if has_factor else 0
+        expected = batch(on_axes if has_factor else 0 * on_axes, 1, n_beside=n_beside)
+    for a, b in zip(found.T, expected.T, strict=True):
         if np.ptp(b) > 1e-9:
             assert ks_2samp(a, b).pvalue > 1e-3
+
+
+def test_squared_norm_of_the_noise_beside():
+    like = torch.zeros(20_000, 1, dtype=torch.float64)
+    found = _chi_square(like, 30, torch.Generator().manual_seed(0)).numpy().ravel()
+    assert kstest(found, "chi2", args=(30,)).pvalue > 0.01

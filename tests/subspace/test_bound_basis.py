@@ -6,7 +6,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from crbestim.bounds import cramer_rao_bound
 from crbestim.subspace import SubspaceProjection
-from crbestim.subspace._bound_basis import Losses, telling_axes
+from crbestim.subspace._bound_basis import Losses, share_on, telling_axes
 from tests.models.conftest import Recovery
 from tests.subspace.test_projection import toy
 
@@ -165,12 +165,14 @@ def test_the_more_axes_there_are_the_more_each_has_to_tell():
             assert telling_axes(model, y, factor * least[n - 1]).shape[1] == expected
 
 
-def test_fingerprints_with_an_infinite_bound_show_no_axes():
+def test_axes_hold_what_fingerprints_determine():
     model, _, y = toy()
-    some = y.copy()
-    some[::4, 0] = 1.0  # nothing decays fast, so R2b is not determined
-    axes = telling_axes(model, some, 1e-4)
-    few = telling_axes(model, some[some[:, 0] < 1], 1e-4)
-    np.testing.assert_allclose(axes @ axes.conj().T, few @ few.conj().T, atol=1e-9)
-    some[:, 0] = 1.0
-    assert telling_axes(model, some, 1e-4).shape == (model.n_features, 0)
+    y[:, 0] = 1.0  # nothing decays fast, so R2b is not determined
+    axes = telling_axes(model, y, 1e-7)
+    assert 0 < axes.shape[1] < model.n_features
+    others = model.fix(R2b=float(y[0, 2]))
+    seen = others.compress(axes)
+    ratio = cramer_rao_bound(seen, y[:, :2]) / cramer_rao_bound(others, y[:, :2])
+    assert np.median(ratio[:, 1]) < 1.01
+    assert share_on(axes, model, y) == pytest.approx(1.0, abs=1e-4)
+    assert share_on(axes[:, :1], model, y) < 0.95
