@@ -107,3 +107,13 @@ def _check_none_inside_takes(estimator, method, name):
                 f"{type(estimator).__name__}; switch metadata routing on and call its "
                 f"set_{method}_request({name}=True), or leave {name} out."
             )
+
+
+def refuse_lost_model(estimator, name):
+    """Refuse to learn a linear model if the estimator inside has a signal model."""
+    model = getattr(estimator, "model", None)
+    if model is not None:
+        raise ValueError(
+            f"{name} has no model and would learn a linear one, but its estimator has "
+            f"{model}; give the model to both, {name}(estimator, model)."
+        )

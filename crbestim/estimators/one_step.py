@@ -41,7 +41,7 @@ from ._start_values import (
     spread_values,
     values_or_spread,
 )
-from ._sub_estimators import fit_clone, predict_columns
+from ._sub_estimators import fit_clone, predict_columns, refuse_lost_model
 from .dictionary import interpolating_dictionary
 
 # Maximum number of training samples whose errors are stored.
@@ -107,7 +107,7 @@ class OneStepRegressor(IntervalMixin, BoundedRegressor):
         is cloned and fitted to the same data; in scikit-learn's ``FrozenEstimator`` it
         stays as it is.
     model : SignalModel, default=None
-        The signal model.
+        The signal model; required if `estimator` has one.
     n_steps : int, default=1
         Number of steps.
     n_starts : int, default=1
@@ -274,6 +274,7 @@ class OneStepRegressor(IntervalMixin, BoundedRegressor):
         self.model_ = self.model
         warn_of_noise(self.model)
         if self.model is None:
+            refuse_lost_model(self.estimator, type(self).__name__)
             self.model_ = LinearModel.learn(X, y, known)
         self.model_.require_jacobian(type(self).__name__)
         self.bounds_ = resolve_bounds(self.model_, self.bounds)

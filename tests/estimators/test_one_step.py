@@ -229,6 +229,16 @@ def test_the_estimator_is_a_clone_that_gets_crb_unless_it_is_frozen():
         clone(OneStepRegressor(rough, Precession())).predict(X)
 
 
+def test_a_model_inside_is_not_lost():
+    """Without it, a linear model would be learned in its place."""
+    X, y = measured(20)
+    inside = DictionaryRegressor(Precession())
+    for estimator in (inside, FrozenEstimator(inside.fit(X, y))):
+        with pytest.raises(ValueError, match="its estimator has .* give the model to both"):
+            OneStepRegressor(estimator).fit(X, y)
+    OneStepRegressor(DictionaryRegressor()).fit(X, y)
+
+
 @pytest.mark.filterwarnings("ignore:most estimates end at a bound")
 def test_over_anything_that_predicts(model):
     X, y, crb = make_fingerprints(model, 200, snr=100, return_crb=True, random_state=0)
