@@ -1,7 +1,8 @@
 """The default network on problems of several sizes, beside scikit-learn's regressors.
 
     python benchmarks/networks.py [--problems NAME ...] [--samples 500 2000 20000]
-        [--snr 20 100 1000] [--seeds 0 1 2] [--limit 1500] [--references NAME ...]
+        [--snr 20 100 1000] [--seeds 0 1 2] [--limit 1500] [--steps 1]
+        [--references NAME ...]
 
 Each problem is learned from signals at signal-to-noise ratios of half the given one to one
 and a half times it, all settings being defaults, and judged by 4000 other fingerprints at
@@ -13,7 +14,8 @@ unit variance; least squares have nothing to learn. Every fingerprint has amplit
 no user has in a voxel: so references see magnitudes scaled to norm 1, and an amplitude is
 left out of the loss. ``--references`` names the regressors of scikit-learn to compare with,
 none if no name follows. ``--limit N`` adds the least loss that any estimator can have, over
-the first N of the other fingerprints, with its standard error.
+the first N of the other fingerprints, with its standard error. ``--steps N`` adds what N
+steps of least squares make of the network's estimates.
 """
 
 import argparse
@@ -28,7 +30,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
-from crbestim import CRBRegressor, NLLSRegressor
+from crbestim import CRBRegressor, NLLSRegressor, OneStepRegressor
 from crbestim.datasets import make_fingerprints
 from crbestim.metrics import bayes_risk, wrapped_error
 from crbestim.models import (
@@ -204,6 +206,10 @@ def compare(title, model, snr, arguments):
             data = make_fingerprints(model, n, snr=snr_range, random_state=seed, **options)
             found = estimators(model, snr_range, seed, arguments.references).items()
             ours, *theirs = (judge(*named, data, test, model) for named in found)
+            if arguments.steps:
+                network = estimators(model, snr_range, seed, [])["CRBRegressor"]
+                refined = OneStepRegressor(network, model, n_steps=arguments.steps)
+                judge("with steps", refined, data, test, model)
             worst[n] = max(worst.get(n, 0.0), ours / min(theirs + [squares]))
     return worst
 
@@ -215,6 +221,7 @@ def main():
     parser.add_argument("--snr", type=float, nargs="+", default=[100.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--limit", type=int, default=0, metavar="N")
+    parser.add_argument("--steps", type=int, default=0, metavar="N")
     names = dict(choices=list(REFERENCES), default=list(REFERENCES))
     parser.add_argument("--references", nargs="*", **names)
     arguments = parser.parse_args()
