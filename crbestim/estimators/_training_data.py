@@ -26,6 +26,8 @@ _N_ROUNDS = 12
 _LONG, _MOST_ROWS, _LEAST_SHARE, _LARGEST_SHARE = 64, 1024, 2e-5, 0.5
 # Fingerprints that show how much a network sees of other data, and what is enough.
 _FEW_ROWS, _SEEN = 128, 0.85
+# Share of the square of a signal beside the axes from which on it tells of the noise.
+_NOISY = 1e-2
 # Hidden layers for up to so many parameters, and for more.
 _FEW_OUTPUTS, _SMALL, _LARGE = 4, (64,) * 6, (128,) * 10
 # Highest learning rate, and the rate times the width of the widest layer.
@@ -245,7 +247,9 @@ def new_network(estimator, X, y, known):
     model, is_complex = estimator.model, estimator.is_complex_
     column = None if model is None else model._amplitude_column
     axes = _axes(estimator, y, known)
-    X = seen(X, axes, is_complex or column is not None)
+    sees_norm = axes is not None and (is_complex or column is not None)
+    sees_norm = sees_norm and _is_noisy(X, axes)
+    X = seen(X, axes, sees_norm)
     offset, scale = target_scales(model, y)
     if column is not None:
         size = norms(X)
@@ -269,7 +273,17 @@ def new_network(estimator, X, y, known):
         known_inputs=KnownInputs.learn(known, known_periods),
         amplitude_column=column,
         axes=axes,
+        sees_norm=sees_norm,
     )
+
+
+def _is_noisy(X, axes):
+    """Return whether the norm of what is beside the axes of signals tells of their noise.
+
+    Where it is small, it would change features by as much as their own noise, for nothing.
+    """
+    on_axes = seen(X, axes, True)
+    return bool(np.median((np.abs(on_axes[:, -1]) / norms(on_axes)) ** 2) > _NOISY)
 
 
 @one_blas_thread

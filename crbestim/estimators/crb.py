@@ -485,13 +485,15 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         """
         X, known, usable = self._check_predict(X, known, return_std=return_std)
         check_gaps(X, sigma, usable)
-        # A slice of all rows is no copy.
-        rows = slice(None) if usable.all() else usable
-        y, known = np.full((len(X), self.n_outputs_), np.nan), rows_of(known, rows)
-        model, some = self._model_at(known), X[rows]
-        if len(some):
-            y[rows] = found = self._estimate(some, known)
-            warn_of_predictions(self, model, some, found, stacklevel=2)
+        y = np.full((len(X), self.n_outputs_), np.nan)
+        rows = _rows_of(usable)
+        y[rows] = self._estimate(X[rows], rows_of(known, rows))
+        # Of a signal beside its axes, a network sees nothing.
+        usable &= np.isfinite(y).all(axis=1)
+        rows = _rows_of(usable)
+        model = self._model_at(rows_of(known, rows))
+        if usable.any():
+            warn_of_predictions(self, model, X[rows], y[rows], stacklevel=2)
         if not return_std:
             return self._shape_like_targets(y)
         self._check_has_model("return_std")
@@ -594,3 +596,8 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         if not limits and column is not None:
             low[column], high[column] = 0.0, np.inf
         return np.clip(y, low, high)
+
+
+def _rows_of(usable):
+    """Return an index of usable rows; a slice of all rows is no copy."""
+    return slice(None) if usable.all() else usable

@@ -95,8 +95,10 @@ class Network:
     amplitude_column : int, default=None
         Which target is the amplitude of real signals; its scale is per unit of their norm.
     axes : ndarray of shape (n_features, n_axes), default=None
-        Orthonormal axes on which the network sees signals; of what is beside them, only
-        the norm counts. By default it sees the samples themselves.
+        Orthonormal axes on which the network sees signals. By default it sees the samples
+        themselves.
+    sees_norm : bool, default=False
+        Whether it sees the norm of what is beside the axes, too.
     """
 
     hidden_layer_sizes: tuple
@@ -109,6 +111,7 @@ class Network:
     known_inputs: KnownInputs
     amplitude_column: int | None = None
     axes: np.ndarray | None = None
+    sees_norm: bool = False
 
     @property
     def _has_factor(self):
@@ -122,14 +125,14 @@ class Network:
     @property
     def n_beside(self):
         """Real numbers of a signal that are beside the axes, of which the norm is seen."""
-        if self.axes is None or not self._has_factor:
+        if not self.sees_norm:
             return 0
         n_features, n_axes = self.axes.shape
         return (n_features - n_axes) * self._n_parts
 
     def seen(self, X):
         """Return signals as the network sees them; see the function `seen`."""
-        return seen(X, self.axes, self._has_factor)
+        return seen(X, self.axes, self.sees_norm)
 
     def estimate(self, weights, X, known, n_jobs):
         """Estimate targets; a row's estimate does not depend on the other rows.
@@ -173,10 +176,14 @@ class Network:
         # Copies, so that kernels always get arrays of the same kind.
         X = np.array(X, complex if self.reference.dtype.kind == "c" else float, order="C")
         X = self.seen(X)
+        # A signal beside all axes has no phase or norm to align.
+        is_unseen = ~X.any(axis=1) if self._has_factor else np.zeros(len(X), dtype=bool)
+        X[is_unseen] = 1.0
         inputs = self.known_inputs.inputs(known, len(X))
         found = self.offset + self.scale * layers(self._aligned(X), inputs)
         if self.amplitude_column is not None:
             found[:, self.amplitude_column] *= norms(X)
+        found[is_unseen] = np.nan
         return found
 
     def _aligned(self, X):
@@ -395,8 +402,8 @@ def pool(n):
         yield map if n == 1 else executor.map
 
 
-def seen(X, axes, has_factor):
-    """Return signals on axes, and if they have a factor, the norm of what is beside them.
+def seen(X, axes, sees_norm):
+    """Return signals on axes, and on request the norm of what is beside them.
 
     Parameters
     ----------
@@ -404,13 +411,13 @@ def seen(X, axes, has_factor):
         Signals.
     axes : ndarray of shape (n_features, n_axes) or None
         Orthonormal axes; without any, signals are returned as they are.
-    has_factor : bool
-        Whether signals have an unknown factor, so that their norm is needed.
+    sees_norm : bool
+        Whether the norm of what is beside them is added as a last value.
 
     Returns
     -------
     ndarray of shape (n_samples, n_axes) or (n_samples, n_axes + 1)
-        What the network sees; the norm of a row is that of the signal if it has a factor.
+        What the network sees; with the last value, the norm of a row is that of the signal.
 
     Examples
     --------
@@ -422,7 +429,7 @@ def seen(X, axes, has_factor):
     if axes is None:
         return X
     inside = products(X, axes)
-    if not has_factor:
+    if not sees_norm:
         return inside
     whole = norms(X)
     share = norms(inside) / np.where(whole > 0, whole, 1.0)

@@ -147,6 +147,8 @@ class Fingerprints:
         inside = x @ self.axes.conj()
         if self._is_centred:
             return inside - self.reference
+        if len(self.reference) == inside.shape[1]:
+            return inside
         square = x.abs().square().sum(dim=1) - inside.abs().square().sum(dim=1)
         return torch.hstack([inside, square.clamp(min=0).sqrt()[:, None].to(x.dtype)])
 

@@ -590,8 +590,7 @@ def test_a_network_of_many_samples_sees_few_axes(monkeypatch):
         assert len(reg.weights_["whitening"]) == 2 * n_seen
         return crb_loss(test[1], reg.predict(test[0]), test[2])
 
-    # Five axes, and the norm of what is beside them.
-    few = loss(6)
+    few = loss(5)
     monkeypatch.setattr(_training_data, "_LONG", 121)
     assert few < min(1.5 * loss(120), 3.0)
 
