@@ -1,6 +1,7 @@
 """The network: from a noisy fingerprint to parameters, in four parts.
 
-Of long signals, it sees the products with a few orthonormal axes, and the norm of the rest.
+Of long signals, it sees the products with a few orthonormal axes, and in much noise the
+norm of the rest.
 
 1. Alignment. A complex signal is divided by its norm and turned to a fixed phase, that
    of its inner product with a reference signal. What follows sees the same numbers for
