@@ -247,9 +247,11 @@ def new_network(estimator, X, y, known):
     model, is_complex = estimator.model, estimator.is_complex_
     column = None if model is None else model._amplitude_column
     axes = _axes(estimator, y, known)
-    sees_norm = axes is not None and (is_complex or column is not None)
-    sees_norm = sees_norm and _is_noisy(X, axes)
-    X = seen(X, axes, sees_norm)
+    has_norm = axes is not None and (is_complex or column is not None)
+    X = seen(X, axes, has_norm)
+    sees_norm = has_norm and _is_noisy(X)
+    if has_norm and not sees_norm:
+        X = np.ascontiguousarray(X[:, :-1])
     offset, scale = target_scales(model, y)
     if column is not None:
         size = norms(X)
@@ -277,13 +279,12 @@ def new_network(estimator, X, y, known):
     )
 
 
-def _is_noisy(X, axes):
-    """Return whether the norm of what is beside the axes of signals tells of their noise.
+def _is_noisy(X):
+    """Return whether the last value of signals, the norm beside axes, tells of their noise.
 
     Where it is small, it would change features by as much as their own noise, for nothing.
     """
-    on_axes = seen(X, axes, True)
-    return bool(np.median((np.abs(on_axes[:, -1]) / norms(on_axes)) ** 2) > _NOISY)
+    return bool(np.median((np.abs(X[:, -1]) / norms(X)) ** 2) > _NOISY)
 
 
 @one_blas_thread

@@ -146,18 +146,18 @@ def products(X, axes):
         # Real and imaginary parts of products, from those of signals side by side.
         parts = np.array([[matrix.real, matrix.imag], [-matrix.imag, matrix.real]])
         matrix = parts.transpose(2, 0, 3, 1).reshape(2 * len(matrix), -1).copy()
-    found = np.empty((len(X), len(matrix)))
-    none = np.zeros(matrix.shape[1]), np.zeros(len(matrix)), np.empty(0, int), np.empty(0)
-    offset, bias, *no_periods = none
+    n_out, n_in = matrix.shape
+    found = np.empty((len(X), n_out))
     for first in range(0, len(X), _ROWS):
         part = slice(first, first + _ROWS)
         rows = np.array(X[part], complex if is_complex else float, order="C").view(float)
         n_blocks = -(-len(rows) // LANES)
-        values = np.zeros((n_blocks, len(offset), LANES))
-        put(rows, offset, 0, values)
-        out = np.empty((n_blocks, len(bias), LANES))
-        dense(matrix, bias, LINEAR, False, values, out)
-        take(out, *no_periods, found[part])
+        values = np.zeros((n_blocks, n_in, LANES))
+        out = np.empty((n_blocks, n_out, LANES))
+        put(rows, np.zeros(n_in), 0, values)
+        dense(matrix, np.zeros(n_out), LINEAR, False, values, out)
+        # None of the products is an angle.
+        take(out, np.empty(0, dtype=int), np.empty(0), found[part])
     return found.view(complex) if is_complex else found
 
 
