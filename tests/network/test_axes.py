@@ -12,7 +12,12 @@ from crbestim import CRBRegressor
 from crbestim.datasets import make_fingerprints
 from crbestim.estimators import _training_data
 from crbestim.metrics import crb_loss
-from crbestim.models import BiExponential, FunctionModel, MonoExponential
+from crbestim.models import (
+    BiExponential,
+    FISPFingerprinting,
+    FunctionModel,
+    MonoExponential,
+)
 from crbestim.network.arrays import seen
 from crbestim.network.data import Fingerprints, _chi_square
 from crbestim.network.inference import products
@@ -88,7 +93,7 @@ def test_of_what_is_beside_the_axes_only_the_norm_counts(fitted):
     assert not np.allclose(estimates(3.0), found, rtol=1e-2)
 
 
-def test_signals_without_a_factor_need_no_norm():
+def test_what_is_seen_of_signals():
     rng = np.random.default_rng(0)
     x, axes = rng.normal(size=(5, 70)), np.linalg.qr(rng.normal(size=(70, 3)))[0]
     assert seen(x, None, True) is x
@@ -110,6 +115,23 @@ def test_fingerprints_that_miss_a_parameter_are_seen_too():
     axes = _training_data.telling_axes(model, y, 2e-5)
     inside = np.linalg.norm(X @ axes.conj(), axis=1) / np.linalg.norm(X, axis=1)
     assert inside.min() > 0.999
+
+
+def test_axes_are_those_at_known_values():
+    rng = np.random.default_rng(0)
+    alpha = np.deg2rad(10 + 40 * np.sin(np.arange(70) / 10) ** 2)
+    model = FISPFingerprinting(alpha, 0.012, 0.003, inversion_time=0.02, b1=True).given(
+        "B1"
+    )
+    y = np.column_stack([rng.uniform(0.5, 2, 150), rng.uniform(0.04, 0.2, 150)])
+    shares = []
+    for low, high in ((0.6, 1.4), (1.0, 1.0 + 1e-9)):
+        known = rng.uniform(low, high, (150, 1))
+        X = model.at(known).signal(y)
+        reg = CRBRegressor(model, snr=50, max_iter=1, random_state=0).fit(X, y, known=known)
+        wide = model.at(np.full((150, 1), 0.6))
+        shares.append(_training_data.share_on(reg.network_.axes, wide, y))
+    assert shares[0] > 0.99 > shares[1]
 
 
 def test_a_signal_of_zero_does_no_harm(recwarn):
@@ -207,9 +229,9 @@ def test_noise_on_axes_is_that_of_samples(kind):
         rng = np.random.default_rng(1)
         x = noise.draw(np.repeat(decay, 3000, axis=0), np.full((3000, 1), 1 / 3), rng)
         x = seen(x, axes, sees_norm)
-        size = (
-            np.linalg.norm(x, axis=1, keepdims=True) if has_factor else np.ones((3000, 1))
-        )
+        size = np.ones((3000, 1))
+        if has_factor:
+            size = np.linalg.norm(x, axis=1, keepdims=True)
         expected = np.hstack([x / size - reference, 1 / size, size**2])
     else:
         n_beside = (len(TE) - 3 - 1) * (2 if is_complex else 1) if sees_norm else 0
