@@ -2,7 +2,8 @@
 
     python benchmarks/networks.py [--problems NAME ...] [--samples 500 2000 20000]
         [--snr 20 100 1000] [--seeds 0 1 2] [--limit 1500] [--steps 1]
-        [--references NAME ...]
+        [--references NAME ...] [--parameters NAME ...]
+    python benchmarks/networks.py --problems two-pool --sequence FILE --basis FILE
 
 Each problem is learned from signals at signal-to-noise ratios of half the given one to one
 and a half times it, all settings being defaults, and judged by 4000 other fingerprints at
@@ -15,13 +16,16 @@ no user has in a voxel: so references see magnitudes scaled to norm 1, and an am
 left out of the loss. ``--references`` names the regressors of scikit-learn to compare with,
 none if no name follows. ``--limit N`` adds the least loss that any estimator can have, over
 the first N of the other fingerprints, with its standard error. ``--steps N`` adds what N
-steps of least squares make of the network's estimates.
+steps of least squares make of the network's estimates. ``--parameters`` names those that
+count, by default all. ``--sequence`` and ``--basis`` replace the sequence of the problems
+two-pool and steady-state, and compress their signals.
 """
 
 import argparse
 import time
 import warnings
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from sklearn.compose import TransformedTargetRegressor
@@ -118,11 +122,23 @@ PROBLEMS = {
     "field-map": lambda: FieldMap([0.002, 0.004]),
     "phase-cycles": lambda: PhaseCycledSSFP(0.5, 5e-3, np.pi / 3 * np.arange(6)),
 }
+ON_SEQUENCE = {"two-pool": MagnetizationTransfer, "steady-state": BalancedSteadyState}
 TABLE = ["bi-exponential", "inversion-recovery", "fisp"]
 REFERENCES = {
     "perceptron": partial(MLPRegressor, hidden_layer_sizes=(100, 100)),
     "extra trees": ExtraTreesRegressor,
 }
+
+
+def model_of(title, sequence, basis):
+    """Return the model of a problem; `sequence` and `basis` are files, or None."""
+    if title not in ON_SEQUENCE or sequence is None:
+        return PROBLEMS[title]()
+    model = ON_SEQUENCE[title](HybridStateSequence.from_file(sequence))
+    if basis is None:
+        return model
+    with np.load(basis) as file:
+        return model.compress(file["basis"])
 
 
 def on_scaled_data(regressor):
@@ -152,14 +168,19 @@ def estimators(model, snr, seed, references):
     return found
 
 
-def ratios(model, y, estimates, crb):
-    """Return error^2/CRB of all parameters but an amplitude, NaN for infinite bounds."""
+def ratios(model, y, estimates, crb, counted):
+    """Return error^2/CRB of the parameters that count, NaN for infinite bounds.
+
+    An amplitude does not count, and all others do if none are named.
+    """
     error = wrapped_error(y, estimates, model.periods)
     ratio = np.where(np.isfinite(crb), error**2 / crb, np.nan)
-    return ratio[:, np.array(model.parameter_names) != model.amplitude]
+    names = [name for name in model.parameter_names if name != model.amplitude]
+    columns = [model.parameter_names.index(name) for name in counted or names]
+    return ratio[:, columns]
 
 
-def judge(name, estimator, data, test, model):
+def judge(name, estimator, data, test, model, counted):
     """Fit an estimator, print what it does, and return its loss."""
     X, y, crb = data
     given = {"crb": crb} if name == "CRBRegressor" else {}
@@ -167,18 +188,19 @@ def judge(name, estimator, data, test, model):
     estimator.fit(X, y, **given)
     seconds = time.process_time() - start
     X, y, crb = test
-    ratio = ratios(model, y, np.reshape(estimator.predict(X), y.shape), crb)
+    estimates = np.reshape(estimator.predict(X), y.shape)
+    ratio = ratios(model, y, estimates, crb, counted)
     medians = " ".join(f"{m:8.3g}" for m in np.nanmedian(ratio, axis=0) / CHI2_MEDIAN)
     loss = np.nanmean(ratio)
     print(f"  {name:16}{seconds:8.1f} s{loss:12.4g}   {medians}", flush=True)
     return loss
 
 
-def print_limit(model, snr, y, crb):
+def print_limit(model, snr, y, crb, counted):
     """Print the loss of the best possible estimator, as `judge` prints that of others."""
     start = time.process_time()
     limit = bayes_risk(model, y, snr, random_state=0)
-    ratio = ratios(model, y, limit.estimates, crb)
+    ratio = ratios(model, y, limit.estimates, crb, counted)
     of_voxels = np.nanmean(ratio, axis=1)
     n = np.isfinite(of_voxels).sum()
     seconds = time.process_time() - start
@@ -192,24 +214,26 @@ def compare(title, model, snr, arguments):
 
     By number of fingerprints: the largest ratio of all seeds.
     """
-    options = dict(return_crb=True)
+    options, counted = dict(return_crb=True), arguments.parameters
     test = make_fingerprints(model, N_TEST, snr=snr, random_state=99, **options)
     print(f"{title}, SNR {snr:g}: time, loss, medians")
     if arguments.limit:
-        print_limit(model, snr, *(part[: arguments.limit] for part in test[1:]))
+        first = (part[: arguments.limit] for part in test[1:])
+        print_limit(model, snr, *first, counted)
     others = make_fingerprints(model, N_TEST, snr=snr, random_state=0, **options)
-    squares = judge("least squares", NLLSRegressor(model), others, test, model)
+    told = test, model, counted
+    squares = judge("least squares", NLLSRegressor(model), others, *told)
     snr_range, worst = (snr / 2, 1.5 * snr), {}
     for n in arguments.samples:
         for seed in arguments.seeds:
             print(f"  {n} fingerprints, seed {seed}")
             data = make_fingerprints(model, n, snr=snr_range, random_state=seed, **options)
             found = estimators(model, snr_range, seed, arguments.references).items()
-            ours, *theirs = (judge(*named, data, test, model) for named in found)
+            ours, *theirs = (judge(*named, data, *told) for named in found)
             if arguments.steps:
                 network = estimators(model, snr_range, seed, [])["CRBRegressor"]
                 refined = OneStepRegressor(network, model, n_steps=arguments.steps)
-                judge("with steps", refined, data, test, model)
+                judge("with steps", refined, data, *told)
             worst[n] = max(worst.get(n, 0.0), ours / min(theirs + [squares]))
     return worst
 
@@ -224,12 +248,16 @@ def main():
     parser.add_argument("--steps", type=int, default=0, metavar="N")
     names = dict(choices=list(REFERENCES), default=list(REFERENCES))
     parser.add_argument("--references", nargs="*", **names)
+    parser.add_argument("--parameters", nargs="+", default=[], metavar="NAME")
+    parser.add_argument("--sequence", type=Path, help="file of another sequence")
+    parser.add_argument("--basis", type=Path, help="file with `basis`")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     far = []
     for title in arguments.problems:
+        model = model_of(title, arguments.sequence, arguments.basis)
         for snr in arguments.snr:
-            worst = compare(title, PROBLEMS[title](), snr, arguments)
+            worst = compare(title, model, snr, arguments)
             for n, ratio in worst.items():
                 if ratio > FAR:
                     far.append(f"{title}, {n} fingerprints, SNR {snr:g}: {ratio:.3g}")
