@@ -68,13 +68,13 @@ CHI2_MEDIAN = 0.454936
 FAR = 1.5
 
 
-def fisp(n=300):
+def fisp(n=300, b1=False):
     """Fingerprinting without a basis: most of its 600 real numbers are noise."""
     k = np.arange(n)
     alpha = np.deg2rad(5 + 55 * np.abs(np.sin(np.pi * k / 150))) * (
         0.7 + 0.3 * np.cos(k / 40)
     )
-    return FISPFingerprinting(alpha, 0.012, 0.003, inversion_time=0.02)
+    return FISPFingerprinting(alpha, 0.012, 0.003, inversion_time=0.02, b1=b1)
 
 
 def ivim():
@@ -102,6 +102,7 @@ PROBLEMS = {
     "inversion-recovery": lambda: InversionRecovery(np.geomspace(0.02, 4, 10)),
     "fisp": fisp,
     "fisp-1000": lambda: fisp(1000),
+    "fisp-b1": lambda: fisp(400, b1=True),
     "decay": lambda: MonoExponential(0.01 * np.arange(1, 9), signal="magnitude"),
     "decay-2000": lambda: MonoExponential(2e-4 * np.arange(1, 2001), signal="magnitude"),
     "ivim": ivim,
