@@ -159,9 +159,11 @@ def check_first_part(X):
 
 def check_same_network(estimator, network):
     """Refuse to continue with a network whose layers or periods are not the estimator's."""
-    layers = layers_of(estimator.hidden_layer_sizes, len(network.scale))
-    layers = layers, estimator.activation
-    for name, wanted in zip(("hidden_layer_sizes", "activation"), layers, strict=True):
+    layers = estimator.hidden_layer_sizes
+    # "auto" keeps the layers there are.
+    layers = network.hidden_layer_sizes if isinstance(layers, str) else tuple(layers)
+    settings = layers, estimator.activation
+    for name, wanted in zip(("hidden_layer_sizes", "activation"), settings, strict=True):
         fitted = getattr(network, name)
         if wanted != fitted:
             raise ValueError(

@@ -28,8 +28,10 @@ _LONG, _MOST_ROWS, _LEAST_SHARE, _LARGEST_SHARE = 64, 1024, 2e-5, 0.5
 _FEW_ROWS, _SEEN = 128, 0.85
 # Share of the square of a signal beside the axes from which on it tells of the noise.
 _NOISY = 1e-2
-# Hidden layers for up to so many parameters, and for more.
-_FEW_OUTPUTS, _SMALL, _LARGE = 4, (64,) * 6, (128,) * 10
+# Hidden layers for up to so many parameters, if a fingerprint tells up to so many bits of
+# one of them, or more; and for more parameters.
+_FEW_OUTPUTS, _FEW_BITS = 4, 14
+_SMALL, _WIDE, _LARGE = (64,) * 6, (128,) * 6, (128,) * 10
 # Highest learning rate, and the rate times the width of the widest layer.
 _HIGHEST_RATE, _RATE_TIMES_WIDTH = 0.01, 0.64
 # Fingerprints in a batch at most; at least, and steps of an epoch in between, with fresh
@@ -228,11 +230,17 @@ def distinct_rows(X, y, crb, known, weight=None):
     return *(None if a is None else a[first] for a in data), weight
 
 
-def layers_of(hidden_layer_sizes, n_outputs):
-    """Return the widths of hidden layers; more parameters want more and wider ones."""
-    if isinstance(hidden_layer_sizes, str):
-        return _SMALL if n_outputs <= _FEW_OUTPUTS else _LARGE
-    return tuple(hidden_layer_sizes)
+def layers_of(hidden_layer_sizes, n_outputs, bits=0.0):
+    """Return the widths of hidden layers.
+
+    More parameters want more and wider ones, and few want wider ones where a fingerprint
+    tells many bits about a parameter.
+    """
+    if not isinstance(hidden_layer_sizes, str):
+        return tuple(hidden_layer_sizes)
+    if n_outputs > _FEW_OUTPUTS:
+        return _LARGE
+    return _WIDE if bits > _FEW_BITS else _SMALL
 
 
 def rate_of(learning_rate_init, hidden_layer_sizes):
@@ -324,15 +332,23 @@ def _some(estimator, y, known, n_rows):
     return estimator._model_at(None if known is None else known[rows]), y[rows]
 
 
+def with_layers(estimator, loss, train):
+    """Return a new network of CRBRegressor with the layers for what it is to learn."""
+    network, bits = estimator.network_, 0.0
+    if "snr" in train[0]:
+        bits = bits_of_one(information_of(train, loss))
+    sizes = layers_of(estimator.hidden_layer_sizes, len(network.scale), bits)
+    return replace(network, hidden_layer_sizes=sizes)
+
+
 def pace_of(estimator, loss, train, repeats):
     """Return the settings of the training loop that say how many steps it takes, how far.
 
     Fingerprints with fresh noise may be repeated in an epoch, if `repeats`.
     """
-    arrays, drawing = train
-    n_samples = len(arrays["targets"])
-    draws_noise = repeats and "snr" in arrays
-    information = information_of(arrays, loss, drawing.get("scale_precision", False))
+    n_samples = len(train[0]["targets"])
+    draws_noise = repeats and "snr" in train[0]
+    information = information_of(train, loss)
     pace = batches_of(estimator.batch_size, n_samples, draws_noise, information)
     rate = rate_of(estimator.learning_rate_init, estimator.network_.hidden_layer_sizes)
     return pace | dict(learning_rate=rate)
@@ -346,28 +362,33 @@ def batches_of(batch_size, n_samples, draws_noise, information):
     size = int(np.clip(n_samples // n_steps, smallest, _LARGEST_BATCH))
     if not draws_noise:
         return dict(batch_size=size, least_steps=1, most_steps=np.inf)
-    bits, total = information[information > 0], information.sum()
-    of_one = bits.mean() if 0 < total < np.inf else 0.0
-    least = max(_LEAST_STEPS, round(_STEPS_PER_SQUARE * of_one**2))
-    most = max(least, _STEPS_PER_BIT * total)
+    least = max(_LEAST_STEPS, round(_STEPS_PER_SQUARE * bits_of_one(information) ** 2))
+    most = max(least, _STEPS_PER_BIT * information.sum())
     return dict(batch_size=size, least_steps=least, most_steps=most)
 
 
-def information_of(arrays, loss, scale_precision=False):
+def information_of(train, loss):
     """Return how many bits a fingerprint tells about each parameter, at the least noise.
 
     That is the binary logarithm of the spread of the parameter over its standard deviation
     in a typical fingerprint; infinite if the loss does without the bound.
     """
+    arrays, drawing = train
     targets, precision = arrays["targets"], arrays["precision"]
     if not loss.uses_bound:
         return np.full(targets.shape[1], np.inf)
     if precision.ndim == 3:
         precision = precision[:, -1]
-    if scale_precision:
+    if drawing.get("scale_precision", False):
         precision = precision * np.max(arrays["snr"]) ** 2
     ratio = targets.var(axis=0) * np.median(precision, axis=0)
     return 0.5 * np.log2(1 + ratio)
+
+
+def bits_of_one(information):
+    """Return the mean bits about a parameter; 0 if they are unknown or there are none."""
+    bits = information[information > 0]
+    return float(bits.mean()) if len(bits) and np.isfinite(bits).all() else 0.0
 
 
 def target_scales(model, y):

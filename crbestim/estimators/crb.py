@@ -37,6 +37,7 @@ from ._training_data import (
     new_network,
     pace_of,
     warn_of_other_signals,
+    with_layers,
     without_weightless,
 )
 from ._training_sets import split_rows, training_deadline, training_sets
@@ -90,7 +91,9 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         means nothing, and ``score`` leaves it out.
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Widths of the hidden layers. "auto" is 10 times 128, or 6 times 64 for up to four
-        parameters. Layers of equal width have residual connections.
+        parameters, or 6 times 128 if a fingerprint with fresh noise tells more than 14
+        bits about one of them (the mean of all); further training keeps the layers there
+        are. Layers of equal width have residual connections.
     activation : {"gelu", "silu", "relu", "tanh"}, default="gelu"
         Activation of the hidden layers.
     noise_std : float, default=None
@@ -548,6 +551,8 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
         self.snr_range_ = float(snr.min()), float(snr.max())
         # Callbacks may predict before the network is calibrated.
         self.apparent_snr_range_, self.std_factors_ = no_calibration(self.n_outputs_)
+        if options["weights"] is None:
+            self.network_ = with_layers(self, loss, train)
         self.network_ = replace(self.network_, dtype=self.dtype)
         self.weights_, self.optimizer_, progress = self.network_.train(
             X,

@@ -178,6 +178,35 @@ def test_automatic_layers(fingerprints):
         assert reg.fit(X, y[:, :n_outputs], crb=crb[:, :n_outputs]).n_iter_ == 2
 
 
+def test_layers_are_wider_where_fingerprints_tell_more():
+    decay = MonoExponential(0.01 * np.arange(1, 9))
+    options = dict(max_iter=1, min_fingerprints=0, random_state=0)
+    widths = []
+    for snr, others in (
+        (300.0, {}),
+        (10_000.0, {}),
+        (10_000.0, dict(loss="mse")),
+        (10_000.0, dict(resample_noise=False)),
+    ):
+        X, y, crb = make_fingerprints(decay, 60, snr=snr, return_crb=True, random_state=0)
+        reg = CRBRegressor(decay, snr=snr, **options, **others).fit(X, y, crb=crb)
+        widths.append(reg.network_.hidden_layer_sizes)
+    assert widths == [(64,) * 6, (128,) * 6, (64,) * 6, (64,) * 6]
+
+
+def test_further_training_keeps_automatic_layers():
+    decay = MonoExponential(0.01 * np.arange(1, 9))
+    options = dict(max_iter=1, min_fingerprints=0, warm_start=True, random_state=0)
+    X, y = make_fingerprints(decay, 60, snr=10_000.0, random_state=0)
+    reg = CRBRegressor(decay, snr=300.0, **options).fit(X, y)
+    reg.set_params(snr=10_000.0)
+    assert reg.fit(X, y).n_iter_ == 2
+    assert reg.partial_fit(X, y).n_iter_ == 3
+    assert reg.network_.hidden_layer_sizes == (64,) * 6
+    with pytest.raises(ValueError, match="hidden_layer_sizes = .32.* but .* has .64"):
+        reg.set_params(hidden_layer_sizes=[32] * 6).fit(X, y)
+
+
 def test_few_fingerprints_of_many_samples():
     """Most directions of 400 features hold nothing but noise."""
     decay = MonoExponential(0.002 * np.arange(1, 201))
@@ -458,10 +487,11 @@ def test_information_counts_bits_of_typical_rows():
     precision[0] = 1e30
     rows = dict(targets=targets, precision=precision, snr=np.array([1.0, 2.0]))
     bits = 0.5 * np.log2([256, 1, 1 + 255 / 4])
-    assert information_of(rows, CRBLoss()) == pytest.approx(bits)
+    assert information_of((rows, {}), CRBLoss()) == pytest.approx(bits)
     rows["precision"] = np.stack([np.zeros_like(precision), precision / 4], axis=1)
-    assert information_of(rows, CRBLoss(), True) == pytest.approx(bits)
-    np.testing.assert_array_equal(information_of(rows, MSELoss()), [np.inf] * 3)
+    scaled = rows, {"scale_precision": True}
+    assert information_of(scaled, CRBLoss()) == pytest.approx(bits)
+    np.testing.assert_array_equal(information_of((rows, {}), MSELoss()), [np.inf] * 3)
 
 
 def test_rows_almost_without_signal_do_not_set_the_noise_of_inputs():
