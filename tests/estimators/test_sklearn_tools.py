@@ -103,7 +103,9 @@ def test_cross_validation_and_curves(reg, kind, data):
     searches = [
         GridSearchCV(reg, {name: values}, cv=CV),
         RandomizedSearchCV(reg, {name: values}, n_iter=2, cv=CV, random_state=0),
-        HalvingGridSearchCV(reg, {name: values}, cv=CV, factor=2, min_resources=60),
+        HalvingGridSearchCV(
+            reg, {name: values}, cv=CV, factor=2, min_resources=60, random_state=1
+        ),
     ]
     for search in searches:
         search.fit(X, y)
