@@ -273,7 +273,8 @@ def new_network(estimator, X, y, known):
         reference[:n] = phase_reference(X[:, :n])
     known_periods = [parameter.period for parameter in estimator._known_parameters]
     return Network(
-        hidden_layer_sizes=layers_of(estimator.hidden_layer_sizes, y.shape[1]),
+        # They follow from what there is to learn: `with_layers`.
+        hidden_layer_sizes=(),
         activation=estimator.activation,
         dtype=estimator.dtype,
         offset=offset,

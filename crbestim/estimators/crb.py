@@ -92,7 +92,7 @@ class CRBRegressor(CallbackSupportMixin, IntervalMixin, BoundedRegressor):
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Widths of the hidden layers. "auto" is 10 times 128, or 6 times 64 for up to four
         parameters, or 6 times 128 if a fingerprint with fresh noise tells more than 14
-        bits about one of them (the mean of all); further training keeps the layers there
+        bits about a parameter (the mean of all). Further training keeps the layers there
         are. Layers of equal width have residual connections.
     activation : {"gelu", "silu", "relu", "tanh"}, default="gelu"
         Activation of the hidden layers.
