@@ -18,7 +18,9 @@ none if no name follows. ``--limit N`` adds the least loss that any estimator ca
 the first N of the other fingerprints, with its standard error. ``--steps N`` adds what N
 steps of least squares make of the network's estimates. ``--parameters`` names those that
 count, by default all. ``--sequence`` and ``--basis`` replace the sequence of the problems
-two-pool and steady-state, and compress their signals.
+two-pool and steady-state, and compress their signals. Of each parameter it is also printed
+how many bits the other fingerprints tell about it: the binary logarithm of its spread over
+the standard deviation of a typical one.
 """
 
 import argparse
@@ -97,6 +99,17 @@ def saturation():
     return SpoiledMagnetizationTransfer(offset, power, alpha, tr, duration)
 
 
+def on_sequence(model, sequence=None, basis=None):
+    """Return a model of the library's own sequence or a file's, on the basis of a file."""
+    if sequence is None:
+        return model(HybridStateSequence.default())
+    whole = model(HybridStateSequence.from_file(sequence))
+    if basis is None:
+        return whole
+    with np.load(basis) as file:
+        return whole.compress(file["basis"])
+
+
 PROBLEMS = {
     "bi-exponential": lambda: BiExponential(0.01 * np.arange(1, 13)),
     "inversion-recovery": lambda: InversionRecovery(np.geomspace(0.02, 4, 10)),
@@ -108,8 +121,8 @@ PROBLEMS = {
     "ivim": ivim,
     "spin-echo": lambda: MultiEchoSpinEcho(0.01 * np.arange(1, 33)),
     "spoiled-echo": lambda: SpoiledGradientEcho(np.deg2rad([3, 10, 20]), 0.015),
-    "two-pool": lambda: MagnetizationTransfer(HybridStateSequence.default()),
-    "steady-state": lambda: BalancedSteadyState(HybridStateSequence.default()),
+    "two-pool": partial(on_sequence, MagnetizationTransfer),
+    "steady-state": partial(on_sequence, BalancedSteadyState),
     "look-locker": lambda: LookLocker(0.02 + 0.05 * np.arange(20), 0.01, 0.1, tr=4.0),
     "molli": molli,
     "mp2rage": lambda: MP2RAGE([0.8, 2.7], 7e-3, 6.0, np.deg2rad([4.0, 5.0]), 160),
@@ -123,23 +136,12 @@ PROBLEMS = {
     "field-map": lambda: FieldMap([0.002, 0.004]),
     "phase-cycles": lambda: PhaseCycledSSFP(0.5, 5e-3, np.pi / 3 * np.arange(6)),
 }
-ON_SEQUENCE = {"two-pool": MagnetizationTransfer, "steady-state": BalancedSteadyState}
+ON_SEQUENCE = {"two-pool", "steady-state"}
 TABLE = ["bi-exponential", "inversion-recovery", "fisp"]
 REFERENCES = {
     "perceptron": partial(MLPRegressor, hidden_layer_sizes=(100, 100)),
     "extra trees": ExtraTreesRegressor,
 }
-
-
-def model_of(title, sequence, basis):
-    """Return the model of a problem; `sequence` and `basis` are files, or None."""
-    if title not in ON_SEQUENCE or sequence is None:
-        return PROBLEMS[title]()
-    model = ON_SEQUENCE[title](HybridStateSequence.from_file(sequence))
-    if basis is None:
-        return model
-    with np.load(basis) as file:
-        return model.compress(file["basis"])
 
 
 def on_scaled_data(regressor):
@@ -176,9 +178,13 @@ def ratios(model, y, estimates, crb, counted):
     """
     error = wrapped_error(y, estimates, model.periods)
     ratio = np.where(np.isfinite(crb), error**2 / crb, np.nan)
+    return ratio[:, columns(model, counted)]
+
+
+def columns(model, counted):
+    """Return the columns of the parameters that count."""
     names = [name for name in model.parameter_names if name != model.amplitude]
-    columns = [model.parameter_names.index(name) for name in counted or names]
-    return ratio[:, columns]
+    return [model.parameter_names.index(name) for name in counted or names]
 
 
 def judge(name, estimator, data, test, model, counted):
@@ -217,24 +223,27 @@ def compare(title, model, snr, arguments):
     """
     options, counted = dict(return_crb=True), arguments.parameters
     test = make_fingerprints(model, N_TEST, snr=snr, random_state=99, **options)
-    print(f"{title}, SNR {snr:g}: time, loss, medians")
+    spread, typical = test[1].var(axis=0), np.median(test[2], axis=0)
+    bits = 0.5 * np.log2(1 + spread / typical)[columns(model, counted)]
+    told = " ".join(f"{n:.1f}" for n in bits)
+    print(f"{title}, SNR {snr:g}, bits {told}: time, loss, medians")
     if arguments.limit:
         first = (part[: arguments.limit] for part in test[1:])
         print_limit(model, snr, *first, counted)
     others = make_fingerprints(model, N_TEST, snr=snr, random_state=0, **options)
-    told = test, model, counted
-    squares = judge("least squares", NLLSRegressor(model), others, *told)
+    judged = test, model, counted
+    squares = judge("least squares", NLLSRegressor(model), others, *judged)
     snr_range, worst = (snr / 2, 1.5 * snr), {}
     for n in arguments.samples:
         for seed in arguments.seeds:
             print(f"  {n} fingerprints, seed {seed}")
             data = make_fingerprints(model, n, snr=snr_range, random_state=seed, **options)
             found = estimators(model, snr_range, seed, arguments.references).items()
-            ours, *theirs = (judge(*named, data, *told) for named in found)
+            ours, *theirs = (judge(*named, data, *judged) for named in found)
             if arguments.steps:
                 network = estimators(model, snr_range, seed, [])["CRBRegressor"]
                 refined = OneStepRegressor(network, model, n_steps=arguments.steps)
-                judge("with steps", refined, data, *told)
+                judge("with steps", refined, data, *judged)
             worst[n] = max(worst.get(n, 0.0), ours / min(theirs + [squares]))
     return worst
 
@@ -253,10 +262,15 @@ def main():
     parser.add_argument("--sequence", type=Path, help="file of another sequence")
     parser.add_argument("--basis", type=Path, help="file with `basis`")
     arguments = parser.parse_args()
+    if arguments.basis and not arguments.sequence:
+        parser.error("--basis needs --sequence")
+    if arguments.sequence and not ON_SEQUENCE.intersection(arguments.problems):
+        parser.error(f"--sequence is for the problems {', '.join(sorted(ON_SEQUENCE))}")
     warnings.simplefilter("ignore")
     far = []
     for title in arguments.problems:
-        model = model_of(title, arguments.sequence, arguments.basis)
+        files = (arguments.sequence, arguments.basis) if title in ON_SEQUENCE else ()
+        model = PROBLEMS[title](*files)
         for snr in arguments.snr:
             worst = compare(title, model, snr, arguments)
             for n, ratio in worst.items():
